@@ -46,7 +46,7 @@ class BusOptions:
         if not isinstance(self.bus, str | Redis):
             # Not the value: it may hold a password.
             kind = type(self.bus).__name__
-            remedy = 'give a URL as a string, such as "redis://127.0.0.1:6379", or Redis(...)'
+            remedy = 'pass a URL as a string, such as "redis://127.0.0.1:6379", or Redis(...)'
             refuse("bus", kind, remedy)
         if isinstance(self.bus, str):
             if not has_utf8(self.bus):
@@ -54,12 +54,12 @@ class BusOptions:
             check_bus(self.bus)
         allowed = get_args(OnUnavailable)
         if self.on_unavailable not in allowed:
-            refuse("on_unavailable", self.on_unavailable, f"give one of {', '.join(allowed)}")
+            refuse("on_unavailable", self.on_unavailable, f"pass one of {', '.join(allowed)}")
         if not (
             is_number(self.publish_timeout) and 0 < self.publish_timeout <= MAX_PUBLISH_TIMEOUT
         ):
             refuse(
                 "publish_timeout",
                 self.publish_timeout,
-                f"give a number of seconds above 0, at most {MAX_PUBLISH_TIMEOUT}",
+                f"pass a number of seconds above 0, at most {MAX_PUBLISH_TIMEOUT}",
             )

@@ -16,7 +16,7 @@ def check_callable(place: str, function: Any, *parameters: str) -> None:
     """
     expected = f"({', '.join(parameters)})"
     if not callable(function):
-        raise ConfigurationError(f"{place} is {function!r}: give a function of {expected}")
+        raise ConfigurationError(f"{place} is {function!r}: pass a function of {expected}")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

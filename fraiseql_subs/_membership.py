@@ -41,14 +41,14 @@ def check_node_name(name: object) -> None:
         return
     check_text("node_name", name, 'a name such as "web-1", or None')
     if len(str(name).encode()) > MAX_NODE_NAME:
-        refuse("node_name", name, f"give at most {MAX_NODE_NAME} bytes")
+        refuse("node_name", name, f"use at most {MAX_NODE_NAME} bytes")
 
 
 def check_unready_after(seconds: object) -> None:
     """Refuse what is no time from 0."""
     is_time = is_number(seconds) and 0 <= seconds <= MAX_UNREADY_AFTER  # type: ignore[operator]
     if not (seconds is None or is_time):
-        remedy = f"give seconds from 0 to {MAX_UNREADY_AFTER}, or None"
+        remedy = f"pass seconds from 0 to {MAX_UNREADY_AFTER}, or None"
         refuse("unready_after", seconds, remedy)
 
 
@@ -117,12 +117,12 @@ class Membership(ABC):
             )
         is_code = isinstance(code, int) and (code == 1000 or 3000 <= code <= 4999)
         if not is_code:
-            raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
+            raise ConfigurationError(f"code={code!r}: pass 1000, or 3000 to 4999")
         if not (identity is None or isinstance(identity, Identity)):
-            raise ConfigurationError(f"identity={identity!r}: give an Identity, such as its user's")
+            raise ConfigurationError(f"identity={identity!r}: pass an Identity, such as its user's")
         is_time = is_number(revoke_for) and 0 < revoke_for <= MAX_REVOKE_FOR  # type: ignore[operator]
         if not (revoke_for is None or is_time):
-            remedy = f"give seconds above 0, at most {MAX_REVOKE_FOR} (30 days), or None"
+            remedy = f"pass seconds above 0, at most {MAX_REVOKE_FOR} (30 days), or None"
             refuse("revoke_for", revoke_for, remedy)
         _check_timeout(timeout)
         user_id = None if identity is None else str(identity.user_id)
@@ -197,7 +197,7 @@ class Membership(ABC):
 
 def _check_timeout(timeout: object) -> None:
     if not (is_number(timeout) and 0 < timeout <= MAX_ANSWER_TIMEOUT):  # type: ignore[operator]
-        refuse("timeout", timeout, f"give seconds above 0, at most {MAX_ANSWER_TIMEOUT:g}")
+        refuse("timeout", timeout, f"pass seconds above 0, at most {MAX_ANSWER_TIMEOUT:g}")
 
 
 def _identity(user_id: str | None, tenant_id: str | None) -> Identity | None:

@@ -73,6 +73,6 @@ def _is_async(function: Callable[..., object]) -> bool:
 
 def _not_awaitable(main: object) -> ConfigurationError:
     return ConfigurationError(
-        f"main={main!r} cannot be awaited: give an async function without parameters, or its"
+        f"main={main!r} cannot be awaited: pass an async function without parameters, or its"
         " coroutine; a plain function would block the event loop that serves clients"
     )

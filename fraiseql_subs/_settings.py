@@ -59,7 +59,7 @@ DEFAULT_PORT = DefaultPort(8000)
 def check_flag(setting: str, value: object) -> bool:
     """Refuse a value that is neither True nor False."""
     if not isinstance(value, bool):
-        refuse(setting, value, "give True or False")
+        refuse(setting, value, "pass True or False")
     return value
 
 
@@ -67,14 +67,14 @@ def check_history(value: object) -> None:
     """Refuse what is neither a History nor None."""
     if not (value is None or isinstance(value, History)):
         raise ConfigurationError(
-            f"history={value!r}: give History(events=..., seconds=...), or None for none"
+            f"history={value!r}: pass History(events=..., seconds=...), or None for none"
         )
 
 
 def check_drain(value: object) -> float:
     """Refuse a value that is not a time in seconds, from 0 to `MAX_DRAIN`."""
     if not (is_number(value) and isinstance(value, int | float) and 0 <= value <= MAX_DRAIN):
-        refuse("drain", value, f"give a number of seconds from 0 to {MAX_DRAIN}")
+        refuse("drain", value, f"pass a number of seconds from 0 to {MAX_DRAIN}")
     return value
 
 
@@ -101,7 +101,7 @@ def check_address(
     }
     for name in (name for name, is_given in network.items() if is_given):
         raise ConfigurationError(
-            f"unix= and {name}=: nothing passes a network there; give one of them"
+            f"unix= and {name}=: a Unix socket has no host, port or TLS; use one of them"
         )
 
 
@@ -111,13 +111,13 @@ def _check_host(value: object) -> None:
     if not (
         isinstance(value, str) and value and has_utf8(value) and not re.search(r"[\s/]", value)
     ):
-        refuse("host", value, 'give a name or an address to bind, such as "127.0.0.1" or "0.0.0.0"')
+        refuse("host", value, 'pass a name or an address to bind, such as "127.0.0.1" or "0.0.0.0"')
 
 
 def _check_port(value: object) -> None:
     """Refuse a value that is not a port."""
     if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535):
-        refuse("port", value, "give a whole number from 0 to 65535; 0 picks a free port")
+        refuse("port", value, "pass a whole number from 0 to 65535; 0 picks a free port")
 
 
 def _check_unix(value: object) -> None:
@@ -125,7 +125,7 @@ def _check_unix(value: object) -> None:
     _check_utf8("unix", value)
     is_path = isinstance(value, str | Path) and str(value) not in ("", ".")
     if not (is_path and "\0" not in str(value)):
-        refuse("unix", value, 'give the path of a socket, such as "/run/app.sock", or None')
+        refuse("unix", value, 'pass the path of a socket, such as "/run/app.sock", or None')
 
 
 def check_endpoint(value: object) -> None:
@@ -144,10 +144,10 @@ def check_publishing(keys: object, path: object, endpoint: str) -> PublishSettin
     _check_path("publish_path", path, f'such as "{PUBLISH_PATH}"')
     if keys is None:
         if path != PUBLISH_PATH:
-            refuse("publish_path", path, "it needs a key as well: give publish_key=")
+            refuse("publish_path", path, "it needs a key as well: set publish_key=")
         return None
     if str(path).rstrip("/") == endpoint.rstrip("/"):
-        refuse("publish_path", path, "that is the path of GraphQL: give another")
+        refuse("publish_path", path, "that is the path of GraphQL: use another")
     if isinstance(keys, str):
         keys = [keys]
     if not isinstance(keys, Iterable) or isinstance(keys, bytes | Mapping):
@@ -166,7 +166,7 @@ def check_publishing(keys: object, path: object, endpoint: str) -> PublishSettin
 def _refuse_key(described: str) -> NoReturn:
     # The error does not contain the key: it is a secret.
     raise ConfigurationError(
-        f"publish_key is {described}: give a random text of at least {MIN_KEY_CHARACTERS} visible"
+        f"publish_key is {described}: pass a random text of at least {MIN_KEY_CHARACTERS} visible"
         " ASCII characters, such as one of `secrets.token_urlsafe(32)`, or a list of such texts"
     )
 
@@ -176,15 +176,15 @@ def _check_path(setting: str, value: object, example: str) -> None:
     _check_utf8(setting, value)
     if not (isinstance(value, str) and _PATH.fullmatch(value)):
         remedy = (
-            f"give one that begins with `/`, of letters, digits and -._~ and no pattern, {example}"
+            f"use one that begins with `/`, of letters, digits and -._~ and no pattern, {example}"
         )
         refuse(setting, value, remedy)
     bare = value.rstrip("/")
     if bare in _STATUS_PATHS:
-        remedy = f"that is served to those who watch the server: give another, {example}"
+        remedy = f"that is served to those who watch the server: use another, {example}"
         refuse(setting, value, remedy)
     if any(segment in ("", ".", "..") for segment in bare.split("/")[1:]):
-        remedy = f"clients ask for it as another path: give one without gaps, {example}"
+        remedy = f"clients ask for it as another path: use one without gaps, {example}"
         refuse(setting, value, remedy)
 
 
@@ -193,11 +193,11 @@ def check_route(value: object, *, may_be_empty: bool = False) -> None:
     _check_utf8("path", value)
     begins = isinstance(value, str) and (value.startswith("/") or (may_be_empty and not value))
     if not begins or re.search(r"[?#\s]", str(value)):
-        refuse("path", value, 'give a path that begins with `/`, without `?` and `#`: "/graphql"')
+        refuse("path", value, 'pass a path that begins with `/`, without `?` and `#`: "/graphql"')
 
 
 def items(setting: str, value: object, example: str) -> list[Any]:
     """Return the items of a collection; a string is refused."""
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
-        refuse(setting, value, f"give a list, such as {example}")
+        refuse(setting, value, f"pass a list, such as {example}")
     return list(value)

@@ -44,7 +44,7 @@ def is_number(value: object) -> bool:
 def check_text(setting: str, value: object, example: str) -> None:
     """Refuse a value that is not a string, or an empty one."""
     if not (isinstance(value, str) and value):
-        refuse(setting, value, f"give {example}")
+        refuse(setting, value, f"pass {example}")
     if not has_utf8(value):
         refuse(setting, value, LONE_SURROGATE)
 
@@ -138,7 +138,7 @@ class Limits:
         ):
             self._check_count(name, optional=False)
         if self.max_head_bytes > MAX_HEAD_BYTES:
-            remedy = f"give at most {MAX_HEAD_BYTES} bytes"
+            remedy = f"use at most {MAX_HEAD_BYTES} bytes"
             refuse("Limits.max_head_bytes", self.max_head_bytes, remedy)
         for name in (
             "max_connections",
@@ -163,7 +163,7 @@ class Limits:
         value = getattr(self, name)
         if (optional and value is None) or (is_number(value) and 0 < value <= _MAX_TIME):
             return
-        remedy = f"give a number of seconds above 0, at most {_MAX_TIME}"
+        remedy = f"pass a number of seconds above 0, at most {_MAX_TIME}"
         refuse(
             f"Limits.{name}", value, f"{remedy}, or None to switch it off" if optional else remedy
         )
@@ -172,7 +172,7 @@ class Limits:
         value = getattr(self, name)
         if (optional and value is None) or _is_count(value):
             return
-        remedy = "give a whole number of at least 1"
+        remedy = "pass a whole number of at least 1"
         refuse(f"Limits.{name}", value, f"{remedy}, or None for no limit" if optional else remedy)
 
 
@@ -199,13 +199,13 @@ class History:
     def __post_init__(self) -> None:
         off = "; history=None keeps nothing"
         if not (_is_count(self.events) and self.events <= _MAX_EVENTS):
-            remedy = f"give a whole number from 1 to {_MAX_EVENTS}{off}"
+            remedy = f"pass a whole number from 1 to {_MAX_EVENTS}{off}"
             refuse("History.events", self.events, remedy)
         if not (is_number(self.seconds) and 0 < self.seconds <= _MAX_SECONDS):
-            remedy = f"give a number of seconds above 0, at most {_MAX_SECONDS}{off}"
+            remedy = f"pass a number of seconds above 0, at most {_MAX_SECONDS}{off}"
             refuse("History.seconds", self.seconds, remedy)
         if not _is_count(self.max_bytes):
-            remedy = f"give a whole number of bytes of at least 1{off}"
+            remedy = f"pass a whole number of bytes of at least 1{off}"
             refuse("History.max_bytes", self.max_bytes, remedy)
 
 
@@ -278,12 +278,12 @@ class Identity:
             remedy = f"{_remedy(self.tenant_id, 'tenant')}, or None"
             refuse("Identity.tenant_id", self.tenant_id, remedy)
         if not isinstance(self.claims, Mapping):
-            refuse("Identity.claims", self.claims, 'give a mapping, such as {"plan": "pro"}')
+            refuse("Identity.claims", self.claims, 'pass a mapping, such as {"plan": "pro"}')
         for name in ("roles", "permissions"):
             value = getattr(self, name)
             object.__setattr__(self, name, strings(f"Identity.{name}", value, '["admin"]'))
         if self.expires_at is not None and not is_number(self.expires_at):
-            remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
+            remedy = "pass seconds since the epoch, such as `moment.timestamp()`, or None"
             refuse("Identity.expires_at", self.expires_at, remedy)
 
 
@@ -317,7 +317,7 @@ def as_identity(value: object) -> Identity:
 def _remedy(value: object, owner: str) -> str:
     if isinstance(value, str) and not has_utf8(value):
         return LONE_SURROGATE
-    return f"give the id of the {owner}, as text"
+    return f"pass the id of the {owner}, as text"
 
 
 def _is_id(value: object) -> bool:
@@ -346,10 +346,10 @@ class Accepted:
 
     def __post_init__(self) -> None:
         if not (self.identity is None or isinstance(self.identity, Identity | Mapping)):
-            remedy = 'give Identity("ada"), a mapping with its members, or None'
+            remedy = 'pass Identity("ada"), a mapping with its members, or None'
             refuse("Accepted.identity", self.identity, remedy)
         if not (self.ack_payload is None or isinstance(self.ack_payload, Mapping)):
-            remedy = 'give a mapping, such as {"version": 2}, or None'
+            remedy = 'pass a mapping, such as {"version": 2}, or None'
             refuse("Accepted.ack_payload", self.ack_payload, remedy)
 
 
@@ -381,4 +381,4 @@ def strings(setting: str, value: object, example: str) -> tuple[str, ...]:
             if not has_utf8(item):
                 refuse(f"an entry of {setting}", item, LONE_SURROGATE)
         return tuple(value)
-    refuse(setting, value, f"give a list of strings, such as {example}")
+    refuse(setting, value, f"pass a list of strings, such as {example}")

@@ -142,7 +142,7 @@ def subscription(
         if shared:
             _check_shared(function, initial, where)
         definition = Definition(
-            field=check_name(field, where, "give the field another name with `name=`"),
+            field=check_name(field, where, "choose another name with `name=`"),
             kind="stream" if is_stream else "call",
             channel=None if is_stream else check_channel(channel, where),
             event_types=check_event_types(event_types, where),
@@ -195,10 +195,10 @@ def passthrough(
     _check_text("description", description, where)
     if not (arguments is None or isinstance(arguments, Mapping)):
         raise SchemaError(
-            f'{where}: arguments is {arguments!r}: give types by name, such as {{"userId": int}}'
+            f'{where}: arguments is {arguments!r}: pass types by name, such as {{"userId": int}}'
         )
     return Definition(
-        field=check_name(name, where, "give the field a GraphQL name such as `orderUpdated`"),
+        field=check_name(name, where, "use a GraphQL name such as `orderUpdated`"),
         kind="passthrough",
         channel=check_channel(channel, where),
         event_types=check_event_types(event_types, where),
@@ -221,14 +221,14 @@ def collect(items: Iterable[Callable[..., Any] | Definition | ModuleType]) -> li
             same field name.
     """
     if not isinstance(items, Iterable) or isinstance(items, str):
-        raise SchemaError(f"subscriptions={items!r}: give a list, such as `[order_updated]`")
+        raise SchemaError(f"subscriptions={items!r}: pass a list, such as `[order_updated]`")
     definitions: dict[str, Definition] = {}
     for definition in (each for item in items for each in _definitions_of(item)):
         other = definitions.setdefault(definition.field, definition)
         if other is not definition:
             raise SchemaError(
                 f"{other.where} and {definition.where} are both `Subscription.{definition.field}`: "
-                "give one of them another name with `name=`"
+                "choose another name for one of them with `name=`"
             )
     return list(definitions.values())
 
@@ -298,7 +298,7 @@ def _check_function(function: Callable[..., Any]) -> str:
     """Return the name of a function in errors."""
     if inspect.ismethod(function):
         raise SchemaError(
-            f"@subscription is given the method {function.__qualname__}: give a function without "
+            f"@subscription is given the method {function.__qualname__}: pass a function without "
             "`self`, such as one that calls the method"
         )
     if not inspect.isfunction(function):
@@ -358,26 +358,26 @@ def _check_initial(
         return None
     place = f"{where}, initial"
     if not inspect.isroutine(initial):
-        raise SchemaError(f"{place}={initial!r}: give a function that returns the first value")
+        raise SchemaError(f"{place}={initial!r}: pass a function that returns the first value")
     check_parameters(initial, place)
     known = {"variables", "context", *inspect.signature(function).parameters} - {"event"}
     for name, parameter in inspect.signature(initial).parameters.items():
         if name not in known and parameter.default is inspect.Parameter.empty:
             raise SchemaError(
                 f"{place}: parameter `{name}` is neither `variables` nor `context` nor an argument "
-                f"of {where}: remove it, or give it a default"
+                f"of {where}: remove it, or add a default"
             )
     return initial
 
 
 def _check_flag(option: str, value: Any, where: str) -> None:
     if not isinstance(value, bool):
-        raise SchemaError(f"{where}: {option} is {value!r}: give True or False")
+        raise SchemaError(f"{where}: {option} is {value!r}: pass True or False")
 
 
 def _check_text(option: str, value: Any, where: str) -> None:
     if not (value is None or isinstance(value, str)):
-        raise SchemaError(f"{where}: {option} is {value!r}: give a text, or leave it out")
+        raise SchemaError(f"{where}: {option} is {value!r}: pass a string, or leave it out")
 
 
 def _check_concurrency(concurrency: Any, where: str) -> int:
@@ -385,7 +385,7 @@ def _check_concurrency(concurrency: Any, where: str) -> int:
     if is_count and 1 <= concurrency <= MAX_CONCURRENCY:
         return int(concurrency)
     raise SchemaError(
-        f"{where}: concurrency is {concurrency!r}: give a whole number from 1 to {MAX_CONCURRENCY}"
+        f"{where}: concurrency is {concurrency!r}: pass a whole number from 1 to {MAX_CONCURRENCY}"
     )
 
 
@@ -396,7 +396,7 @@ def _check_timeout(timeout: Any, where: str) -> float | None:
     if is_number and 0 < timeout < math.inf:
         return float(timeout)
     raise SchemaError(
-        f"{where}: timeout is {timeout!r}: give a number of seconds above 0, or None for no limit"
+        f"{where}: timeout is {timeout!r}: pass a number of seconds above 0, or None for no limit"
     )
 
 
@@ -407,7 +407,7 @@ def _definitions_of(item: object) -> Iterator[Definition]:
     definition = _definition_of(item)
     if definition is None:
         raise SchemaError(
-            f"subscriptions holds {item!r}: give functions decorated with "
+            f"subscriptions holds {item!r}: pass functions decorated with "
             "@subscription(channel=...), what `passthrough(...)` returned, or modules"
         )
     yield definition

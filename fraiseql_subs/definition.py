@@ -320,13 +320,14 @@ class Definition:
         annotation = self._return_annotation()
         if annotation is inspect.Signature.empty and self.function is None:
             raise SchemaError(
-                f"{place}: there is none to build the schema from: give one, such as "
-                f'passthrough("{self.field}", Order, channel=...), or give the manager a `schema=`'
+                f"{place}: there is none to build the schema from: pass one, such as "
+                f'passthrough("{self.field}", Order, channel=...), or pass a `schema=` to the '
+                "manager"
             )
         if annotation is inspect.Signature.empty:
             raise SchemaError(
                 f"{place}: there is none to build the schema from: annotate it, such as "
-                "`-> Order`, or give the manager a `schema=`"
+                "`-> Order`, or pass a `schema=` to the manager"
             )
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":

@@ -74,7 +74,7 @@ class Redis:
         self._check_count("partitions", 1, 1024)
         self._check_count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
         if not isinstance(self.accept_raw, bool):
-            refuse("Redis.accept_raw", self.accept_raw, "give True or False")
+            refuse("Redis.accept_raw", self.accept_raw, "pass True or False")
         check_bus(self)
 
     @staticmethod
@@ -83,9 +83,9 @@ class Redis:
         if value is None and optional:
             return
         if not isinstance(value, str):
-            refuse(f"Redis.{name}", type(value).__name__, f"give {remedy}")
+            refuse(f"Redis.{name}", type(value).__name__, f"pass {remedy}")
         if not value:
-            refuse(f"Redis.{name}", value, f"give {remedy}")
+            refuse(f"Redis.{name}", value, f"pass {remedy}")
         if not has_utf8(value):
             refuse(f"Redis.{name}", "a text", LONE_SURROGATE)
 
@@ -95,7 +95,7 @@ class Redis:
             refuse(
                 "Redis.password",
                 "an async function",
-                "give a plain one: it is called on a thread of its own, where it may block",
+                "pass a plain one: it is called on a thread of its own, where it may block",
             )
         if not callable(self.password):
             self._check_text("password", self.password, remedy, optional=True)
@@ -106,7 +106,7 @@ class Redis:
             return
         is_count = isinstance(value, int) and not isinstance(value, bool)
         if not (is_count and least <= value <= most):
-            refuse(f"Redis.{name}", value, f"give a count from {least} to {most}")
+            refuse(f"Redis.{name}", value, f"pass a count from {least} to {most}")
 
     def __repr__(self) -> str:
         # A URL may have a password before its hosts, and others among its options.

@@ -146,13 +146,13 @@ class SubscriptionManager(Membership):
         bus_options = BusOptions(bus, on_unavailable, publish_timeout)
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
             if not (value is None or isinstance(value, kind)):
-                raise ConfigurationError(f"{name}={value!r}: give {kind.__name__}(...), or None")
+                raise ConfigurationError(f"{name}={value!r}: pass {kind.__name__}(...), or None")
         check_history(history)
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)
         is_count = isinstance(workers, int) and not isinstance(workers, bool)
         if not (is_count and 1 <= workers <= 256):
-            raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
+            raise ConfigurationError(f"workers={workers!r}: pass a count from 1 to 256")
         self.workers = workers
         check_flag("debug", debug)
         check_flag("introspection", introspection)
@@ -170,8 +170,8 @@ class SubscriptionManager(Membership):
                 _log,
                 logging.WARNING,
                 "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
-                " `ka`, as they give up when one is not followed by the next within %g s; give less"
-                " than that if there are such clients",
+                " `ka`, as they disconnect when one is not followed by the next within %g s; set"
+                " less than that if there are such clients",
                 limits.keepalive,
                 KEEPALIVE_PATIENCE,
                 kind="warnings about limits",
@@ -410,7 +410,7 @@ class SubscriptionManager(Membership):
         if not (tls is None or isinstance(tls, TLS)):
             # The error does not contain the value: it may be a secret.
             kind = type(tls).__name__
-            raise ConfigurationError(f"tls is of type {kind}: give TLS(cert=..., key=...), or None")
+            raise ConfigurationError(f"tls is of type {kind}: pass TLS(cert=..., key=...), or None")
         check_address(host, port, unix, has_tls=tls is not None, reuse_port=reuse_port)
         return Server(
             self._handle,

@@ -172,14 +172,14 @@ def _check(options: argparse.Namespace) -> None:
         if not has_utf8(text or ""):
             raise UsageError(f"{name} is not UTF-8: write it in UTF-8")
     if not 0 < options.timeout <= 3600:
-        raise UsageError("--timeout: give seconds above 0, at most 3600")
+        raise UsageError("--timeout: write seconds above 0, at most 3600")
 
 
 def _target(options: argparse.Namespace) -> Target:
     url = options.to or os.environ.get(TO)
     if not url:
         raise UsageError(
-            f"--to is missing: give redis://host:6379 or http://host:8000/publish, or set {TO}"
+            f"--to is missing: write redis://host:6379 or http://host:8000/publish, or set {TO}"
         )
     if url.startswith(("http://", "https://")):
         key = os.environ.get(options.key_env)
@@ -199,7 +199,7 @@ def _target(options: argparse.Namespace) -> Target:
         return target
     if url.startswith("memory:"):
         raise UsageError(
-            "--to: memory:// reaches no other process: give the endpoint of the server,"
+            "--to: memory:// reaches no other process: write the endpoint of the server,"
             " http://host:8000/publish, and start it with serve(publish_key=...)"
         )
     try:

@@ -236,7 +236,7 @@ class HttpTarget:
         if status == 404:
             return EventAnswer.failed(
                 f"{self._place}{self._path}: nothing is published there (404): start the server"
-                " with serve(publish_key=...), and give its publish_path"
+                " with serve(publish_key=...), and use its publish_path"
             )
         # It may come from a proxy, which does not say what became of the request.
         message = f"{self._place}{self._path}: an answer that cannot be read (status {status})"

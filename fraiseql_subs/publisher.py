@@ -34,7 +34,7 @@ class _Link:
     def __init__(self, bus: BusOptions, history: History | None, tenant: Any) -> None:
         check_history(history)
         if not (tenant is None or isinstance(tenant, TenantIsolation)):
-            refuse("tenant", tenant, "give TenantIsolation(...), or None")
+            refuse("tenant", tenant, "pass TenantIsolation(...), or None")
         self._arguments = (bus, history, tenant)
         self._lock = threading.Lock()
         self._process = os.getpid()

@@ -96,7 +96,7 @@ class ResponseHead:
     def status(self, status: int | None) -> None:
         is_code = isinstance(status, int) and 200 <= status <= 599
         if status is not None and (not is_code or status in (204, 205, 304)):
-            raise ValueError(f"status={status!r}: give 200 to 599, a code that has a body, or None")
+            raise ValueError(f"status={status!r}: use 200 to 599, a code that has a body, or None")
         self._status = None if status is None else int(status)
 
     @property
@@ -155,10 +155,10 @@ class ResponseHead:
 
 def _checked(name: str, value: str) -> tuple[str, str]:
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise ValueError(f"header {name!r}: give a name of letters, digits and hyphens")
+        raise ValueError(f"header {name!r}: use a name of letters, digits and hyphens")
     if not (isinstance(value, str) and _VALUE.fullmatch(value)):
         raise ValueError(
-            f"header {name}: the value {value!r} cannot be sent: give a string of one line, in"
+            f"header {name}: the value {value!r} cannot be sent: pass a string of one line, in"
             " ASCII; urllib.parse.quote() encodes others"
         )
     if name.lower() in _OF_THE_SERVER:

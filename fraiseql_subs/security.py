@@ -90,7 +90,7 @@ class RowFilter:
     def __post_init__(self) -> None:
         _take_mapping(self, "where", _IDENTITY)
         if not self.where:
-            refuse("RowFilter.where", self.where, f"give at least one condition, {_IDENTITY}")
+            refuse("RowFilter.where", self.where, f"pass at least one condition, {_IDENTITY}")
         check_text("RowFilter.channel", self.channel, '"orders*"')
         _check_keys("RowFilter.where", self.where, _IDENTITY)
         _take_roles(self)
@@ -123,7 +123,7 @@ class Scope:
         example = 'such as {"userId": "$identity.user_id"}'
         _take_mapping(self, "arguments", example)
         if not self.arguments:
-            refuse("Scope.arguments", self.arguments, f"give at least one, {example}")
+            refuse("Scope.arguments", self.arguments, f"pass at least one, {example}")
         _check_keys("Scope.arguments", self.arguments, example)
         _take_roles(self)
         with _naming("Scope.arguments"):
@@ -162,7 +162,7 @@ class RBAC:
             _check_keys(f"RBAC.{name}", getattr(self, name), example)
             for place, permission in getattr(self, name).items():
                 if not (isinstance(permission, str) and permission):
-                    remedy = "give the name of a permission"
+                    remedy = "pass the name of a permission"
                     refuse(f"RBAC.{name}[{place!r}]", permission, remedy)
         for place in self.fields:
             if not _FIELD.fullmatch(place):
@@ -195,7 +195,7 @@ class Federation:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.subgraph, str) and self.subgraph and "*" not in self.subgraph):
-            refuse("Federation.subgraph", self.subgraph, 'give its name, such as "orders"')
+            refuse("Federation.subgraph", self.subgraph, 'pass its name, such as "orders"')
         if not has_utf8(self.subgraph):
             refuse("Federation.subgraph", self.subgraph, LONE_SURROGATE)
         if self.channels is not None:
@@ -247,7 +247,7 @@ class Rates:
         rates = (self.subscribes, self.messages, self.events, self.refusals)
         if all(rate is None for rate in rates):
             raise ConfigurationError(
-                'Rates without a rate limits nothing: give one, such as messages="100/s", or leave '
+                'Rates without a rate limits nothing: pass one, such as messages="100/s", or leave '
                 "Security.rates out"
             )
 
@@ -308,15 +308,13 @@ class JWT:
 
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.key, self.jwks, self.jwks_url)) != 1:
-            raise ConfigurationError(
-                "JWT needs a key: give `key=`, `jwks=` or `jwks_url=`, one of them"
-            )
+            raise ConfigurationError("JWT needs a key: pass one of `key=`, `jwks=` and `jwks_url=`")
         self._check_texts()
         if self.jwks_url is not None and not _KEYS_URL.match(self.jwks_url):
             # An attacker who can change the response of this URL can sign tokens.
-            refuse("JWT.jwks_url", self.jwks_url, "give a URL that begins with https://")
+            refuse("JWT.jwks_url", self.jwks_url, "pass a URL that begins with https://")
         if not (is_number(self.leeway) and self.leeway >= 0):
-            refuse("JWT.leeway", self.leeway, "give a number of seconds of at least 0")
+            refuse("JWT.leeway", self.leeway, "pass a number of seconds of at least 0")
         for name in ("audience", "issuer"):
             value = getattr(self, name)
             texts = [value] if isinstance(value, str) else [] if value is None else value
@@ -333,7 +331,7 @@ class JWT:
         if not (self.key is None or isinstance(self.key, str | bytes)):
             # Not the value: it may be a secret.
             kind = type(self.key).__name__
-            raise ConfigurationError(f"JWT.key is of type {kind}: give PEM or a secret, as str")
+            raise ConfigurationError(f"JWT.key is of type {kind}: pass PEM or a secret, as str")
         if isinstance(self.key, str) and not has_utf8(self.key):
             raise ConfigurationError(f"JWT.key: {LONE_SURROGATE}")
         for name, example in (
@@ -370,7 +368,7 @@ class TLS:
             if not isinstance(value, str | Path | bytes) or not str(value):
                 # Not the value: it may be a secret.
                 raise ConfigurationError(
-                    f"TLS.{name} is of type {type(value).__name__}: give the path of a PEM file, "
+                    f"TLS.{name} is of type {type(value).__name__}: pass the path of a PEM file, "
                     "or its bytes"
                 )
 
@@ -440,12 +438,12 @@ class Security:
         for name, kind in _RULES.items():
             rule = getattr(self, name)
             if rule is not None and not isinstance(rule, kind):
-                refuse(f"Security.{name}", rule, f"give it as `{kind.__name__}(...)`")
+                refuse(f"Security.{name}", rule, f"pass `{kind.__name__}(...)`")
         if not (
             isinstance(self.rows, list | tuple)
             and all(isinstance(rule, RowFilter) for rule in self.rows)
         ):
-            refuse("Security.rows", self.rows, "give a list of `RowFilter(...)`")
+            refuse("Security.rows", self.rows, "pass a list of `RowFilter(...)`")
         object.__setattr__(self, "rows", tuple(self.rows))
         self._check_hosts()
         if self.jwt is not None and self.jwt.cookie is not None and self.origins is None:
@@ -473,7 +471,7 @@ class Security:
                 continue
             hosts = strings(f"Security.{name}", value, example)
             if not hosts:
-                remedy = f"no client could be answered: give {example}, or None"
+                remedy = f"no client could be answered: pass {example}, or None"
                 refuse(f"Security.{name}", value, remedy)
             object.__setattr__(self, name, hosts)
             with _naming(f"Security.{name}"), naming_lone_surrogates(ConfigurationError):
@@ -481,7 +479,7 @@ class Security:
         if self.status_hosts is not None and self.hosts is None:
             raise ConfigurationError(
                 "Security.status_hosts adds to Security.hosts, which is None: every host is "
-                "answered; give `hosts=` as well, or leave it out"
+                "answered; pass `hosts=` as well, or leave it out"
             )
 
     @property
@@ -526,14 +524,14 @@ def _naming(place: str) -> Iterator[None]:
 def _check_keys(place: str, value: Mapping[Any, Any], example: str) -> None:
     for key in value:
         if not isinstance(key, str):
-            refuse(f"a key of {place}", key, f"give a text, {example}")
+            refuse(f"a key of {place}", key, f"use a string, {example}")
 
 
 def _take_mapping(rule: object, name: str, example: str) -> None:
     value = getattr(rule, name)
     place = f"{type(rule).__name__}.{name}"
     if not isinstance(value, Mapping):
-        refuse(place, value, f"give a mapping, {example}")
+        refuse(place, value, f"pass a mapping, {example}")
     object.__setattr__(rule, name, dict(value))
 
 

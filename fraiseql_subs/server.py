@@ -170,8 +170,8 @@ class Server:
             records.write(
                 _log,
                 logging.WARNING,
-                "anybody who reaches %s may subscribe, from any page: give the manager a"
-                " Security(...), or bind 127.0.0.1 behind a proxy that authenticates",
+                "anybody who reaches %s may subscribe, from any page: pass a Security(...)"
+                " to the manager, or bind 127.0.0.1 behind a proxy that authenticates",
                 self.url,
                 kind="open servers",
             )

@@ -25,13 +25,14 @@ class TenantPublisher:
 
     def __init__(self, handle: CoreHandle, tenant_id: str) -> None:
         if not (isinstance(tenant_id, str) and tenant_id):
-            refuse("tenant_id", tenant_id, "give the tenant as a string, at least one character")
+            refuse("tenant_id", tenant_id, "pass the tenant as a string, at least one character")
         if not has_utf8(tenant_id):
             refuse("tenant_id", tenant_id, LONE_SURROGATE)
         if not handle.is_isolated:
             raise ConfigurationError(
                 "for_tenant() of a manager without tenant isolation, where every subscriber is sent"
-                " the events of every tenant: give the manager Security(tenant=TenantIsolation())"
+                " the events of every tenant: pass Security(tenant=TenantIsolation()) to the"
+                " manager"
             )
         self._handle = handle
         self._tenant_id = tenant_id

@@ -30,7 +30,7 @@ def read_trusted_documents(source: TrustedDocuments | None) -> list[tuple[str, s
         return _pairs(source, "trusted_documents")
     if not isinstance(source, str | Path) or not str(source):
         raise ConfigurationError(
-            f"trusted_documents is {source!r}: give an object of texts by id, such as"
+            f"trusted_documents is {source!r}: pass an object of texts by id, such as"
             ' {"Ticks": "subscription Ticks { tick }"}, or the path of a JSON file'
         )
     where = f"trusted_documents={str(source)!r}"
@@ -38,10 +38,10 @@ def read_trusted_documents(source: TrustedDocuments | None) -> list[tuple[str, s
         manifest = json.loads(Path(source).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
-            f"{where} cannot be read ({error.strerror}): give the path of a JSON file"
+            f"{where} cannot be read ({error.strerror}): pass the path of a JSON file"
         ) from error
     except ValueError as error:
-        raise ConfigurationError(f"{where} is not JSON ({error}): give a JSON file") from error
+        raise ConfigurationError(f"{where} is not JSON ({error}): pass a JSON file") from error
     if isinstance(manifest, dict) and isinstance(manifest.get("operations"), list):
         manifest = _apollo(manifest["operations"], where)
     return _pairs(manifest, where)
@@ -52,17 +52,17 @@ def _apollo(operations: list[Any], where: str) -> dict[str, Any]:
         return {operation["id"]: operation["body"] for operation in operations}
     except (KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{where}: an entry of `operations` lacks `id` or `body`: give a manifest of format "
+            f"{where}: an entry of `operations` lacks `id` or `body`: pass a manifest of format "
             '"apollo-persisted-query-manifest", or an object of texts by id'
         ) from error
 
 
 def _pairs(documents: Any, where: str) -> list[tuple[str, str]]:
     if not isinstance(documents, Mapping):
-        raise ConfigurationError(f"{where} holds no documents: give an object of texts by id")
+        raise ConfigurationError(f"{where} holds no documents: pass an object of texts by id")
     for id, text in documents.items():
         if not isinstance(id, str) or not isinstance(text, str):
             raise ConfigurationError(
-                f"{where}: the entry {id!r} is not a text: give the text of a document for each id"
+                f"{where}: the entry {id!r} is not a text: write the text of a document for each id"
             )
     return list(documents.items())

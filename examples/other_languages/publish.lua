@@ -18,7 +18,7 @@ local two_32 = 4294967296
 
 local channel, event, id, tenant = ARGV[1], ARGV[2], ARGV[3] or '', ARGV[4] or ''
 if not channel or channel == '' or not event then
-  return redis.error_reply('ERR give a channel and an event')
+  return redis.error_reply('ERR pass a channel and an event')
 end
 if string.byte(event) ~= 1 then
   local is_json, value = pcall(cjson.decode, event)

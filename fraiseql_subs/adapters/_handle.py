@@ -14,7 +14,7 @@ def handle_of(manager: object) -> CoreHandle:
         ConfigurationError: It is not a manager, but for example the class itself.
     """
     if not isinstance(manager, SubscriptionManager):
-        remedy = "give an instance, such as SubscriptionManager(subscriptions=[...])"
+        remedy = "pass an instance, such as SubscriptionManager(subscriptions=[...])"
         refuse("manager", manager, remedy)
     # The only access to this attribute outside of the manager.
     return manager._handle  # noqa: SLF001

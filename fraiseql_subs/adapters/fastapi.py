@@ -46,7 +46,7 @@ class SubscriptionRouterFactory:
         check_drain(drain)
         if not (context is None or callable(context)):
             refuse(
-                "context", context, "give a dependency: a function, or a class, that FastAPI calls"
+                "context", context, "pass a dependency: a function, or a class, that FastAPI calls"
             )
         self._drain = drain
         self._context = context or _nothing
@@ -68,7 +68,7 @@ class SubscriptionRouterFactory:
         if dependencies is not None:
             for dependency in items("dependencies", dependencies, "[Depends(check)]"):
                 if not isinstance(dependency, params.Depends):
-                    refuse("one of dependencies", dependency, "give Depends(...) of FastAPI")
+                    refuse("one of dependencies", dependency, "pass Depends(...) of FastAPI")
         router = APIRouter(dependencies=dependencies)
         handle, drain = self._handle, self._drain
         provided = Depends(self._context)

@@ -40,7 +40,7 @@ def check_enums(enums: Iterable[Any]) -> list[type[enum.Enum]]:
     classes = list(enums)
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, enum.Enum)):
-            raise ConfigurationError(f"enums holds {cls!r}: give classes, such as enums=[Status]")
+            raise ConfigurationError(f"enums holds {cls!r}: pass classes, such as enums=[Status]")
     return classes
 
 

@@ -112,7 +112,7 @@ def _serialized(value: Any, scalar: Scalar, where: str) -> Any:
     except Exception as error:
         raise SchemaError(
             f"{where}: `{scalar.name}` cannot serialize the default {value!r} "
-            f"({type(error).__name__}: {error}): give a value of its type, or None"
+            f"({type(error).__name__}: {error}): use a value of its type, or None"
         ) from error
 
 

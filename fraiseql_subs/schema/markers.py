@@ -54,7 +54,7 @@ class Scalar:
                 _check_text(f"Scalar({self.name!r}).{text}", getattr(self, text))
         if not isinstance(self.name, str) or self.name in _BUILT_IN or not is_name(self.name):
             raise ConfigurationError(
-                f"Scalar({self.name!r}): give it a GraphQL name other than those of the built-in "
+                f"Scalar({self.name!r}): use a GraphQL name other than those of the built-in "
                 "scalars, such as `Base64`"
             )
 
@@ -68,7 +68,7 @@ def check_scalars(scalars: list[Any]) -> list[Scalar]:
     for scalar in scalars:
         if not isinstance(scalar, Scalar):
             raise ConfigurationError(
-                f"scalars holds {scalar!r}: give Scalar(...), such as"
+                f"scalars holds {scalar!r}: pass Scalar(...), such as"
                 ' scalars=[Scalar("Base64", serialize=...)]'
             )
     return scalars
@@ -87,7 +87,7 @@ class Name:
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and is_name(self.name)):
             raise ConfigurationError(
-                f"Name({self.name!r}): give a GraphQL name (letters, digits and `_`; it "
+                f"Name({self.name!r}): use a GraphQL name (letters, digits and `_`; it "
                 "begins with neither a digit nor `__`)"
             )
 
@@ -108,7 +108,7 @@ class Deprecated:
 
 def _check_text(setting: str, value: object) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{setting} is {value!r}: give a text")
+        raise ConfigurationError(f"{setting} is {value!r}: pass a string")
 
 
 def marker(annotation: Any, kind: type) -> Any:

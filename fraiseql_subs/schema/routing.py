@@ -61,7 +61,7 @@ def check_filter(conditions: object, where: str) -> tuple[Condition, ...]:
         return ()
     if not isinstance(conditions, Mapping):
         raise SchemaError(
-            f"{where}: filter is {conditions!r}: give a dict, such as "
+            f"{where}: filter is {conditions!r}: pass a dict, such as "
             'filter={"user_id": "$userId", "region": "eu"}'
         )
     return tuple(_condition(path, value, where) for path, value in conditions.items())
@@ -106,7 +106,7 @@ def check_event_types(event_types: object, where: str) -> tuple[str, ...] | None
     """
     if event_types is None:
         return None
-    remedy = 'give a list, such as event_types=["order.paid"], or leave it out for all'
+    remedy = 'pass a list, such as event_types=["order.paid"], or leave it out for all'
     if isinstance(event_types, str) or not isinstance(event_types, Iterable):
         raise SchemaError(f"{where}: event_types is {event_types!r}: {remedy}")
     types = tuple(event_types)
@@ -180,7 +180,7 @@ class ArgumentNames:
 def _condition(path: object, value: Any, where: str) -> Condition:
     if not isinstance(path, str) or not all(path.split(".")):
         raise SchemaError(
-            f"{where}: filter has the key {path!r}: give the path of a field of the event's data, "
+            f"{where}: filter has the key {path!r}: use the path of a field of the event's data, "
             'such as "user_id" or "customer.id"'
         )
     if isinstance(value, enum.Enum):
@@ -191,7 +191,7 @@ def _condition(path: object, value: Any, where: str) -> Condition:
         return path, True, value[1:]
     if not _is_json(value):
         raise SchemaError(
-            f"{where}: filter[{path!r}] is {value!r}, which has no JSON: give a value of the "
+            f"{where}: filter[{path!r}] is {value!r}, which has no JSON: use a value of the "
             "event's data, or an argument as `$name`"
         )
     return path, False, value

@@ -141,7 +141,7 @@ async def test_a_permission_is_taken_away_and_given_back(redis, deploy, command)
     error = await refused(deployment)
     # Unknown where an attempt was under way when the time was over.
     assert error.outcome in ("not_sent", "unknown") and error.retryable
-    assert "give the user the commands" in str(error)
+    assert "grant the user the commands" in str(error)
     assert "secret" not in str(error)
     entry = deployment.ledger.entries[-1]
     await redis.command("ACL", "SETUSER", "bus", f"+{command}")

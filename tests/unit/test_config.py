@@ -157,5 +157,5 @@ def test_a_history_out_of_range_names_field_value_and_remedy(field, value, remed
 
 def test_a_manager_takes_a_history_or_none():
     SubscriptionManager(history=None)
-    with pytest.raises(ConfigurationError, match="give History"):
+    with pytest.raises(ConfigurationError, match="pass History"):
         SubscriptionManager(history=1000)

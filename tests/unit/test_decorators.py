@@ -83,7 +83,7 @@ def test_options_reach_the_definition():
         ({"event_types": "paid"}, 'event_types=["order.paid"]'),
         ({"event_types": []}, "leave it out for all"),
         ({"event_types": [1]}, "event_types is (1,)"),
-        ({"filter": ["user_id"]}, "give a dict"),
+        ({"filter": ["user_id"]}, "pass a dict"),
         ({"filter": {"a..b": 1}}, "'a..b'"),
         ({"filter": {"a": object}}, "has no JSON"),
         ({"concurrency": 0}, "from 1 to 1024"),
@@ -149,7 +149,7 @@ def test_a_source_stream_says_what_it_yields():
 @pytest.mark.parametrize(
     ("initial", "problem"),
     [
-        (42, "give a function"),
+        (42, "pass a function"),
         (lambda event: 1, "parameter `event` is neither"),
         (lambda other: 1, "parameter `other` is neither"),
     ],
@@ -318,7 +318,7 @@ def test_two_subscriptions_of_one_name_are_refused():
 
 @pytest.mark.parametrize("items", ["orders", in_this_module, decorators])
 def test_a_single_item_is_refused_with_the_list_to_write(items):
-    with pytest.raises(SchemaError, match="give a list"):
+    with pytest.raises(SchemaError, match="pass a list"):
         collect(items)
 
 

@@ -1,13 +1,13 @@
-//! Engines: what carries events between processes.
+//! Engines, which carry events between processes.
 //!
-//! Each implements [`bus::engine::Engine`], one folder and one feature an engine. They move bytes;
-//! what an envelope says, and the repair of gaps, is the business of `bus`. Not here: who receives an
-//! event (`runtime`).
+//! Each engine implements [`bus::engine::Engine`], and has its own folder and feature. An engine moves
+//! bytes: `bus` defines the content of an envelope, and repairs gaps. Not here: which subscriptions
+//! receive an event (`runtime`).
 //!
 //! # Layout
 //!
-//! - `url`: which engine a URL names;
-//! - `redis`: Redis and what speaks its protocol, from version 7.
+//! - `url`: creates the engine that a URL names;
+//! - `redis`: Redis 7 or later, and servers with its protocol.
 
 #[cfg(feature = "redis")]
 pub mod redis;

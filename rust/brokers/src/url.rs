@@ -1,42 +1,42 @@
-//! Which engine a URL names.
+//! Creates the engine that a URL names.
 
 use std::sync::Arc;
 
 use bus::engine::Engine;
 
-/// An engine as a URL names it.
+/// An engine, as its URL describes it.
 #[derive(Debug, Clone)]
 pub enum BusUrl {
-    /// Redis, and what speaks its protocol.
+    /// Redis, or a server with its protocol.
     #[cfg(feature = "redis")]
     Redis(Box<crate::redis::Config>),
 }
 
-/// A URL names no engine, or is wrong. The text never holds a secret.
+/// A URL names no engine, or is wrong. The text never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusUrlError {
-    /// The scheme belongs to no engine.
+    /// No engine has this scheme.
     #[error(
-        "the scheme {scheme:?} is unknown: give memory://, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
+        "the scheme {scheme:?} is unknown: write memory://, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
     )]
     UnknownScheme {
-        /// What stands before `://`.
+        /// The text before `://`.
         scheme: String,
     },
-    /// It is no URL.
-    #[error("it is no URL: give one such as redis://127.0.0.1:6379")]
+    /// The text is not a URL.
+    #[error("it is no URL: write one such as redis://127.0.0.1:6379")]
     NoUrl,
-    /// `memory://` is followed by something.
-    #[error("memory:// is followed by nothing")]
+    /// `memory://` is followed by other text.
+    #[error("memory:// is followed by other text: write memory:// alone")]
     Memory,
-    /// The engine refuses it.
+    /// The URL of a Redis engine is wrong.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] crate::redis::ConfigError),
 }
 
 impl BusUrl {
-    /// Reads a URL; `None`: `memory://`, which needs no engine.
+    /// Parses a URL. Returns `None` for `memory://`, which needs no engine.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl BusUrl {
                 let config = crate::redis::Config::from_url(text)?;
                 Ok(Some(Self::Redis(Box::new(config))))
             }
-            // Only what can be a scheme is shown: it may be a password.
+            // Only a possible scheme is shown: other text may be a password.
             _ if scheme
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'+') =>
@@ -65,11 +65,11 @@ impl BusUrl {
         }
     }
 
-    /// Creates the engine, which has not started. It keeps what `history` says; `None`: nothing.
+    /// Creates an engine that is not started. It keeps the events that `history` allows; `None`: none.
     ///
     /// # Errors
     ///
-    /// [`BusUrlError`] when a setting is out of its range.
+    /// [`BusUrlError`] if a setting is out of its range.
     pub fn engine(
         &self,
         history: Option<&bus::HistoryLimits>,
@@ -82,7 +82,7 @@ impl BusUrl {
                     events: history.events as u64,
                     age: history.age,
                 });
-                // What the URL switches off stays off.
+                // The setting `history=off` in the URL takes precedence.
                 config.history = config.history.and(kept);
                 Ok(Arc::new(crate::redis::Redis::new(config)?))
             }

@@ -263,7 +263,7 @@ pub enum SchemaError {
     MissingSubscription,
     /// The default value of an input field contains itself.
     #[error(
-        "the default value of `{type_name}.{field}` contains itself without end: give the inner field a value, such as null"
+        "the default value of `{type_name}.{field}` contains itself without end: set the inner field to a value, such as null"
     )]
     DefaultCycle {
         /// The input type.
@@ -273,7 +273,7 @@ pub enum SchemaError {
     },
     /// `@requires` names neither a permission nor fields.
     #[error(
-        "`@requires` at `{0}` asks for nothing: give it a permission, such as `@requires(permission: \"orders:read\")`"
+        "`@requires` at `{0}` asks for nothing: pass it a permission, such as `@requires(permission: \"orders:read\")`"
     )]
     EmptyRequires(String),
     /// There is a source key for a field that is not in the schema.

@@ -370,7 +370,7 @@ fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError>
         reason: match (error.kind(), source) {
             (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, _) => format!(
                 "{error}: the client address has no port left, or is none of this machine; \
-                give others by `--source`"
+                set others by `--source`"
             ),
             (_, Some(source)) => format!("from {source}: {error}"),
             (_, None) => error.to_string(),

@@ -157,7 +157,7 @@ impl PyRedis {
         match (self.username, self.password) {
             (None, None) => {}
             (Some(_), None) => {
-                return Err("Redis(username=...) needs a password: give password=".to_owned());
+                return Err("Redis(username=...) needs a password: set password=".to_owned());
             }
             (user, Some(PyPassword::Text(text))) => {
                 config.credentials = Some(Credentials::fixed(user, text));
@@ -178,9 +178,7 @@ impl PyRedis {
                 (None, None) => {}
                 (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
                 _ => {
-                    return Err(
-                        "client_cert= and client_key= belong together: give both".to_owned()
-                    );
+                    return Err("client_cert= and client_key= belong together: set both".to_owned());
                 }
             }
         }

@@ -452,7 +452,7 @@ impl Core {
         let running = self.running(py)?;
         let limit = Duration::try_from_secs_f64(drain).map_err(|_| {
             exceptions::ConfigurationError::new_err(format!(
-                "drain={drain} is not a time: give a number of seconds of at least 0"
+                "drain={drain} is not a time: pass a number of seconds of at least 0"
             ))
         })?;
         let working = running.clone();

@@ -111,7 +111,7 @@ pub(crate) fn text<'a>(
 ) -> PyResult<&'a str> {
     let text = value
         .cast::<PyString>()
-        .map_err(|_| refuse(format!("{name}: give a string, not {}", describe(value))))?;
+        .map_err(|_| refuse(format!("{name}: pass a string, not {}", describe(value))))?;
     text.to_str()
         .map_err(|_| refuse(format!("{name}: {LONE_SURROGATE}")))
 }

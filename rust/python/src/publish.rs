@@ -123,7 +123,7 @@ pub(crate) fn read_drafts(
 ) -> PyResult<Vec<Draft>> {
     let Ok(events) = events.try_iter() else {
         return Err(publish_error(format!(
-            "events is {}: give a list of (channel, data), or of dicts of what `publish` takes",
+            "events is {}: pass a list of (channel, data), or of dicts of what `publish` takes",
             describe(events)
         )));
     };
@@ -149,7 +149,7 @@ fn read_draft(
 ) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
-            "{}: {problem}; give (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted",
+            "{}: {problem}; pass (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted",
             place("")
         ))
     };

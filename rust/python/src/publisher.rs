@@ -61,7 +61,7 @@ impl PublisherCore {
         let history = history.map(|history| history.read()).transpose()?;
         let config = bus.read()?.ok_or_else(|| {
             config_error(
-                "bus: memory:// reaches no other process: give the URL of the engine that the servers use, such as redis://127.0.0.1:6379".to_owned(),
+                "bus: memory:// reaches no other process: pass the URL of the engine that the servers use, such as redis://127.0.0.1:6379".to_owned(),
             )
         })?;
         let engine = config.engine(history.as_ref())?;

@@ -549,7 +549,7 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
 pub(crate) fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| {
         exceptions::ConfigurationError::new_err(format!(
-            "{name}={value} is not a time: give a number of seconds of at least 0"
+            "{name}={value} is not a time: pass a number of seconds of at least 0"
         ))
     })
 }

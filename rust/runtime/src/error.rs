@@ -8,7 +8,7 @@ use graphql::GraphQLError;
 pub enum DefinitionError {
     /// The schema has no such field.
     #[error(
-        "the schema has no field `Subscription.{0}`: add it to the schema, or give the subscription the name of a field that is there"
+        "the schema has no field `Subscription.{0}`: add it to the schema, or use the name of a field that is there"
     )]
     UnknownField(String),
     /// Channel or filter name an argument that the field does not have.

@@ -13,7 +13,7 @@ pub enum RuleError {
     Reference(String),
     /// A value that is neither a scalar nor a list of scalars.
     #[error(
-        "`{0}` cannot be compared: give a string, a number, true, false, null or a list of them"
+        "`{0}` cannot be compared: use a string, a number, true, false, null or a list of them"
     )]
     Value(String),
     /// A channel pattern without text.
@@ -32,7 +32,7 @@ pub enum RuleError {
     UnknownField(String),
     /// A subscription whose arguments can produce the channel of another subscription.
     #[error(
-        "`Subscription.{field}` can be asked for `{channel}`, the channel of `Subscription.{other}`, whose permission it does not need: ask for the same permission, or give them channels of their own"
+        "`Subscription.{field}` can be asked for `{channel}`, the channel of `Subscription.{other}`, whose permission it does not need: ask for the same permission, or use separate channels"
     )]
     OpenChannel {
         /// The subscription with the arguments.

@@ -26,24 +26,24 @@ pub enum JwtConfigError {
     Algorithm(String),
     /// No algorithm.
     #[error(
-        "no algorithm is listed: give `algorithms` those that your tokens are signed with, such as [\"RS256\"]"
+        "no algorithm is listed: set `algorithms` to those that your tokens are signed with, such as [\"RS256\"]"
     )]
     NoAlgorithm,
     /// Algorithms for secrets and for public keys together.
     #[error(
-        "`algorithms` mixes HS algorithms with those of public keys: give one kind only, as a public key could be used as a secret"
+        "`algorithms` mixes HS algorithms with those of public keys: list one kind only, as a public key could be used as a secret"
     )]
     Mixed,
     /// The key does not fit an algorithm.
     #[error(
-        "`key` cannot be used with {algorithm}: give a PEM public key for RS, PS, ES and EdDSA, a secret for HS"
+        "`key` cannot be used with {algorithm}: use a PEM public key for RS, PS, ES and EdDSA, a secret for HS"
     )]
     Key {
         /// The algorithm that the key does not fit.
         algorithm: String,
     },
     /// A secret that is too short.
-    #[error("the secret in `key` has {0} bytes: give at least 32, as RFC 7518 asks for")]
+    #[error("the secret in `key` has {0} bytes: use at least 32, as RFC 7518 asks for")]
     WeakSecret(usize),
     /// A public key that is used as a secret.
     #[error(
@@ -51,7 +51,7 @@ pub enum JwtConfigError {
     )]
     PemSecret,
     /// The key set cannot be parsed.
-    #[error("`jwks` is not a JSON Web Key Set: {0}; give the text of one")]
+    #[error("`jwks` is not a JSON Web Key Set: {0}; pass the text of one")]
     KeySet(String),
 }
 

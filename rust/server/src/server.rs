@@ -56,28 +56,28 @@ fn advice(endpoint: &Endpoint, error: &io::Error) -> &'static str {
     use io::ErrorKind::{AddrInUse, AddrNotAvailable, NotFound, PermissionDenied};
     match (endpoint, error.kind()) {
         (Endpoint::Tcp { .. }, AddrInUse) => {
-            "another program listens there: end it, or give another `port=`; port=0 picks a free one"
+            "another program listens there: end it, or use another `port=`; port=0 picks a free one"
         }
         (Endpoint::Tcp { .. }, AddrNotAvailable) => {
-            "this machine has no such address: give one that it has as `host=`, or \"0.0.0.0\" for all"
+            "this machine has no such address: set `host=` to one of its addresses, or to \"0.0.0.0\" for all"
         }
         (Endpoint::Tcp { .. }, PermissionDenied) => {
-            "ports below 1024 need a privilege: give a `port=` from 1024 on"
+            "ports below 1024 need a privilege: use a `port=` of at least 1024"
         }
         (Endpoint::Tcp { .. }, _) => {
-            "give a name or an address of this machine as `host=`, such as \"127.0.0.1\", and the port as `port=`"
+            "set `host=` to a name or an address of this machine, such as \"127.0.0.1\", and `port=` to the port"
         }
         (Endpoint::Unix(_), AddrInUse) => {
-            "another program listens there, or the file is no socket: end it, or give another path as `unix=`"
+            "another program listens there, or the file is no socket: end it, or set `unix=` to another path"
         }
         (Endpoint::Unix(_), NotFound) => {
-            "the directory is not there: make it, or give another path as `unix=`"
+            "the directory is not there: create it, or set `unix=` to another path"
         }
         (Endpoint::Unix(_), PermissionDenied) => {
-            "this user may not write there: give another path as `unix=`"
+            "this user may not write there: set `unix=` to another path"
         }
         (Endpoint::Unix(_), _) => {
-            "give the path of a file that is to be made as `unix=`, with at most 107 bytes"
+            "set `unix=` to the path of a file to create, of at most 107 bytes"
         }
     }
 }

@@ -24,12 +24,12 @@ impl std::fmt::Debug for Tls {
 pub enum TlsError {
     /// The text of the certificate contains no certificate in PEM format.
     #[error(
-        "the certificate holds no PEM block `CERTIFICATE`: give the chain, the server's own first"
+        "the certificate holds no PEM block `CERTIFICATE`: use the chain, the server's own first"
     )]
     Certificate,
     /// The text of the key contains no private key in PEM format.
     #[error(
-        "the key holds no PEM block of a private key: give an unencrypted one, such as `PRIVATE KEY`"
+        "the key holds no PEM block of a private key: use an unencrypted one, such as `PRIVATE KEY`"
     )]
     Key,
     /// They do not belong together, or are of an unsupported kind.

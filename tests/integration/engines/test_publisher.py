@@ -140,7 +140,7 @@ async def test_a_publisher_that_was_not_told_of_isolation_is_noticed(redis, capl
         assert await receive(stream, 1) == [3]
         assert manager.metrics().events_without_tenant == 4
     told = [each for each in caplog.records if "another program publishes" in each.getMessage()]
-    assert len(told) == 1 and "give its Publisher tenant=" in told[0].getMessage()
+    assert len(told) == 1 and "tenant=TenantIsolation() to its Publisher" in told[0].getMessage()
     of_publisher = "published as if tenants were not isolated"
     assert (of_publisher in caplog.text) is (tenant_id is not None)
 

@@ -267,7 +267,7 @@ SECRET = "s3cret"
         ({"password": coroutine}, "a plain one"),
         ({"password": "\ud800"}, "surrogate"),
         ({"ca": "ca.pem"}, "rediss://"),
-        ({"url": "rediss://host", "client_cert": "cert.pem"}, "give both"),
+        ({"url": "rediss://host", "client_cert": "cert.pem"}, "set both"),
         ({"url": "rediss://host", "ca": 7}, "path"),
         ({"partitions": 3}, "power of two"),
         ({"partitions": 2048}, "1024"),

@@ -168,7 +168,7 @@ async def test_scalars_of_a_schema_in_sdl_are_given_to_the_manager():
 
 @pytest.mark.parametrize("name", ["Int", "", "no name", "__x"])
 def test_a_scalar_needs_a_name_of_its_own(name):
-    with pytest.raises(ConfigurationError, match="give it a GraphQL name other than"):
+    with pytest.raises(ConfigurationError, match="use a GraphQL name other than"):
         Scalar(name)
 
 

@@ -69,7 +69,7 @@ async def test_publish_refuses_it(options):
 async def test_publish_refuses_what_is_no_text(name):
     options = {"channel": "feed", "data": 1, name: 5}
     async with SubscriptionManager([feed]) as manager:
-        with pytest.raises(PublishError, match=f"{name}: give a string, not an object of type"):
+        with pytest.raises(PublishError, match=f"{name}: pass a string, not an object of type"):
             await manager.publish(**options)
 
 

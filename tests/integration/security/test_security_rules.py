@@ -385,8 +385,8 @@ def test_a_channel_of_another_subgraph_is_refused_when_declared():
         (lambda: Identity(["1"]), "Identity.user_id is ['1']"),
         (lambda: Identity("1", tenant_id=b"a"), "Identity.tenant_id is b'a'"),
         (lambda: Identity("1", claims="plan"), "Identity.claims is 'plan'"),
-        (lambda: SubscriptionManager(security={}), "give Security(...)"),
-        (lambda: SubscriptionManager(limits="none"), "give Limits(...)"),
+        (lambda: SubscriptionManager(security={}), "pass Security(...)"),
+        (lambda: SubscriptionManager(limits="none"), "pass Limits(...)"),
         (lambda: SubscriptionManager(workers="4"), "workers='4'"),
     ],
 )

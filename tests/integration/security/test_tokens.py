@@ -150,8 +150,8 @@ async def test_only_listed_hosts_are_answered(serve, connect):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"key": None}, "one of them"),
-        ({"jwks": "{}"}, "one of them"),
+        ({"key": None}, "pass one of `key=`"),
+        ({"jwks": "{}"}, "pass one of `key=`"),
         ({"key": "short"}, "at least 32"),
         ({"algorithms": ["none"]}, "`none` in `algorithms` is not supported"),
         ({"algorithms": []}, "no algorithm is listed"),

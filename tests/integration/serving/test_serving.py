@@ -172,7 +172,7 @@ async def test_a_unix_socket_has_urls_of_its_own(tmp_path, capsys):
     ("options", "problem"),
     [
         ({"host": "192.0.2.1"}, r"192\.0\.2\.1:0: .*no such address.*`host=`"),
-        ({"host": "no.such.host.invalid"}, r"no\.such\.host\.invalid:0: .*as `host=`"),
+        ({"host": "no.such.host.invalid"}, r"no\.such\.host\.invalid:0: .*set `host=`"),
         ({"unix": "/no/such/directory/a.sock"}, r"a\.sock: .*the directory is not there"),
         ({"unix": "/tmp/" + "a" * 200}, "at most 107 bytes"),
     ],

@@ -132,9 +132,9 @@ async def test_what_is_off_is_not_advised(serve):
     ("transports", "message"),
     [
         ([], "nothing could be asked"),
-        ("sse", "give a list of strings"),
+        ("sse", "pass a list of strings"),
         (["ws"], 'use some of "graphql-transport-ws"'),
-        ([1], "give a list of strings"),
+        ([1], "pass a list of strings"),
         (["sse"], 'needs "get" or "post"'),
         (["graphql-ws", "multipart"], 'needs "get" or "post"'),
     ],

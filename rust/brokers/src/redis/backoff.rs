@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config::Times;
 
-/// Counts the attempts that have failed since a link was settled.
+/// Counts the connections that failed since a link was last stable.
 #[derive(Debug)]
 pub(super) struct Backoff {
     times: Times,
@@ -16,8 +16,8 @@ impl Backoff {
         Self { times, failures: 0 }
     }
 
-    /// Returns how long to wait after a link that lived this long: a random part of a time that
-    /// doubles, so that nodes do not come back all at once.
+    /// Returns the pause after a link that lived this long. It is random, so that nodes do not all
+    /// connect at the same moment, and its maximum doubles with each failure.
     pub(super) fn after(&mut self, lived: Duration, is_configuration: bool) -> Duration {
         if is_configuration {
             return self

@@ -1,9 +1,8 @@
-//! Follows a Redis Cluster: which master has which partition.
+//! Follows a Redis Cluster: keeps track of which master has which partition.
 //!
-//! One task asks, some time after anything has shown that what is known may be wrong: an answer `MOVED` or
-//! `CLUSTERDOWN`, a subscription that the server has ended, a link that has ended. It asks every now and
-//! then as well. Not here: what follows for links (`supervisor`) and for partitions that have moved
-//! (`masters`, `subscriber`).
+//! One task asks the servers, periodically and soon after anything has shown a change: an answer
+//! `MOVED` or `CLUSTERDOWN`, a subscription that the server has ended, a link that has ended. Not here:
+//! the links to new masters (`supervisor`), and partitions that have moved (`masters`, `subscriber`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,18 +18,19 @@ use super::publisher;
 use super::shared::Shared;
 use super::view::View;
 
-/// How long a server has before the next one is asked as well.
+/// How long a server has to answer before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-/// Why it is not known which master has which partition.
-enum Trouble {
-    /// No server has told it.
+/// Why the masters of the partitions are unknown.
+enum ViewError {
+    /// No server has answered.
     Unknown(Fault),
-    /// Other nodes use the bus in another way: nothing may be published or delivered.
+    /// Other nodes use the bus with another number of partitions: nothing may be published or
+    /// delivered.
     Disagreement(Fault),
 }
 
-/// Keeps `Shared::masters` up to date. Does nothing where there is no cluster.
+/// Keeps `Shared::masters` up to date. Waits forever if the server is not a cluster.
 pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
     let Topology::Cluster { seeds } = &shared.config.topology else {
         return std::future::pending().await;
@@ -47,27 +47,27 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
                     backoff = Backoff::new(times);
                 }
             }
-            Err(Trouble::Disagreement(fault)) => {
+            Err(ViewError::Disagreement(fault)) => {
                 is_agreed = false;
                 apply(shared, &View::default());
                 shared.health.cluster(Some(fault), shared.arrivals());
             }
-            Err(Trouble::Unknown(fault)) if shared.masters().all().is_empty() => {
+            Err(ViewError::Unknown(fault)) if shared.masters().all().is_empty() => {
                 shared.health.cluster(Some(fault), shared.arrivals());
             }
-            // Links tell what is wrong with the masters that are known.
-            Err(Trouble::Unknown(_)) => {}
+            // The links report what is wrong with the known masters.
+            Err(ViewError::Unknown(_)) => {}
         }
         let pause = match &looked {
-            Err(Trouble::Disagreement(fault) | Trouble::Unknown(fault)) => {
+            Err(ViewError::Disagreement(fault) | ViewError::Unknown(fault)) => {
                 backoff.after(Duration::ZERO, fault.is_configuration())
             }
-            Ok(_) if shared.masters().orphans() > 0 => backoff.after(Duration::ZERO, false),
+            Ok(_) if shared.masters().without_master() > 0 => backoff.after(Duration::ZERO, false),
             Ok(_) => {
                 let start = Instant::now();
                 let period = times.look_after.mul_f64(0.8 + fastrand::f64() * 0.4);
                 let _ = tokio::time::timeout(period, shared.look.notified()).await;
-                // All nodes hear of a failover at once.
+                // All nodes notice a failover at once: a random part spreads their requests.
                 backoff.after(start.elapsed(), false) + times.backoff.mul_f64(fastrand::f64())
             }
         };
@@ -75,19 +75,19 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
     }
 }
 
-/// Follows what was found; returns whether it is new.
+/// Applies the answer of a server. Returns whether a partition has another master.
 fn apply(shared: &Shared, view: &View) -> bool {
     let before = shared.masters();
     let next = before.follow(view, &shared.names);
-    let (is_new, orphans) = (!next.is_same(&before), next.orphans());
+    let (is_new, without_master) = (!next.is_same(&before), next.without_master());
     if is_new {
         tracing::debug!(target: "fraiseql_subs", masters = next.all().len(), "the cluster has changed");
         shared.health.follow(&next, shared.arrivals());
         shared.masters.send_replace(Arc::new(next));
     }
-    let fault = (orphans > 0).then(|| {
+    let fault = (without_master > 0).then(|| {
         Fault::away(format!(
-            "no server of the cluster has {orphans} of the {} partitions",
+            "no server of the cluster has {without_master} of the {} partitions",
             shared.config.partitions
         ))
     });
@@ -95,9 +95,9 @@ fn apply(shared: &Shared, view: &View) -> bool {
     is_new
 }
 
-/// Asks servers one after the other, without waiting long for any; an answer in which each partition has
-/// a master is taken at once, else the best of all.
-async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, Trouble> {
+/// Asks the servers one after the other, each [`HEAD_START`] after the previous one. Returns the first
+/// answer in which each partition has a master, otherwise the answer with the most of them.
+async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, ViewError> {
     let known = shared.masters();
     let mut servers: Vec<&Address> = known
         .all()
@@ -123,11 +123,14 @@ async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Resul
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(view) => {
-                let orphans = orphans(shared, &view);
-                if best.as_ref().is_none_or(|(least, _)| orphans < *least) {
-                    best = Some((orphans, view));
+                let without_master = without_master(shared, &view);
+                if best
+                    .as_ref()
+                    .is_none_or(|(least, _)| without_master < *least)
+                {
+                    best = Some((without_master, view));
                 }
-                if orphans == 0 {
+                if without_master == 0 {
                     break;
                 }
             }
@@ -140,12 +143,12 @@ async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Resul
     }
     let Some((_, view)) = best else {
         let fault = fault.unwrap_or_else(|| Fault::configuration("the URL names no server"));
-        return Err(Trouble::Unknown(fault));
+        return Err(ViewError::Unknown(fault));
     };
     match agree(shared, &view).await {
-        Ok(Some(disagreement)) => Err(Trouble::Disagreement(disagreement)),
-        Err(fault) if !is_agreed => Err(Trouble::Unknown(fault)),
-        // It was checked before, and is again once its server is back.
+        Ok(Some(disagreement)) => Err(ViewError::Disagreement(disagreement)),
+        Err(fault) if !is_agreed => Err(ViewError::Unknown(fault)),
+        // It was checked before, and is checked again when its server is back.
         Ok(None) | Err(_) => Ok(view),
     }
 }
@@ -163,23 +166,24 @@ async fn ask(shared: &Shared, server: &Address) -> Result<View, Fault> {
         Err(fault) if fault.kind == FaultKind::Refused => return slots().await,
         Err(fault) => return Err(fault),
     };
-    if orphans(shared, &view) == 0 {
+    if without_master(shared, &view) == 0 {
         return Ok(view);
     }
-    // After a failover servers of Redis 7.2 and later list the slots with the master that is away.
+    // After a failover servers of Redis 7.2 and later list the slots under the master that is away.
     match slots().await {
-        Ok(other) if orphans(shared, &other) < orphans(shared, &view) => Ok(other),
+        Ok(other) if without_master(shared, &other) < without_master(shared, &view) => Ok(other),
         _ => Ok(view),
     }
 }
 
-/// How many partitions have no master in a view.
-fn orphans(shared: &Shared, view: &View) -> usize {
+/// The number of partitions without a master in a view.
+fn without_master(shared: &Shared, view: &View) -> usize {
     let without = |slot: &u16| view.master_of(*slot).is_none();
     shared.names.slots().filter(without).count()
 }
 
-/// Asks the master that has its key for what all nodes must agree on; returns what is wrong.
+/// Compares the number of partitions with that of other nodes, on the master that has the key. Returns
+/// the difference as a fault; `None` if there is none.
 async fn agree(shared: &Shared, view: &View) -> Result<Option<Fault>, Fault> {
     let Some(server) = view.master_of(shared.names.layout_slot()) else {
         return Err(Fault::away(
@@ -193,7 +197,7 @@ async fn agree(shared: &Shared, view: &View) -> Result<Option<Fault>, Fault> {
     in_time(shared, server, asked).await
 }
 
-/// Waits for what is asked of a server, no longer than for a connection.
+/// Waits for the answer of a server, at most the time allowed for a connection.
 async fn in_time<T>(
     shared: &Shared,
     server: &Address,

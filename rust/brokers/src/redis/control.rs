@@ -1,6 +1,6 @@
 //! Messages between nodes, by pub/sub, and revocations, in a sorted set.
 //!
-//! Not here: how they are written (`bus::cluster`).
+//! Not here: their content (`bus::cluster`).
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use super::link::Link;
 use super::script::Script;
 use super::shared::Shared;
 
-/// The channels of a node; empty where none has joined.
+/// The channels of a node; empty before it joins.
 #[derive(Default)]
 pub(super) struct ControlChannels(OnceLock<Joined>);
 
 struct Joined {
-    /// That of all nodes, and its own.
+    /// The channel of all nodes, and the channel of this node.
     channels: [Arc<str>; 2],
     arrivals: Arc<dyn ControlArrivals>,
 }
 
 impl ControlChannels {
-    /// The partition to which the channels and revocations belong: in a cluster one master has them.
+    /// The partition of the channels and the revocations: in a cluster one master has them all.
     pub(super) const PARTITION: u32 = 0;
 
     /// Whether a channel is one of them.
@@ -34,19 +34,19 @@ impl ControlChannels {
         self.names().iter().any(|name| **name == *channel)
     }
 
-    /// What the node subscribes to.
+    /// The channels to subscribe to; empty before the node joins.
     pub(super) fn names(&self) -> &[Arc<str>] {
         self.0.get().map_or(&[], |joined| &joined.channels)
     }
 
-    /// The channels are subscribed.
+    /// Reports that the channels are subscribed.
     pub(super) fn subscribed(&self) {
         if let Some(joined) = self.0.get() {
             joined.arrivals.joined();
         }
     }
 
-    /// Delivers a message that came on one of them, and returns one that came on another channel.
+    /// Delivers a message if its channel is one of these, otherwise returns it.
     pub(super) fn deliver(&self, channel: &str, payload: Vec<u8>) -> Result<(), Vec<u8>> {
         match self.0.get() {
             Some(joined) if self.has(channel) => {
@@ -90,7 +90,7 @@ impl Control for Redis {
             let answer = link.call(Script::Revoke, |digest| {
                 let mut call = redis::cmd("EVALSHA");
                 call.arg(digest).arg(1).arg(&key);
-                // Redis takes milliseconds up to 2^63.
+                // Redis accepts up to 2^63 milliseconds.
                 let milliseconds = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
                 call.arg(&entry[..]).arg(milliseconds).arg(MAX_REVOCATIONS);
                 Ok(call)
@@ -156,5 +156,5 @@ fn control_error(fault: Fault) -> ControlError {
 }
 
 fn unexpected() -> Fault {
-    Fault::away("Redis has answered something else than its scripts return")
+    Fault::away("Redis has sent an answer that its scripts do not return")
 }

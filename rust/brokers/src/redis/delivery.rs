@@ -1,4 +1,4 @@
-//! Delivers what comes through a subscriber link, in the task that reads the socket.
+//! Delivers the messages of a subscriber link, in the task that reads the socket.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use super::script::message;
 use super::shared::Shared;
 use super::socket::Activity;
 
-/// Delivers the pushes of one link.
+/// Delivers the messages that one link receives.
 pub(super) struct Delivery {
     shared: Arc<Shared>,
-    /// When an event or a probe came last.
+    /// When the last event or probe arrived.
     pub(super) activity: Activity,
     probe: Mutex<Option<Arc<str>>>,
-    /// The newest probe that came back.
+    /// The number of the newest probe that came back.
     pub(super) answer: watch::Sender<u64>,
     subscriptions: Mutex<Subscriptions>,
-    /// Woken when Redis has ended a subscription.
+    /// Notified when Redis has ended a subscription.
     ended: Notify,
-    /// How often messages are told of that are none of the bus.
+    /// Limits how often messages that are not of the bus are logged.
     unreadable: Mutex<Throttle>,
 }
 
-/// Subscriptions that end: never more than there were.
+/// Subscriptions that end; never more than there were.
 #[derive(Default)]
 struct Subscriptions {
-    /// Those that the subscriber ends.
+    /// Channels from which the subscriber unsubscribes.
     leaving: HashSet<Arc<str>>,
-    /// Those that Redis has ended, as it does when a partition leaves the server.
+    /// Channels whose subscription Redis has ended, because their partition has left the server.
     ended: HashSet<String>,
 }
 
@@ -52,7 +52,7 @@ impl Delivery {
         }
     }
 
-    fn tell_unreadable(&self, channel: &str) {
+    fn log_unreadable(&self, channel: &str) {
         if let Some(untold) = self.unreadable.lock().admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
@@ -63,7 +63,7 @@ impl Delivery {
         }
     }
 
-    /// The channel on which probes come; `None`: there is none yet.
+    /// The channel of probes; `None` while it is not subscribed.
     pub(super) fn probe(&self) -> Option<Arc<str>> {
         self.probe.lock().clone()
     }
@@ -72,18 +72,18 @@ impl Delivery {
         *self.probe.lock() = channel;
     }
 
-    /// The subscriber is about to end these subscriptions.
+    /// Marks channels from which the subscriber is about to unsubscribe.
     pub(super) fn leave(&self, channels: &[Arc<str>]) {
         let mut subscriptions = self.subscriptions.lock();
         subscriptions.leaving.extend(channels.iter().cloned());
     }
 
-    /// The subscriber has ended what it was about to end.
+    /// Clears the marks of [`Self::leave`], after the subscriber has unsubscribed.
     pub(super) fn has_left(&self) {
         self.subscriptions.lock().leaving.clear();
     }
 
-    /// Takes the channels whose subscriptions Redis has ended.
+    /// Returns and clears the channels whose subscriptions Redis has ended.
     pub(super) fn take_ended(&self) -> HashSet<String> {
         std::mem::take(&mut self.subscriptions.lock().ended)
     }
@@ -103,7 +103,7 @@ impl Delivery {
     }
 
     fn message(&self, channel: &str, payload: Vec<u8>) {
-        // Nodes speak all the time: what they say proves nothing of this node's publishing.
+        // Messages of nodes do not count as activity: they arrive also when published events do not.
         let payload = match self.shared.control.deliver(channel, payload) {
             Ok(()) => return,
             Err(payload) => payload,
@@ -111,13 +111,17 @@ impl Delivery {
         self.activity.note();
         if let Some(stream) = self.shared.wants.stream(channel) {
             match message(payload) {
-                Some((position, envelope)) => self.shared.arrivals().event(Arrival {
-                    stream,
-                    position,
-                    before: None,
-                    envelope,
-                }),
-                None => self.tell_unreadable(channel),
+                Some(events) => {
+                    for (position, envelope) in events {
+                        self.shared.arrivals().event(Arrival {
+                            stream: stream.clone(),
+                            position,
+                            before: None,
+                            envelope,
+                        });
+                    }
+                }
+                None => self.log_unreadable(channel),
             }
         } else if self.probe.lock().as_deref() == Some(channel) {
             let number = std::str::from_utf8(&payload)

@@ -1,34 +1,34 @@
-//! What went wrong with a link or a command, and what follows from it.
+//! Faults of links and commands, and what must follow from each.
 //!
-//! Texts are for the log: they say what to do, and hold no argument of a command, which may be a secret
-//! or an event.
+//! Texts are for the log. They say what to do, and contain no argument of a command, which may be a
+//! secret or an event.
 
 use bus::engine::AttemptError;
 use redis::{ErrorKind, RedisError, Value};
 
-/// Why a link ended or a command was not done.
+/// Why a link ended, or why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) reason: String,
     pub(super) kind: FaultKind,
 }
 
-/// What a fault asks for.
+/// The reaction that a fault requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    /// No link: connect again.
+    /// There is no link: connect again.
     Away,
-    /// The server does not do it now: ask again later.
+    /// The server cannot do it now: try again later.
     Busy,
-    /// The server is not the one that does it: ask which one is, and connect there.
+    /// The server is not the one that can do it: find that one, and connect there.
     Elsewhere,
-    /// The cluster moves the partition, or does not serve it now: ask which server has it, and try again.
+    /// The cluster is moving the partition, or does not serve it now: find its server, and try again.
     Moved,
-    /// Scripts are to be loaded again.
+    /// The scripts must be loaded again.
     NoScript,
-    /// Only a change of the configuration helps.
+    /// Only a change of the configuration solves it.
     Configuration,
-    /// The user may not use a key or a channel of the command.
+    /// The user lacks the permission for a key or a channel of the command.
     Forbidden,
     /// The server refuses this command for good.
     Refused,
@@ -52,37 +52,38 @@ impl Fault {
         matches!(self.kind, FaultKind::Configuration | FaultKind::Forbidden)
     }
 
-    /// Whether one of several streams in a command may be all that it is about.
+    /// Whether a single stream of a command with several may be the cause.
     pub(super) fn may_be_of_one_stream(&self) -> bool {
         matches!(self.kind, FaultKind::Forbidden | FaultKind::Refused)
     }
 
-    /// Whether the link is of no use any more.
+    /// Whether the link cannot be used any more.
     pub(super) fn ends_link(&self) -> bool {
         matches!(self.kind, FaultKind::Away | FaultKind::Elsewhere)
     }
 
-    /// Reads the text of an error of the server: a code in capitals, then words.
+    /// Parses an error of the server: a code in capitals, then a description.
     pub(super) fn of_text(text: &str) -> Self {
         let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
         Self::of_code(code, detail)
     }
 
-    /// Reads an error of the server: its code in capitals, and its words.
+    /// Classifies an error of the server by its code and its description.
     pub(super) fn of_code(code: &str, detail: &str) -> Self {
         use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, Moved, NoScript, Refused};
-        // Redis 7.0 tells of a permission that a script lacks under the code of all errors.
+        // Redis 7.0 reports a permission that a script lacks with the general code of errors.
         let is_permission = code == "ERR" && detail.starts_with("The user executing the script");
         let (kind, reason) = match code {
             _ if is_permission || code == "NOPERM" => (
-                // Of a key or a channel, and not of a command: not the one that scripts publish to either.
+                // A key or a channel is not permitted. Other texts are about a command, which concerns
+                // all streams.
                 if detail.contains("access") || detail.contains("publish to the channel") {
                     Forbidden
                 } else {
                     Configuration
                 },
                 format!(
-                    "Redis refuses it to this user (NOPERM {}): give the user the commands, keys and \
+                    "Redis refuses this to the user (NOPERM {}): grant the user the commands, keys and \
                      channels of the bus",
                     shortened(detail)
                 ),
@@ -97,7 +98,7 @@ impl Fault {
             ),
             "MISCONF" => (
                 Busy,
-                "Redis cannot write to its disk and takes no writes (MISCONF): free space there"
+                "Redis cannot write to its disk and accepts no writes (MISCONF): free disk space"
                     .to_owned(),
             ),
             "READONLY" => (
@@ -112,8 +113,8 @@ impl Fault {
                 Moved,
                 "the cluster does not serve the partition now (CLUSTERDOWN)".to_owned(),
             ),
-            // Until all its keys are there the partition belongs to the first server, which calls no
-            // script that names a new key.
+            // While a partition moves it stays with its old server, which refuses scripts that name a
+            // new key.
             "ASK" | "TRYAGAIN" => (
                 Moved,
                 format!("the partition is being moved to another server ({code})"),
@@ -123,7 +124,7 @@ impl Fault {
                 Busy,
                 "Redis runs a script that does not end (BUSY): end it by SCRIPT KILL".to_owned(),
             ),
-            "MASTERDOWN" | "NOREPLICAS" => (Busy, format!("Redis takes no writes now ({code})")),
+            "MASTERDOWN" | "NOREPLICAS" => (Busy, format!("Redis accepts no writes now ({code})")),
             "NOSCRIPT" => (
                 NoScript,
                 "Redis has forgotten the scripts (NOSCRIPT)".to_owned(),
@@ -143,13 +144,13 @@ impl Fault {
             ),
             _ => (
                 Refused,
-                format!("Redis has answered an error ({})", shortened(code)),
+                format!("Redis has returned an error ({})", shortened(code)),
             ),
         };
         Self::new(kind, reason)
     }
 
-    /// What follows for an event that was to be published.
+    /// Returns the result of an event whose publishing met this fault.
     pub(super) fn attempt(&self, was_sent: bool) -> AttemptError {
         let reason = self.reason.clone();
         match self.kind {
@@ -158,9 +159,9 @@ impl Fault {
             FaultKind::Busy | FaultKind::Elsewhere | FaultKind::Moved | FaultKind::NoScript => {
                 AttemptError::Busy(reason)
             }
-            // Until its deadline: a password that is replaced is right a moment later.
+            // Tried until the deadline: a password that is being replaced is right a moment later.
             FaultKind::Configuration => AttemptError::Denied(reason),
-            // Waiting would hold up the other streams of the partition.
+            // Waiting would delay the other streams of the partition.
             FaultKind::Forbidden | FaultKind::Refused => AttemptError::Refused(reason),
         }
     }
@@ -179,12 +180,12 @@ impl From<RedisError> for Fault {
             }
             ErrorKind::Io if error.is_timeout() => Self::away("Redis has not answered in time"),
             ErrorKind::Io => Self::away(format!("the link to Redis broke: {error}")),
-            _ => Self::away("Redis has answered what cannot be read"),
+            _ => Self::away("Redis has sent an answer that cannot be read"),
         }
     }
 }
 
-/// The answer to a command, or its error.
+/// Returns the answer to a command, or its error.
 pub(super) fn answered(answer: Result<Value, RedisError>) -> Result<Value, Fault> {
     match answer? {
         Value::ServerError(error) => Err(Fault::of_code(
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_redis_says_what_follows_and_what_to_do() {
+    fn an_error_of_redis_is_classified_and_says_what_to_do() {
         use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, Moved, NoScript, Refused};
         for (text, kind, hint) in [
             (
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_and_not_answered_is_unknown() {
+    fn an_event_that_was_sent_and_not_answered_is_unknown() {
         let fault = Fault::away("gone");
         assert_eq!(
             fault.attempt(true),

@@ -1,4 +1,4 @@
-//! The state of an engine, from the states of the links to its masters.
+//! The state of an engine, computed from the states of the links to its masters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::fault::Fault;
 use super::master::Master;
 use super::masters::Masters;
 
-/// The states of the links, by their masters and roles.
+/// The state of each link, by master and role.
 #[derive(Debug)]
 pub(super) struct HealthBoard {
-    /// Held while a change is told, so that changes are told in order.
+    /// Locked while a change is reported, so that changes are reported in order.
     states: Mutex<States>,
 }
 
@@ -24,8 +24,8 @@ struct States {
     masters: HashMap<u64, MasterState>,
     /// Why partitions have no master, and since when.
     cluster: Option<(Fault, Health)>,
-    /// What was told: of each role the worst state.
-    told: EngineHealth,
+    /// The reported state of each role: the worst of its links.
+    reported: EngineHealth,
 }
 
 #[derive(Debug, Default)]
@@ -44,20 +44,20 @@ impl HealthBoard {
                     .map(|number| (number, MasterState::default()))
                     .collect(),
                 cluster: None,
-                told: EngineHealth::default(),
+                reported: EngineHealth::default(),
             }),
         }
     }
 
-    /// The worst state of each role.
+    /// The reported state of each role.
     pub(super) fn now(&self) -> EngineHealth {
-        self.states.lock().told.clone()
+        self.states.lock().reported.clone()
     }
 
     /// The state of the links of a role to one master.
     pub(super) fn of(&self, master: &Master, role: Role) -> Health {
         let states = self.states.lock();
-        match (states.told.of(role), states.masters.get(&master.number)) {
+        match (states.reported.of(role), states.masters.get(&master.number)) {
             (Health::Closed, _) => Health::Closed,
             (_, Some(state)) => state.health.of(role).clone(),
             (_, None) => Health::Starting,
@@ -79,18 +79,18 @@ impl HealthBoard {
         fault.unwrap_or_else(|| Fault::away("it is not known yet which server has the partition"))
     }
 
-    /// A link does its work.
+    /// Sets a link to live.
     pub(super) fn live(&self, master: &Master, role: Role, arrivals: &Arc<dyn Arrivals>) {
         self.set(master, role, None, arrivals, |_| Health::Live);
     }
 
-    /// No event comes through a link.
+    /// Sets a link to silent: no event comes through it.
     pub(super) fn silent(&self, master: &Master, role: Role, arrivals: &Arc<dyn Arrivals>) {
         let since = Instant::now();
         self.set(master, role, None, arrivals, |_| Health::Silent { since });
     }
 
-    /// A link has ended, or could not be made.
+    /// Sets a link to away: it has ended, or could not be made.
     pub(super) fn away(
         &self,
         master: &Master,
@@ -103,7 +103,7 @@ impl HealthBoard {
         });
     }
 
-    /// The masters have changed: the states of those that have left do not count any more.
+    /// Removes the states of masters that have left, and adds new ones.
     pub(super) fn follow(&self, masters: &Masters, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         let mut before = std::mem::take(&mut states.masters);
@@ -111,24 +111,24 @@ impl HealthBoard {
         states.masters = numbers
             .map(|number| (number, before.remove(&number).unwrap_or_default()))
             .collect();
-        states.tell(arrivals);
+        states.report(arrivals);
     }
 
-    /// Whether each partition has a master, and why not.
+    /// Sets why some partitions have no master; `None` if each has one.
     pub(super) fn cluster(&self, fault: Option<&Fault>, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         states.cluster = fault.map(|fault| {
             let before = states.cluster.as_ref().map(|(_, health)| health);
             (fault.clone(), away(before.unwrap_or(&Health::Live), fault))
         });
-        states.tell(arrivals);
+        states.report(arrivals);
     }
 
-    /// The engine was closed.
+    /// Sets all roles to closed.
     pub(super) fn closed(&self, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         for role in Role::ALL {
-            states.told.set(role, Health::Closed);
+            states.reported.set(role, Health::Closed);
             arrivals.health(role, Health::Closed);
         }
     }
@@ -142,19 +142,19 @@ impl HealthBoard {
         after: impl FnOnce(&Health) -> Health,
     ) {
         let mut states = self.states.lock();
-        // One that has left does not count any more.
+        // The master may have left in the meantime.
         if let Some(state) = states.masters.get_mut(&master.number) {
             state.faults[role as usize] = fault.cloned();
             let health = after(state.health.of(role));
             state.health.set(role, health);
-            states.tell(arrivals);
+            states.report(arrivals);
         }
     }
 }
 
 impl States {
-    /// Tells what has changed.
-    fn tell(&mut self, arrivals: &Arc<dyn Arrivals>) {
+    /// Reports the roles whose worst state has changed.
+    fn report(&mut self, arrivals: &Arc<dyn Arrivals>) {
         for role in Role::ALL {
             let of_masters = self.masters.values().map(|state| state.health.of(role));
             let of_cluster = self.cluster.iter().map(|(_, health)| health);
@@ -162,10 +162,10 @@ impl States {
                 .chain(of_masters)
                 .min_by_key(|health| health.rank());
             let worst = worst.cloned().unwrap_or(Health::Starting);
-            let told = self.told.of(role);
+            let reported = self.reported.of(role);
             // A link may end after the engine was closed.
-            if *told != worst && *told != Health::Closed {
-                self.told.set(role, worst.clone());
+            if *reported != worst && *reported != Health::Closed {
+                self.reported.set(role, worst.clone());
                 arrivals.health(role, worst);
             }
         }

@@ -1,6 +1,6 @@
-//! One link: a connection to a master that has proved who it is, with the scripts loaded.
+//! One link: a connection to a server that was checked, with the scripts loaded.
 //!
-//! Not here: connecting again (`supervisor`), what is asked on the link (`publisher`, `subscriber`,
+//! Not here: connecting again (`supervisor`), the commands of each role (`publisher`, `subscriber`,
 //! `reader`).
 
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use super::fault::{Fault, FaultKind, answered};
 use super::script::Script;
 use super::socket::{Activity, Socket};
 
-/// What a server says of itself.
+/// What a server reports about itself.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct ServerInfo {
-    /// Random, another one for each start of the server.
+    /// Its run id: random, and another one after each start.
     pub(super) run: String,
-    /// Which keys the server drops for want of memory; empty: none, or not told.
+    /// Its eviction policy, by which it drops keys when memory is full; empty if it is not reported.
     pub(super) eviction: String,
 }
 
-/// A connection in use. Ends when it is dropped.
+/// A connection in use. It is closed when it is dropped.
 pub(super) struct Link {
     connection: MultiplexedConnection,
     pub(super) server: ServerInfo,
@@ -35,13 +35,14 @@ pub(super) struct Link {
     digests: [String; Script::ALL.len()],
     /// Why the link has ended.
     end: Arc<watch::Sender<Option<Fault>>>,
-    /// Woken when an answer shows that partitions are elsewhere.
+    /// Notified when an answer shows that partitions are on another server.
     look: Arc<Notify>,
     driver: AbortHandle,
 }
 
 impl Link {
-    /// Connects to a master. `look` is woken when an answer shows that partitions are elsewhere.
+    /// Connects to a master. `look` is notified when an answer shows that partitions are on another
+    /// server.
     pub(super) async fn open(
         config: &Config,
         address: &Address,
@@ -118,7 +119,7 @@ impl Link {
         }))
     }
 
-    /// Calls a script, and loads it again where the server has forgotten it.
+    /// Calls a script. Loads it again if the server has forgotten it.
     pub(super) async fn call(
         &self,
         script: Script,
@@ -134,7 +135,7 @@ impl Link {
         }
     }
 
-    /// Subscribes to channels, and returns when Redis has confirmed all of them.
+    /// Subscribes to channels. Returns when Redis has confirmed all of them.
     pub(super) async fn subscribe(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let mut connection = self.connection.clone();
         let channels: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
@@ -142,7 +143,7 @@ impl Link {
         self.noted(answer)
     }
 
-    /// Ends the subscription of channels.
+    /// Unsubscribes from channels.
     pub(super) async fn unsubscribe(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let mut connection = self.connection.clone();
         let channels: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
@@ -150,7 +151,7 @@ impl Link {
         self.noted(answer)
     }
 
-    /// Subscribes to channels of a cluster, and returns what Redis has said to each.
+    /// Subscribes to channels of a cluster. Returns the answer to each.
     pub(super) async fn subscribe_sharded(
         &self,
         channels: &[Arc<str>],
@@ -159,14 +160,14 @@ impl Link {
         self.noted(answers.await)
     }
 
-    /// Ends the subscription of channels of a cluster. One that has moved has ended by that.
+    /// Unsubscribes from channels of a cluster. A channel that has moved is unsubscribed already.
     pub(super) async fn unsubscribe_sharded(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let answers = self.sharded("SUNSUBSCRIBE", channels, &PushKind::SUnsubscribe);
         self.noted(answers.await).map(drop)
     }
 
-    /// Sends one command for each channel, all at once: channels of one command would have to be of one
-    /// slot, and a refusal would be one answer in place of many.
+    /// Sends one command for each channel, all at once. A command with several channels would require
+    /// that all are in one slot, and would have one answer for all of them.
     async fn sharded(
         &self,
         command: &str,
@@ -197,8 +198,8 @@ impl Link {
             .collect()
     }
 
-    /// The client takes the end of a subscription that Redis has ended itself for the answer to a command
-    /// that is under way. All later answers are those to other commands then.
+    /// If Redis ends a subscription while a command is in progress, the client takes that message for
+    /// the answer to the command. From then on each answer is that of an earlier command.
     fn out_of_step() -> Fault {
         Fault::away("Redis has ended a subscription in the middle of other answers")
     }
@@ -208,7 +209,7 @@ impl Link {
         set_end(&self.end, fault);
     }
 
-    /// Waits for the end of the link: it was closed, or silent for too long.
+    /// Waits until the link ends: it was closed, or was silent for too long.
     pub(super) async fn ended(&self) -> Fault {
         let mut end = self.end.subscribe();
         let ended = async {
@@ -223,7 +224,7 @@ impl Link {
         }
     }
 
-    /// Asks for a sign of life where the link is silent; returns when there is none.
+    /// Sends pings while the link is silent. Returns when no byte arrives in time.
     async fn silent(&self) -> Fault {
         loop {
             let jitter = 0.8 + fastrand::f64() * 0.4;
@@ -234,7 +235,7 @@ impl Link {
                 continue;
             }
             let rest = self.times.dead_after.saturating_sub(silent);
-            // Any byte counts, not just the answer: it may stand behind much else.
+            // Any byte counts: the answer may be queued behind much other data.
             let ping = redis::cmd("PING");
             match tokio::time::timeout(rest, self.ask(&ping)).await {
                 Ok(Err(fault)) if fault.ends_link() => return fault,
@@ -259,7 +260,7 @@ impl Link {
         }
     }
 
-    /// Asks the server who it is: a master of version 7 or later.
+    /// Checks that the server is a master of version 7 or later.
     async fn introduce(&self, is_cluster: bool) -> Result<ServerInfo, Fault> {
         let mut command = redis::cmd("INFO");
         command.arg("server").arg("replication").arg("memory");
@@ -298,7 +299,7 @@ impl Link {
         let run = field("run_id").to_owned();
         if run.is_empty() {
             return Err(Fault::configuration(
-                "the server does not tell its run_id in INFO",
+                "the INFO of the server contains no run_id",
             ));
         }
         let is_bounded = !matches!(field("maxmemory"), "" | "0");
@@ -311,7 +312,8 @@ impl Link {
         Ok(ServerInfo { run, eviction })
     }
 
-    /// The fault in a script's answer for one stream or event. The link ends where it is of no use.
+    /// Returns the fault in a script's answer for one stream or event. Ends the link if it cannot be
+    /// used any more.
     pub(super) fn fault_of(&self, error: &str) -> Fault {
         let fault = Fault::of_text(error);
         self.note(&fault);
@@ -341,8 +343,8 @@ impl Drop for Link {
     }
 }
 
-/// The fault where a server has not answered the first command. One that waits for a TLS handshake ends
-/// the connection.
+/// Returns the fault of a server that has not answered the first command. A server that waits for a TLS
+/// handshake closes the connection.
 fn first_fault(fault: Fault, is_plain: bool) -> Fault {
     if is_plain && fault.kind == FaultKind::Away {
         let reason = fault.reason;
@@ -353,12 +355,12 @@ fn first_fault(fault: Fault, is_plain: bool) -> Fault {
     fault
 }
 
-/// Whether a push is about a channel.
+/// Whether a message is about a channel.
 fn is_of(data: &[Value], channel: &str) -> bool {
     matches!(data.first(), Some(Value::BulkString(of)) if of == channel.as_bytes())
 }
 
-/// Asks for user and password, on a thread that may wait.
+/// Asks for the user and the password, on a thread that may block.
 async fn ask(credentials: Credentials, times: Times) -> Result<(Option<String>, String), Fault> {
     let asked = tokio::task::spawn_blocking(move || credentials.ask());
     let no_password = |why: &str| Fault::away(format!("there is no password: {why}"));
@@ -368,13 +370,13 @@ async fn ask(credentials: Credentials, times: Times) -> Result<(Option<String>, 
         Err(_) => {
             let seconds = times.password.as_secs_f64();
             Err(no_password(&format!(
-                "it was not told within {seconds} seconds"
+                "it was not returned within {seconds} seconds"
             )))
         }
     }
 }
 
-/// The first reason stands.
+/// Only the first reason is kept.
 fn set_end(end: &watch::Sender<Option<Fault>>, fault: Fault) {
     end.send_if_modified(|current| {
         let is_first = current.is_none();

@@ -1,7 +1,7 @@
-//! One master: its links, and what is known of it.
+//! One master: its links, and what is known about it.
 //!
-//! Each role has a connection of its own: a page of history must not stand before live events. Not here:
-//! which partitions a master has (`masters`), connecting (`supervisor`).
+//! Each role has its own connection: a page of history must not delay live events. Not here: which
+//! partitions a master has (`masters`), connecting (`supervisor`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use tokio::sync::{Notify, watch};
 use super::config::Address;
 use super::link::Link;
 
-/// A server that takes writes: the only one, the one that sentinels name, or one of a cluster.
+/// A server that accepts writes: the only one, the one that sentinels name, or one of a cluster.
 pub(super) struct Master {
-    /// Tells it from other masters of this process, also from a later one at the same address.
+    /// Identifies it among all masters of this process, including a later one at the same address.
     pub(super) number: u64,
-    /// Where it is; `None`: that is asked for before each connection.
+    /// Its address; `None` if the sentinels are asked before each connection.
     pub(super) address: Option<Address>,
     links: [Slot; Role::COUNT],
-    /// Woken when wants of its partitions have changed.
+    /// Notified when wants of its partitions have changed.
     pub(super) wants_changed: Notify,
     /// How many probes in a row have not come back.
     pub(super) probe_failures: Mutex<u32>,
@@ -29,12 +29,12 @@ pub(super) struct Master {
     has_left: watch::Sender<bool>,
 }
 
-/// Where partitions came from.
+/// From which servers partitions were moved to this master.
 #[derive(Default)]
 struct Moves {
-    /// The run that the newest link has shown.
+    /// The run id of the server, from its newest link.
     run: Option<Arc<str>>,
-    /// The run of the master from which a partition was moved here, by partition.
+    /// By partition: the run id of the master from which it was moved here.
     former: HashMap<u32, Arc<str>>,
 }
 
@@ -52,13 +52,13 @@ impl Master {
         })
     }
 
-    /// Where the link of a role is found.
+    /// The place of the link of a role.
     pub(super) fn slot(&self, role: Role) -> &Slot {
         &self.links[role as usize]
     }
 
-    /// A link has shown the run of the server. Another run than before may have older data: what was
-    /// known of partitions that were moved here does not hold for it.
+    /// Sets the run id of the server. A server with another run id may have older data, so the
+    /// partitions that were moved here are forgotten.
     pub(super) fn has_run(&self, run: &str) {
         let mut moves = self.moves.lock();
         if moves.run.as_deref() != Some(run) {
@@ -69,17 +69,17 @@ impl Master {
         }
     }
 
-    /// The run that the newest link has shown.
+    /// The run id of the server, from its newest link.
     pub(super) fn run(&self) -> Option<Arc<str>> {
         self.moves.lock().run.clone()
     }
 
-    /// A partition was moved here, with its keys, from a master that goes on.
+    /// Notes that a partition was moved here, with its keys, from a master that still works.
     pub(super) fn moved_here(&self, partition: u32, from: Arc<str>) {
         self.moves.lock().former.insert(partition, from);
     }
 
-    /// Only these partitions are here.
+    /// Forgets the moves of all other partitions.
     pub(super) fn keep_moves_of(&self, partitions: &BTreeSet<u32>) {
         let mut moves = self.moves.lock();
         moves
@@ -87,24 +87,24 @@ impl Master {
             .retain(|partition, _| partitions.contains(partition));
     }
 
-    /// The run of the master from which a partition was moved here.
+    /// The run id of the master from which a partition was moved here.
     pub(super) fn former_run(&self, partition: u32) -> Option<Arc<str>> {
         self.moves.lock().former.get(&partition).cloned()
     }
 
-    /// It has no partition any more: its links end.
+    /// Ends its links: it has no partition any more.
     pub(super) fn leave(&self) {
         self.has_left.send_replace(true);
     }
 
-    /// Waits until it has no partition any more.
+    /// Waits for [`Self::leave`].
     pub(super) async fn left(&self) {
         let mut has_left = self.has_left.subscribe();
         let _ = has_left.wait_for(|has_left| *has_left).await;
     }
 }
 
-/// Where the link of a role is found while there is one.
+/// The link of a role, if there is one.
 #[derive(Default)]
 pub(super) struct Slot(Mutex<Option<Arc<Link>>>);
 
@@ -113,14 +113,14 @@ impl Slot {
         self.0.lock().clone()
     }
 
-    /// Puts a link there for as long as what is returned is kept.
+    /// Sets the link until the returned guard is dropped.
     pub(super) fn put(&self, link: &Arc<Link>) -> Placed<'_> {
         *self.0.lock() = Some(link.clone());
         Placed(self)
     }
 }
 
-/// A link in its slot. Takes it out when it is dropped, also where the task is aborted.
+/// Removes the link from its slot when it is dropped, also if the task is aborted.
 pub(super) struct Placed<'a>(&'a Slot);
 
 impl Drop for Placed<'_> {

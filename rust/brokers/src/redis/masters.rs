@@ -1,7 +1,7 @@
 //! Which master has which partition.
 //!
-//! A single server, or the one that sentinels name, is one master with all of them. Not here: how it is
-//! found out (`cluster`).
+//! A single server, or the one that sentinels name, is one master with all partitions. Not here: asking
+//! a cluster (`cluster`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::view::View;
 /// The masters at one moment.
 pub(super) struct Masters {
     all: Vec<Arc<Master>>,
-    /// The master of each partition; `None`: there is none now.
+    /// The master of each partition; `None` if it has none now.
     of: Vec<Option<Arc<Master>>>,
 }
 
 impl Masters {
-    /// What is known before anything was asked.
+    /// The masters before any server was asked.
     pub(super) fn new(config: &Config) -> Self {
         let one = match &config.topology {
             Topology::Single(address) => Some(Master::new(Some(address.clone()))),
@@ -32,8 +32,8 @@ impl Masters {
         }
     }
 
-    /// The masters as a cluster tells them. Those that stay keep their links; those that have no
-    /// partition any more leave.
+    /// The masters after a cluster has answered. Masters that are still there keep their links; those
+    /// without a partition leave.
     pub(super) fn follow(&self, view: &View, names: &Names) -> Self {
         let mut all: Vec<Arc<Master>> = Vec::new();
         let of: Vec<_> = (0..self.of.len() as u32)
@@ -59,8 +59,9 @@ impl Masters {
         next
     }
 
-    /// Notes which partitions came from a master that goes on: the cluster has moved them with their
-    /// keys. A master that has lost all its slots may have been replaced by a replica that was behind.
+    /// Notes which partitions came from a master that still works: the cluster has moved them with
+    /// their keys. A master that has lost all its slots may have been replaced by a replica with older
+    /// data.
     fn note_moves(&self, next: &Self, view: &View) {
         for master in &next.all {
             master.keep_moves_of(&next.partitions_of(master));
@@ -79,7 +80,7 @@ impl Masters {
         }
     }
 
-    /// All that have a partition.
+    /// All masters that have a partition.
     pub(super) fn all(&self) -> &[Arc<Master>] {
         &self.all
     }
@@ -103,8 +104,8 @@ impl Masters {
             .collect()
     }
 
-    /// How many partitions have no master.
-    pub(super) fn orphans(&self) -> usize {
+    /// The number of partitions without a master.
+    pub(super) fn without_master(&self) -> usize {
         self.of.iter().filter(|of| of.is_none()).count()
     }
 
@@ -141,21 +142,21 @@ mod tests {
     #[test]
     fn partitions_are_spread_over_the_masters_and_links_stay() {
         let (none, names) = masters();
-        assert_eq!((none.all().len(), none.orphans()), (0, 4));
+        assert_eq!((none.all().len(), none.without_master()), (0, 4));
         let first = none.follow(&view(&[(1, 0..=8191), (2, 8192..=16383)]), &names);
-        assert_eq!((first.all().len(), first.orphans()), (2, 0));
+        assert_eq!((first.all().len(), first.without_master()), (2, 0));
         for master in first.all() {
             assert_eq!(first.partitions_of(master).len(), 2);
         }
         let again = first.follow(&view(&[(2, 8192..=16383), (1, 0..=8191)]), &names);
         assert!(again.is_same(&first));
         let less = first.follow(&view(&[(1, 0..=4095)]), &names);
-        assert_eq!((less.all().len(), less.orphans()), (1, 3));
+        assert_eq!((less.all().len(), less.without_master()), (1, 3));
         assert!(!less.is_same(&first));
     }
 
     #[test]
-    fn a_partition_that_was_moved_knows_the_run_that_it_comes_from() {
+    fn a_partition_that_was_moved_keeps_the_run_of_its_former_master() {
         let (none, names) = masters();
         let first = none.follow(&view(&[(1, 0..=8191), (2, 8192..=16383)]), &names);
         for master in first.all() {
@@ -169,7 +170,7 @@ mod tests {
         let two = moved.of(1).unwrap();
         assert_eq!(two.former_run(1).as_deref(), Some("one"));
         assert_eq!(two.former_run(2), None);
-        // It stays known until the partition leaves, or the server is another one.
+        // It is known until the partition leaves, or the server has another run id.
         let again = moved.follow(&view(&[(1, 0..=4095), (2, 4096..=16383)]), &names);
         assert_eq!(again.of(1).unwrap().former_run(1).as_deref(), Some("one"));
         two.has_run("two");
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_of_a_master_that_was_replaced_comes_from_nowhere() {
+    fn a_partition_of_a_replaced_master_has_no_former_run() {
         let (none, names) = masters();
         let first = none.follow(&view(&[(1, 0..=8191), (2, 8192..=16383)]), &names);
         for master in first.all() {

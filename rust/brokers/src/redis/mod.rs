@@ -1,23 +1,24 @@
-//! An engine over Redis: one server, the master that sentinels name, or a cluster.
+//! An engine that uses Redis: one server, the master that sentinels name, or a cluster.
 //!
 //! Publishing is one script call for a batch. The script numbers the events of each stream, keeps them
-//! for clients that return, and publishes them, all at one moment. Each node subscribes to the channels
-//! of the streams that it wants. Without history the same script runs, and keeps nothing: events are
-//! numbered all the same, so that nodes notice a gap.
+//! for resuming clients, and publishes them, all in one atomic step. Each node subscribes to the
+//! channels of the streams that it wants. Without history the same script numbers the events, so that
+//! nodes notice a gap, but keeps none.
 //!
 //! # Layout
 //!
-//! - `config`: what the engine is told;
+//! - `config`: settings;
 //! - `names`: keys, channels and partitions;
-//! - `script`: what runs in Redis;
-//! - `fault`: what went wrong, and what follows;
+//! - `script`: the scripts that run in Redis;
+//! - `fault`: classifies errors;
 //! - `master`, `masters`, `sentinel`, `cluster`, `view`: which server has which partition;
 //! - `socket`, `link`, `backoff`, `supervisor`: connections;
-//! - `publisher`, `reader`, `subscriber`, `wants`, `pace`, `delivery`, `probe`: what is done on them;
-//! - `control`: what nodes tell each other;
-//! - `health`: the state of all;
-//! - `stopped`: streams that the server refuses, and when they are asked for again;
-//! - `shared`: what all of them have in common.
+//! - `publisher`, `reader`, `subscriber`, `wants`, `pace`, `delivery`, `probe`: the work on
+//!   connections;
+//! - `control`: messages between nodes;
+//! - `health`: the state of all links;
+//! - `stopped`: streams that the server refuses, and when to try them again;
+//! - `shared`: the state that all of them use.
 
 mod backoff;
 mod cluster;
@@ -59,23 +60,23 @@ pub use config::{Address, Config, ConfigError, Credentials, StreamHistory, Times
 
 use shared::{InFlight, Shared};
 
-/// An engine over Redis. Its tasks end when it is closed or dropped.
+/// An engine that uses Redis. Its tasks end when it is closed or dropped.
 pub struct Redis {
     capabilities: Capabilities,
     shared: Arc<Shared>,
     tasks: Tasks,
 }
 
-/// Tasks that end when it is dropped.
+/// Tasks that are aborted when this is dropped.
 #[derive(Default)]
 struct Tasks(Mutex<Vec<JoinHandle<()>>>);
 
 impl Redis {
-    /// Makes an engine. Connects to nothing.
+    /// Creates an engine that is not connected.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when a setting is out of its range.
+    /// [`ConfigError`] if a setting is out of its range.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let capabilities = Capabilities {

@@ -1,12 +1,13 @@
-//! The names of keys and channels, and the part of the bus in which a stream is.
+//! The names of keys and channels, and the partition of a stream.
 //!
-//! All of it is the same in every version and on every node: another rule is another prefix.
+//! All versions and all nodes must compute the same names. A version with other rules needs another
+//! prefix.
 
 use sha2::{Digest, Sha256};
 
 use bus::StreamKey;
 
-/// A name longer than this is written as its digest (bytes).
+/// A longer name is replaced by its digest (bytes).
 const LONGEST: usize = 200;
 const SLOTS: u32 = 16384;
 
@@ -14,7 +15,7 @@ const SLOTS: u32 = 16384;
 #[derive(Debug)]
 pub(super) struct Names {
     prefix: String,
-    /// What names of each partition begin with: `prefix:{tag}:`.
+    /// The start of the names of each partition: `prefix:{tag}:`.
     partitions: Vec<String>,
     /// The slot of each partition in a cluster.
     slots: Vec<u16>,
@@ -51,7 +52,7 @@ impl Names {
         slot(self.layout().as_bytes())
     }
 
-    /// The key of what all nodes must agree on.
+    /// The key of the setting that all nodes must share: the number of partitions.
     pub(super) fn layout(&self) -> String {
         format!("{}:layout", self.prefix)
     }
@@ -62,7 +63,7 @@ impl Names {
         format!("{}n:{node}", self.partitions[partition as usize])
     }
 
-    /// The key of what is revoked, in a partition.
+    /// The key of the revocations, in a partition.
     pub(super) fn revocations(&self, partition: u32) -> String {
         format!("{}revocations", self.partitions[partition as usize])
     }
@@ -83,7 +84,7 @@ impl Names {
         }
     }
 
-    /// The key of what is known of a partition.
+    /// The key of the state of a partition.
     pub(super) fn partition_key(&self, partition: u32) -> String {
         format!("{}m", self.partitions[partition as usize])
     }
@@ -108,7 +109,7 @@ impl StreamNames<'_> {
         format!("{}s:{}", self.start, self.name)
     }
 
-    /// The key of the events that are kept.
+    /// The key of the kept events.
     pub(super) fn history(&self) -> String {
         format!("{}h:{}", self.start, self.name)
     }
@@ -118,8 +119,7 @@ impl StreamNames<'_> {
         format!("{}c:{}", self.start, self.name)
     }
 
-    /// The key of the position that the event with an id has. The same id in another stream is
-    /// another event.
+    /// The key of the position of the event with an id. The same id in another stream is another event.
     pub(super) fn id(&self, id: &str) -> String {
         let mut name = String::with_capacity(id.len());
         escape(id, &mut name);
@@ -127,8 +127,8 @@ impl StreamNames<'_> {
     }
 }
 
-/// A stream as text: the escaped tenant, `:`, the escaped channel; the channel alone where there is
-/// no tenant.
+/// Encodes a stream: the escaped tenant, `:`, the escaped channel; without a tenant the escaped channel
+/// alone.
 fn encode(stream: &StreamKey) -> String {
     let mut name = String::with_capacity(stream.channel.len() + 16);
     if let Some(tenant) = &stream.tenant {
@@ -139,7 +139,7 @@ fn encode(stream: &StreamKey) -> String {
     name
 }
 
-/// Writes letters, digits and `-_.` as they are, every other byte as `%XX`.
+/// Writes letters, digits and `-_.` unchanged, every other byte as `%XX`.
 fn escape(text: &str, name: &mut String) {
     const DIGITS: [char; 16] = [
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
@@ -155,7 +155,7 @@ fn escape(text: &str, name: &mut String) {
     }
 }
 
-/// A long name as `~` and its SHA-256; `~` is in no name that is written out.
+/// Returns a long name as `~` and its SHA-256. An escaped name contains no `~`.
 fn bounded(name: String) -> String {
     if name.len() <= LONGEST {
         return name;
@@ -169,7 +169,7 @@ fn bounded(name: String) -> String {
     short
 }
 
-/// FNV-1a of 64 bits, its upper bits mixed into the lower ones.
+/// FNV-1a with 64 bits, whose upper bits are mixed into the lower ones.
 fn partition(name: &str, partitions: u32) -> u32 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in name.bytes() {
@@ -180,8 +180,8 @@ fn partition(name: &str, partitions: u32) -> u32 {
     ((hash >> 32) as u32) % partitions
 }
 
-/// For each partition the smallest number whose slot is in its part of a cluster's slots, so that
-/// partitions are spread evenly.
+/// Returns for each partition the smallest number whose slot is in its share of a cluster's slots, so
+/// that partitions are spread evenly.
 fn tags(partitions: u32) -> Vec<u32> {
     let width = SLOTS / partitions;
     let mut tags = vec![None; partitions as usize];
@@ -230,7 +230,7 @@ mod tests {
             .into_owned()
     }
 
-    /// Reads a name that is written out.
+    /// Decodes a name that is not a digest.
     fn decode(name: &str) -> StreamKey {
         match name.split_once(':') {
             Some((tenant, channel)) => StreamKey::of_tenant(unescape(channel), unescape(tenant)),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ids_of_streams_do_not_meet() {
+    fn ids_of_two_streams_have_different_names() {
         let names = Names::new("fs1", 1);
         let of = |tenant: &str, channel: &str, id: &str| {
             names.stream(&StreamKey::of_tenant(channel, tenant)).id(id)

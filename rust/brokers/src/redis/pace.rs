@@ -1,13 +1,14 @@
-//! How fast channels are subscribed.
+//! Limits how fast channels are subscribed.
 //!
-//! All nodes come back at once when a server does; it has to serve publishers at that time too.
+//! After a server restarts, all nodes subscribe at the same time, while it also has to serve
+//! publishers.
 
 use std::time::{Duration, Instant};
 
-/// Channels of one link in a second (count).
+/// Channels per second on one link (count).
 const A_SECOND: u32 = 20_000;
 
-/// When channels may be subscribed.
+/// Computes when channels may be subscribed.
 #[derive(Debug)]
 pub(super) struct Pace {
     next_at: Instant,
@@ -18,7 +19,7 @@ impl Pace {
         Self { next_at: now }
     }
 
-    /// Returns when the next channels may be subscribed, so many of them.
+    /// Returns when the next channels may be subscribed, and reserves the time for so many of them.
     pub(super) fn next(&mut self, now: Instant, channels: usize) -> Instant {
         let at = self.next_at.max(now);
         self.next_at = at + Duration::from_secs(1) * channels as u32 / A_SECOND;
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_channels_take_their_time_and_few_do_not_wait() {
+    fn many_channels_are_delayed_and_few_are_not() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         assert_eq!(pace.next(start, 512), start);
@@ -41,7 +42,7 @@ mod tests {
         }
         let seconds = (at - start).as_secs_f64();
         assert!((4.9..5.1).contains(&seconds), "{seconds}");
-        // What was not used is not saved up.
+        // Unused time is not saved.
         let later = start + Duration::from_mins(1);
         assert_eq!(pace.next(later, 512), later);
         assert!(pace.next(later, 512) > later);

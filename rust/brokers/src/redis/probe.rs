@@ -1,6 +1,6 @@
-//! Proves that what is published comes through a subscriber link.
+//! Checks that published messages arrive through a subscriber link.
 //!
-//! A connection may look alive, and deliver nothing.
+//! A connection may seem open and still deliver nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,15 @@ use super::fault::Fault;
 use super::master::Master;
 use super::shared::Shared;
 
-/// Publishes a probe where no event has come for a while; returns when one does not come back.
-pub(super) async fn prove(shared: &Shared, master: &Master, delivery: &Arc<Delivery>) -> Fault {
+/// Publishes a probe when no event has arrived for a while. Returns when a probe does not come back.
+pub(super) async fn check_delivery(
+    shared: &Shared,
+    master: &Master,
+    delivery: &Arc<Delivery>,
+) -> Fault {
     let times = shared.config.times;
     loop {
-        // A probe that helps nothing is sent more and more rarely.
+        // Probes that do not come back are sent at growing intervals.
         let failures = *master.probe_failures.lock();
         let patience = times
             .probe_after
@@ -31,7 +35,7 @@ pub(super) async fn prove(shared: &Shared, master: &Master, delivery: &Arc<Deliv
         let pause = times.probe_answer.min(Duration::from_secs(1));
         let publisher = master.slot(Role::Publisher).current();
         let (Some(publisher), Some(channel)) = (publisher, delivery.probe()) else {
-            // That there is no link is told already.
+            // A missing link or channel is reported elsewhere.
             tokio::time::sleep(pause).await;
             continue;
         };

@@ -12,11 +12,11 @@ use super::shared::Shared;
 
 type Attempt = Result<Position, AttemptError>;
 
-/// The most bytes of one call; one event may be larger.
+/// Limit of the events of one call (bytes). One event may be larger.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
 
-/// Checks what all nodes must agree on, and warns of what Redis may forget. In a cluster one master alone
-/// has the key of it.
+/// Checks that all nodes use the same number of partitions, and warns if Redis may evict keys. In a
+/// cluster only one master has that key, so `cluster` checks it.
 pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
     if !shared.is_cluster()
         && let Some(fault) = disagreement(shared, link).await?
@@ -28,14 +28,14 @@ pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
         tracing::warn!(
             target: "fraiseql_subs",
             policy = eviction.as_str(),
-            "Redis may drop keys of the bus when it has reached its maxmemory: clients are then told \
-             that they have missed events; set maxmemory-policy noeviction"
+            "Redis may drop keys of the bus when it reaches its maxmemory, and clients may then miss \
+             events: set maxmemory-policy noeviction"
         );
     }
     Ok(())
 }
 
-/// Returns in what this node differs from the others.
+/// Returns how the number of partitions of this node differs from that of other nodes, as a fault.
 pub(super) async fn disagreement(shared: &Shared, link: &Link) -> Result<Option<Fault>, Fault> {
     let partitions = shared.config.partitions.to_string();
     let mut command = redis::cmd("SET");
@@ -67,9 +67,9 @@ pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt>
         return results;
     };
     let partition = shared.names.partition(&first.stream) as usize;
-    // One batch after the other: an event that is sent again must not be overtaken.
-    let turn = shared.turns[partition].lock();
-    let Ok(_turn) = tokio::time::timeout(shared.config.times.answer, turn).await else {
+    // One batch at a time: no event may overtake one that is sent again.
+    let lock = shared.batch_locks[partition].lock();
+    let Ok(_lock) = tokio::time::timeout(shared.config.times.answer, lock).await else {
         let reason = "the events before have not been published yet".to_owned();
         return vec![Err(AttemptError::NotSent(reason)); batch.len()];
     };
@@ -79,7 +79,8 @@ pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt>
         match answer {
             Ok(answers) => results.extend(answers),
             Err(fault) if call.len() > 1 && fault.may_be_of_one_stream() => {
-                // Nothing of the call was done. The one that it is about hinders no other.
+                // The call had no effect. Halving it isolates the event that is the cause, so that the
+                // others are published.
                 let (first, second) = call.split_at(call.len() / 2);
                 rest.push(second);
                 rest.push(first);
@@ -87,7 +88,7 @@ pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt>
             Err(fault) => {
                 results.extend(vec![Err(fault.attempt(was_sent)); call.len()]);
                 if !fault.may_be_of_one_stream() {
-                    // What follows would come before what is tried again.
+                    // Further events must not be published before one that is tried again.
                     let attempt = match fault.attempt(false) {
                         AttemptError::Denied(reason) => AttemptError::Denied(reason),
                         AttemptError::Refused(reason)
@@ -104,7 +105,7 @@ pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt>
     results
 }
 
-/// The calls for a batch, the last one first.
+/// Divides a batch into calls. Returns the last one first.
 fn calls_of(batch: &[Outgoing]) -> Vec<&[Outgoing]> {
     let mut calls = Vec::new();
     let mut rest = batch;
@@ -126,7 +127,7 @@ fn call_size(events: &[Outgoing]) -> usize {
     size.count().max(1)
 }
 
-/// One call; whether it was sent is told beside its answer.
+/// Makes one call. Returns its answer, and whether it was sent.
 async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, Fault>, bool) {
     let partition = shared.names.partition(&events[0].stream);
     let (master, link) = match shared.link(partition, Role::Publisher) {
@@ -141,7 +142,7 @@ async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, 
     let answers = match answer {
         Ok(answers) if answers.len() == events.len() => answers,
         Ok(_) => {
-            let reason = "Redis has answered for another number of events";
+            let reason = "Redis has sent answers for another number of events";
             return (Err(Fault::away(reason)), true);
         }
         Err(fault) => return (Err(fault), true),

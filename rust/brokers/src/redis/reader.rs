@@ -1,4 +1,4 @@
-//! Reads history and the newest positions.
+//! Reads the history and the newest positions of streams.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::master::Master;
 use super::script::{Calls, Script, page, positions};
 use super::shared::Shared;
 
-/// The most streams of one call.
+/// Limit of the streams of one call (count).
 const STREAMS: usize = 512;
 
 /// Reads the events of a stream after a position.
@@ -36,9 +36,9 @@ pub(super) async fn read(
     page(answer, after).map_err(unavailable)?
 }
 
-/// Returns the newest position of each stream, asked on the link that delivers: the answer comes behind
-/// what was published before.
-/// A master that is away concerns its streams alone.
+/// Returns the newest position of each stream. Asks on the subscriber link, so that the answer arrives
+/// after the events that were published before. Only the streams of a master that is away have no
+/// position.
 pub(super) async fn heads(
     shared: &Shared,
     streams: &[StreamKey],
@@ -63,11 +63,11 @@ pub(super) async fn heads(
     heads
 }
 
-/// A stream's place among those that were asked for, and its newest position.
+/// The index of a stream in the request, and its newest position.
 type Head = (usize, Result<Position, Fault>);
 
-/// Returns the newest position of each stream, asked on a link. A fault in the place of a position is
-/// one that the others need not have.
+/// Returns the newest position of each stream, asked on a link. A stream may have a fault in place of a
+/// position.
 ///
 /// # Errors
 ///
@@ -95,8 +95,8 @@ pub(super) async fn heads_on(
     Ok(heads)
 }
 
-/// Asks for streams of one partition. A call that is refused is repeated with each half of its streams:
-/// so the one that it is about hinders no other.
+/// Asks for the streams of one partition. Divides a call that is refused into halves, to isolate the
+/// stream that is the cause.
 async fn heads_of_partition(
     link: &Link,
     calls: &Calls<'_>,
@@ -133,14 +133,14 @@ async fn heads_of_call(
     let found = positions(answer)?;
     if found.len() != streams.len() {
         return Err(Fault::away(
-            "Redis has answered for another number of streams",
+            "Redis has sent answers for another number of streams",
         ));
     }
     let head = |position: Result<_, String>| position.map_err(|error| link.fault_of(&error));
     Ok(found.into_iter().map(head).collect())
 }
 
-/// Returns what writes the script calls of a link.
+/// Returns the builder of script calls for a link.
 pub(super) fn calls<'a>(shared: &'a Shared, master: &'a Master, link: &'a Link) -> Calls<'a> {
     Calls {
         config: &shared.config,
@@ -150,7 +150,7 @@ pub(super) fn calls<'a>(shared: &'a Shared, master: &'a Master, link: &'a Link) 
     }
 }
 
-/// Streams of one partition, and their places among those that were asked for.
+/// Streams of one partition, and their indexes in the request.
 type Part<'a> = (u32, Vec<usize>, Vec<&'a StreamKey>);
 
 /// Splits streams by partition.

@@ -14,14 +14,14 @@ use super::fault::Fault;
 use super::master::Master;
 use super::names::Names;
 
-/// The most events of one call.
+/// Limit of the events of one call (count).
 pub(super) const BATCH: usize = 64;
-/// A page of history is at least this large (bytes) before it ends early.
+/// A page of history ends at its first event beyond this size (bytes).
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// The shortest time for which Redis remembers the counter of a stream.
+/// Shortest time for which Redis keeps the counter of a stream.
 const COUNTER_KEPT: Duration = Duration::from_hours(24);
 
-/// One of the scripts.
+/// The scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     /// Publishes a batch of one partition.
@@ -30,7 +30,7 @@ pub(super) enum Script {
     Heads,
     /// Reads history of one stream.
     Read,
-    /// Keeps a revocation.
+    /// Stores a revocation.
     Revoke,
     /// Reads the revocations.
     Revocations,
@@ -62,17 +62,17 @@ impl Script {
     }
 }
 
-/// What every call of a script tells of the server and of the caller.
+/// Builds script calls, with the state of the server and the settings that each call needs.
 pub(super) struct Calls<'a> {
     pub(super) config: &'a Config,
     pub(super) names: &'a Names,
     pub(super) master: &'a Master,
-    /// The run of the server that the connection leads to.
+    /// The run id of the connected server.
     pub(super) run: &'a str,
 }
 
 impl Calls<'_> {
-    /// Publishes events of one partition.
+    /// Builds a call that publishes events of one partition.
     pub(super) fn publish(&self, digest: &str, batch: &[Outgoing]) -> Result<Cmd, Fault> {
         let mut streams: Vec<&StreamKey> = Vec::new();
         let numbers: Vec<usize> = batch
@@ -114,7 +114,7 @@ impl Calls<'_> {
         Ok(call)
     }
 
-    /// Asks for the newest positions of streams of one partition.
+    /// Builds a call for the newest positions of streams of one partition.
     pub(super) fn heads(&self, digest: &str, streams: &[&StreamKey]) -> Result<Cmd, Fault> {
         let names: Vec<_> = streams
             .iter()
@@ -129,7 +129,7 @@ impl Calls<'_> {
         Ok(call)
     }
 
-    /// Asks for the events of a stream after a position.
+    /// Builds a call for the events of a stream after a position.
     pub(super) fn read(
         &self,
         digest: &str,
@@ -160,7 +160,7 @@ impl Calls<'_> {
         let fresh = getrandom::u64()
             .map_err(|error| Fault::away(format!("the system has no random numbers: {error}")))?;
         let kept = self.counter_kept();
-        // Renewed eight times in its life. Clocks that differ only renew it more often.
+        // A counter is renewed eight times in its lifetime. Different clocks only renew it more often.
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -173,7 +173,7 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// A counter outlives the events it has counted, and the ids of those.
+    /// How long a counter is kept: longer than the events that it has counted, and than their ids.
     fn counter_kept(&self) -> Duration {
         let history = self
             .config
@@ -185,7 +185,7 @@ impl Calls<'_> {
     }
 }
 
-/// The positions in an answer: one for each element, `Err` with the text of its error.
+/// Parses the positions in an answer: one for each element, or `Err` with the text of its error.
 pub(super) fn positions(answer: Value) -> Result<Vec<Result<Position, String>>, Fault> {
     let Value::Array(elements) = answer else {
         return Err(unexpected());
@@ -202,7 +202,7 @@ pub(super) fn positions(answer: Value) -> Result<Vec<Result<Position, String>>, 
         .collect()
 }
 
-/// The page in the answer of [`Script::Read`].
+/// Parses the answer of [`Script::Read`].
 pub(super) fn page(answer: Value, after: Position) -> Result<Result<Page, ReadError>, Fault> {
     let Value::Array(elements) = answer else {
         return Err(unexpected());
@@ -234,11 +234,33 @@ pub(super) fn page(answer: Value, after: Position) -> Result<Result<Page, ReadEr
     Ok(Ok(Page { events, head }))
 }
 
-/// Splits a message into its position and its envelope: `<position> <envelope>`.
-pub(super) fn message(payload: Vec<u8>) -> Option<(Position, Bytes)> {
-    let end = payload.iter().take(64).position(|byte| *byte == b' ')?;
-    let position = std::str::from_utf8(&payload[..end]).ok()?.parse().ok()?;
-    Some((position, Bytes::from(payload).slice(end + 1..)))
+/// The most bytes before the first envelope of a message.
+const MAX_MESSAGE_HEAD: usize = 1024;
+
+/// Parses a message: consecutive events of one stream, each with its position.
+/// `<position> <envelope>`, or `<position of the first>*<length>,<length> <envelope><envelope>`.
+pub(super) fn message(payload: Vec<u8>) -> Option<Vec<(Position, Bytes)>> {
+    let end = payload
+        .iter()
+        .take(MAX_MESSAGE_HEAD)
+        .position(|byte| *byte == b' ')?;
+    let payload = Bytes::from(payload);
+    let (head, mut rest) = (payload.slice(..end), payload.slice(end + 1..));
+    let head = std::str::from_utf8(&head).ok()?;
+    let Some((first, lengths)) = head.split_once('*') else {
+        return Some(vec![(head.parse().ok()?, rest)]);
+    };
+    let mut at: Position = first.parse().ok()?;
+    let mut events = Vec::with_capacity(BATCH);
+    for length in lengths.split(',') {
+        let length: usize = length.parse().ok()?;
+        if length > rest.len() {
+            return None;
+        }
+        events.push((at, rest.split_to(length)));
+        at.offset = at.offset.next();
+    }
+    rest.is_empty().then_some(events)
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -250,21 +272,24 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 fn unexpected() -> Fault {
-    Fault::away("Redis has answered something else than its scripts return")
+    Fault::away("Redis has sent an answer that its scripts do not return")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(message: &str) -> Option<Vec<(Position, Bytes)>> {
+        super::message(message.as_bytes().to_vec())
+    }
+
     #[test]
     fn a_message_is_a_position_and_an_envelope() {
         let position = Position::new(Epoch(7), 12);
-        let payload = format!("{position} a b").into_bytes();
-        assert_eq!(
-            message(payload),
-            Some((position, Bytes::from_static(b"a b")))
-        );
+        let events = vec![(position, Bytes::from_static(b"a b"))];
+        assert_eq!(read(&format!("{position} a b")), Some(events));
+        let empty = vec![(position, Bytes::new())];
+        assert_eq!(read(&format!("{position} ")), Some(empty));
         for other in [
             "",
             " ",
@@ -273,7 +298,37 @@ mod tests {
             "7-1 x",
             "0000000000000007-01 x",
         ] {
-            assert_eq!(message(other.as_bytes().to_vec()), None, "{other}");
+            assert_eq!(read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_message_of_several_events_has_the_position_of_the_first_and_all_lengths() {
+        let at = |offset| Position::new(Epoch(7), offset);
+        let events = vec![
+            (at(9), Bytes::from_static(b"a b")),
+            (at(10), Bytes::new()),
+            (at(11), Bytes::from_static(b"\xff*,")),
+        ];
+        let mut message = b"0000000000000007-9*3,0,3 a b".to_vec();
+        message.extend(b"\xff*,");
+        assert_eq!(super::message(message), Some(events));
+        let largest = u64::MAX;
+        for other in [
+            "0000000000000007-9* a",
+            "0000000000000007-9*2 a",
+            "0000000000000007-9*1 ab",
+            "0000000000000007-9*1, a",
+            "0000000000000007-9*-1 a",
+            "0000000000000007-9*1,18446744073709551615 a",
+            "0000000000000007-9*18446744073709551616 a",
+            "*1 a",
+            "0000000000000007-9*1*1 a",
+            &format!("0000000000000007-9*{} a", "0,".repeat(600)),
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        let last = format!("0000000000000007-{largest}*1,1 ab");
+        assert!(read(&last).is_none_or(|events| events.len() == 2));
     }
 }

@@ -1,4 +1,4 @@
-//! Asks sentinels where the master is.
+//! Asks sentinels for the address of the master.
 
 use futures_util::future::join_all;
 use redis::Value;
@@ -7,8 +7,8 @@ use super::config::{Address, Config};
 use super::fault::Fault;
 use super::link::Link;
 
-/// Returns the addresses that the sentinels name, those first that more of them name. Which server is the
-/// master is asked of the servers: a sentinel that was cut off names the old one.
+/// Returns the addresses that the sentinels name, sorted by how many of them name each, most first. The
+/// caller asks these servers which one is the master: a sentinel that was cut off names the old one.
 pub(super) async fn masters(
     config: &Config,
     sentinels: &[Address],

@@ -1,4 +1,4 @@
-//! What the tasks of an engine share.
+//! The state that the tasks of an engine share.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ use super::masters::Masters;
 use super::names::Names;
 use super::wants::Wants;
 
-/// What the tasks of an engine share.
+/// The state that the tasks of an engine share.
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) names: Names,
@@ -24,15 +24,15 @@ pub(super) struct Shared {
     pub(super) health: HealthBoard,
     pub(super) wants: Wants,
     pub(super) masters: watch::Sender<Arc<Masters>>,
-    /// Woken when what is known of the masters may be wrong.
+    /// Notified when the known masters may be outdated.
     pub(super) look: Arc<Notify>,
-    /// One for each partition: whose batch is under way.
-    pub(super) turns: Vec<tokio::sync::Mutex<()>>,
-    /// How many batches are under way; `None`: the engine is closed.
+    /// One lock for each partition, held while its batch is sent.
+    pub(super) batch_locks: Vec<tokio::sync::Mutex<()>>,
+    /// How many batches are in flight; `None` after the engine was closed.
     pub(super) in_flight: watch::Sender<Option<usize>>,
-    /// The channels on which nodes speak with each other.
+    /// The channels of messages between nodes.
     pub(super) control: ControlChannels,
-    /// Random: tells the probes of engines apart.
+    /// A random number that identifies the probes of this engine.
     engine: u64,
 }
 
@@ -44,7 +44,7 @@ impl Shared {
         let masters = Masters::new(&config);
         Ok(Self {
             engine,
-            turns: (0..config.partitions)
+            batch_locks: (0..config.partitions)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),
             names,
@@ -59,17 +59,17 @@ impl Shared {
         })
     }
 
-    /// What receives; the tasks that use it are started with it.
+    /// The receiver of events. Set before the tasks that use it are started.
     pub(super) fn arrivals(&self) -> &Arc<dyn Arrivals> {
         self.arrivals.get_or_init(|| Arc::new(Ignored))
     }
 
-    /// The masters now.
+    /// The current masters.
     pub(super) fn masters(&self) -> Arc<Masters> {
         self.masters.borrow().clone()
     }
 
-    /// The link of a role to the master of a partition, or why there is none.
+    /// Returns the link of a role to the master of a partition, or why there is none.
     pub(super) fn link(
         &self,
         partition: u32,
@@ -85,14 +85,14 @@ impl Shared {
         }
     }
 
-    /// Has the subscriber of a partition look at what is wanted.
+    /// Notifies the subscriber of a partition that wants have changed.
     pub(super) fn wants_changed(&self, partition: u32) {
         if let Some(master) = self.masters().of(partition) {
             master.wants_changed.notify_one();
         }
     }
 
-    /// What is known of the masters may be wrong: has it asked for again.
+    /// Requests that the cluster is asked again, as the known masters may be outdated.
     pub(super) fn look_again(&self) {
         self.look.notify_one();
     }
@@ -108,11 +108,11 @@ impl Shared {
     }
 }
 
-/// A batch that is under way.
+/// A batch in flight.
 pub(super) struct InFlight(Arc<Shared>);
 
 impl InFlight {
-    /// Begins a batch; `None`: the engine is closed.
+    /// Starts a batch; `None` if the engine is closed.
     pub(super) fn enter(shared: &Arc<Shared>) -> Option<Self> {
         let is_open = shared.in_flight.send_if_modified(|count| {
             if let Some(count) = count {
@@ -137,7 +137,7 @@ impl Drop for InFlight {
     }
 }
 
-/// Receives nothing.
+/// Ignores everything.
 struct Ignored;
 
 impl Arrivals for Ignored {

@@ -1,6 +1,6 @@
-//! Sockets: TCP, TLS and Unix sockets, and when the last byte came.
+//! Sockets: TCP, TLS and Unix. Each records when the last byte arrived.
 //!
-//! Not here: what is said on them (`link`).
+//! Not here: the protocol (`link`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,14 +26,14 @@ use super::fault::Fault;
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
-/// A connected socket that notes when bytes come.
+/// A connected socket that records when bytes arrive.
 pub(super) struct Socket {
     stream: Box<dyn Stream>,
     activity: Arc<Activity>,
     refusal: Arc<OnceLock<Fault>>,
 }
 
-/// When something happened last.
+/// The time of the last activity.
 #[derive(Debug)]
 pub(super) struct Activity {
     start: Instant,
@@ -54,7 +54,7 @@ impl Activity {
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// For how long nothing has happened.
+    /// The time since the last activity.
     pub(super) fn silent_for(&self) -> Duration {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(last)
@@ -62,7 +62,7 @@ impl Activity {
 }
 
 impl Socket {
-    /// Connects. Names are resolved each time, and their addresses tried in random order.
+    /// Connects. Resolves names each time, and tries their addresses in random order.
     pub(super) async fn connect(
         address: &Address,
         tls: Option<&Tls>,
@@ -93,8 +93,8 @@ impl Socket {
         })
     }
 
-    /// Where it is noted that the server has refused the certificate of this side. With TLS 1.3 that comes
-    /// after the handshake.
+    /// The fault that is set when the server refuses the certificate of this client. With TLS 1.3 that
+    /// happens after the handshake.
     pub(super) fn refusal(&self) -> Arc<OnceLock<Fault>> {
         self.refusal.clone()
     }
@@ -110,7 +110,8 @@ async fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<Tcp
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 let socket = SockRef::from(&stream);
-                // A peer that is gone is noticed by silence; this frees what the system holds.
+                // The link detects a lost peer by its silence. Keepalive makes the system release the
+                // socket as well.
                 socket
                     .set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;
                 return Ok(stream);
@@ -166,7 +167,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// The fault where the server wants another certificate of this side.
+/// Returns the fault if the server requires another certificate of this client.
 fn refused_certificate(error: &io::Error) -> Option<Fault> {
     use rustls::AlertDescription as Alert;
     let Some(rustls::Error::AlertReceived(alert)) = tls_error(error) else {
@@ -213,7 +214,7 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, Fault> {
                 .map_err(|error| unreadable(path, &error))?;
         }
     } else {
-        // Some of the system's certificates may be of a kind that is not known.
+        // Some of the system's certificates may be of an unknown kind.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             return Err(Fault::configuration(

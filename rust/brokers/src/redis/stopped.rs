@@ -1,7 +1,7 @@
-//! Streams that the server refuses, or has no room for, and when each is asked for again.
+//! Streams that the server refuses or has no room for, and when to try each again.
 //!
-//! The fault of one stream is that stream's alone: it waits here, and the others go on. Not here: what
-//! is wanted (`wants`).
+//! A stream with a fault waits here, and does not delay the others. Not here: which streams are wanted
+//! (`wants`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use super::config::Times;
 use super::fault::{Fault, FaultKind};
 use super::names::StreamNames;
 
-/// Streams that are not ready because of a fault of their own.
+/// Streams that are not ready because of their own faults.
 #[derive(Debug)]
 pub(super) struct Stopped {
     times: Times,
-    /// By channel: never more than are wanted.
+    /// By channel; never more than are wanted.
     streams: HashMap<Arc<str>, StoppedStream>,
-    /// How often a server that is full is told of: it says the same of every stream.
+    /// Limits how often a full server is logged: its answer is the same for every stream.
     busy: Throttle,
-    /// How often streams are told of that are refused.
+    /// Limits how often refused streams are logged.
     refused: Throttle,
 }
 
 #[derive(Debug)]
 struct StoppedStream {
-    /// Times that it was refused in a row.
+    /// How many times in a row it failed, after the first.
     failures: u32,
     again_at: Instant,
-    /// The reason that was told.
-    told: Option<String>,
+    /// The reason that was logged.
+    logged: Option<String>,
 }
 
 impl Stopped {
@@ -44,7 +44,7 @@ impl Stopped {
         }
     }
 
-    /// A stream could not be made ready. What is new of it is told.
+    /// Adds a stream that could not be made ready. Logs a reason that is new.
     pub(super) fn add(&mut self, channel: &Arc<str>, names: &StreamNames<'_>, fault: &Fault) {
         let now = Instant::now();
         let is_busy = matches!(fault.kind, FaultKind::Busy | FaultKind::Moved);
@@ -52,47 +52,47 @@ impl Stopped {
         let failures = known
             .as_ref()
             .map_or(0, |stream| stream.failures.saturating_add(1));
-        let mut told = known.and_then(|stream| stream.told);
+        let mut logged = known.and_then(|stream| stream.logged);
         let throttle = if is_busy {
             &mut self.busy
         } else {
             &mut self.refused
         };
-        if told.as_ref() != Some(&fault.reason) && throttle.admit(now).is_some() {
-            told = Some(fault.reason.clone());
+        if logged.as_ref() != Some(&fault.reason) && throttle.admit(now).is_some() {
+            logged = Some(fault.reason.clone());
             tracing::warn!(
                 target: "fraiseql_subs",
                 reason = fault.reason,
                 key = names.counter(),
                 redis_channel = &**channel,
-                "a stream of the bus is not ready, and its events do not come: it is asked for again until it is; other streams go on"
+                "a stream of the bus is not ready, and its events are not delivered: it is tried again until it is ready; other streams are not affected"
             );
         }
         let pause = self.pause(fault.kind, failures);
         let stopped = StoppedStream {
             failures,
             again_at: now + pause.mul_f64(0.5 + fastrand::f64() / 2.0),
-            told,
+            logged,
         };
         self.streams.insert(channel.clone(), stopped);
     }
 
-    /// A stream is ready, or not wanted any more.
+    /// Removes a stream that is ready, or no longer wanted.
     pub(super) fn remove(&mut self, channel: &str) {
         self.streams.remove(channel);
     }
 
-    /// Keeps the streams of these channels alone.
+    /// Removes all other streams than those of these channels.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.streams.retain(|channel, _| is_kept(channel));
     }
 
-    /// When a stream is asked for again, the first of them.
+    /// When the next stream is to be tried again.
     pub(super) fn next(&self) -> Option<Instant> {
         self.streams.values().map(|stream| stream.again_at).min()
     }
 
-    /// The streams that are to be asked for again now.
+    /// The streams that are to be tried again now.
     pub(super) fn due(&self, now: Instant) -> Vec<Arc<str>> {
         let due = self
             .streams
@@ -107,7 +107,7 @@ impl Stopped {
             |first: Duration| first.saturating_mul(2_u32.saturating_pow(failures.min(16)));
         match kind {
             FaultKind::Busy => longest,
-            // A partition is moved within moments.
+            // Moving a partition takes moments.
             FaultKind::Moved => doubled(self.times.backoff).min(longest),
             _ => doubled(longest).min(self.times.configuration_pause.max(longest)),
         }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_that_stays_refused_is_asked_for_ever_more_rarely() {
+    fn a_stream_that_stays_refused_is_tried_at_growing_intervals() {
         let times = Times::default();
         let mut stopped = Stopped::new(times);
         let names = Names::new("fs1", 1);

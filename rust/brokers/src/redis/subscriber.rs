@@ -1,10 +1,10 @@
-//! The work of a subscriber link: subscribes what is wanted of the partitions of its master, and tells what
-//! is ready.
+//! The work of a subscriber link: subscribes to the wanted streams of its master's partitions, and
+//! reports when they are ready.
 //!
-//! One task does it, one step after the other. So it always knows what is subscribed: what was wanted,
-//! not wanted and wanted again before it looks is settled by what is wanted when it looks. Partitions that
-//! come are looked at as a whole; those that go are left to their new master. Not here: the events
-//! (`delivery`), the proof that they come through (`probe`).
+//! One task does it step by step, so it always knows what is subscribed. It compares that with the
+//! wants at the time of the step: earlier changes of a want do not matter. When a partition comes to the
+//! master, it handles all wants of the partition. When a partition leaves, it only forgets it: the new
+//! master has its own subscriber. Not here: events (`delivery`), checks that they arrive (`probe`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -22,56 +22,59 @@ use super::link::Link;
 use super::master::Master;
 use super::masters::Masters;
 use super::pace::Pace;
-use super::probe::prove;
+use super::probe::check_delivery;
 use super::reader;
 use super::shared::Shared;
 use super::stopped::Stopped;
 use super::wants::Wanted;
 
-/// The most channels that are looked at in one step.
+/// Limit of the channels that one step handles (count).
 const NAMES: usize = 512;
 
-/// Serves a new link until it is of no use.
+/// Serves a new link until it fails. Returns why.
 pub(super) async fn serve(
     shared: &Arc<Shared>,
     master: &Arc<Master>,
     link: &Arc<Link>,
     delivery: &Arc<Delivery>,
 ) -> Fault {
-    let settled = async {
-        match Settling::new(shared, master, link, delivery).settle().await {
+    let reconciled = async {
+        match Reconciler::new(shared, master, link, delivery)
+            .reconcile()
+            .await
+        {
             Ok(never) => match never {},
             Err(fault) => fault,
         }
     };
     tokio::select! {
-        fault = settled => fault,
-        fault = prove(shared, master, delivery) => fault,
+        fault = reconciled => fault,
+        fault = check_delivery(shared, master, delivery) => fault,
     }
 }
 
-/// Brings what is subscribed on a link to what is wanted.
-struct Settling<'a> {
+/// Subscribes to the wanted streams of a link, and unsubscribes from the others.
+struct Reconciler<'a> {
     shared: &'a Arc<Shared>,
     master: &'a Arc<Master>,
     link: &'a Arc<Link>,
     delivery: &'a Arc<Delivery>,
     /// The partitions of the master.
     partitions: BTreeSet<u32>,
-    /// Which of them has the channel of the probes.
+    /// The partition whose probe channel is subscribed.
     probe: Option<u32>,
-    /// The partition after the one that was tried last for that.
+    /// One more than the partition that was last tried for the probe channel.
     probes_tried: u32,
     /// Whether the channels of nodes are subscribed, or refused for good.
     has_joined: bool,
-    /// The partition of each channel that is subscribed.
+    /// The partition of each subscribed channel.
     subscribed: HashMap<Arc<str>, u32>,
     /// Wanted streams that cannot be made ready now.
     stopped: Stopped,
     pace: Pace,
 }
 
-impl<'a> Settling<'a> {
+impl<'a> Reconciler<'a> {
     fn new(
         shared: &'a Arc<Shared>,
         master: &'a Arc<Master>,
@@ -93,7 +96,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn settle(mut self) -> Result<Infallible, Fault> {
+    async fn reconcile(mut self) -> Result<Infallible, Fault> {
         let shared = self.shared;
         let mut masters = shared.masters.subscribe();
         let mut is_live = false;
@@ -112,7 +115,7 @@ impl<'a> Settling<'a> {
             }
             let changed = shared.wants.take(self.master.number, &self.partitions);
             for channels in changed.chunks(NAMES) {
-                self.settle_some(channels).await?;
+                self.reconcile_some(channels).await?;
             }
             if !changed.is_empty() {
                 continue;
@@ -130,12 +133,13 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Takes the partitions that have come to the master, and forgets those that have gone.
+    /// Starts with the partitions that have come to the master, and forgets those that have left.
     fn follow(&mut self, masters: &Masters) {
         let shared = self.shared;
         let now = masters.partitions_of(self.master);
         shared.wants.keep(self.master.number, &now);
-        // A partition may have gone and come back without being seen here: another one has begun with it.
+        // A partition may have left and come back between two looks. Another subscriber has started
+        // with it then.
         let come = shared.wants.not_of(self.master.number, &now);
         self.subscribed
             .retain(|_, partition| now.contains(partition) && !come.contains(partition));
@@ -154,8 +158,8 @@ impl<'a> Settling<'a> {
         if come.is_empty() {
             return;
         }
-        // What came before this link is not known. It is said before streams are ready again: whoever
-        // reads history from now on finds it.
+        // Events before this link are unknown. The doubt is reported before streams are ready again: a
+        // later read of the history finds these events.
         let streams = shared.wants.begin(self.master.number, &come);
         if come.len() == shared.config.partitions as usize {
             shared.arrivals().doubt(Scope::All);
@@ -166,8 +170,8 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Subscribes to the channel of the probes in one of the partitions. Where that is being moved the next
-    /// one is tried later.
+    /// Subscribes to the probe channel of one of the partitions. If that partition is being moved, the
+    /// next one is tried later.
     async fn listen_to_probes(&mut self) -> Result<(), Fault> {
         let after = self.partitions.range(self.probes_tried..).next();
         let Some(partition) = after.or(self.partitions.first()).copied() else {
@@ -187,7 +191,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Whether the channels of nodes are those of this master, and not subscribed.
+    /// Whether the channels of nodes belong to this master and are not subscribed.
     fn has_to_join(&self) -> bool {
         let control = &self.shared.control;
         !self.has_joined
@@ -195,8 +199,8 @@ impl<'a> Settling<'a> {
             && !control.names().is_empty()
     }
 
-    /// Subscribes to what nodes send each other. Where that is refused events are carried all the same;
-    /// where the partition is being moved, or the server is busy, it is tried again later.
+    /// Subscribes to the channels of nodes. If they are refused, events are still delivered. If the
+    /// partition is being moved or the server is busy, it is tried again later.
     async fn join_nodes(&mut self) -> Result<(), Fault> {
         let shared = self.shared;
         let refused = self.subscribe_all(shared.control.names()).await?;
@@ -211,7 +215,7 @@ impl<'a> Settling<'a> {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     reason = fault.reason,
-                    "nodes cannot speak with each other: correct the permissions of the bus"
+                    "nodes cannot exchange messages: correct the permissions of the bus"
                 );
             }
         }
@@ -223,7 +227,7 @@ impl<'a> Settling<'a> {
         self.delivery.set_probe(None);
     }
 
-    /// Looks at what Redis has ended: it does so when a partition leaves the server.
+    /// Handles subscriptions that Redis has ended, because their partition has left the server.
     fn look_at_ended(&mut self) {
         for channel in self.delivery.take_ended() {
             let Some((channel, _)) = self.subscribed.remove_entry(&*channel) else {
@@ -245,7 +249,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    /// Waits for something to do.
+    /// Waits until there is work to do.
     async fn wait(&self) {
         let wants = &self.shared.wants;
         let collected = async {
@@ -270,7 +274,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn settle_some(&mut self, channels: &[Arc<str>]) -> Result<(), Fault> {
+    async fn reconcile_some(&mut self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let wants = &self.shared.wants;
         let mut wanted: Vec<(Arc<str>, Wanted)> = Vec::new();
         let mut new = Vec::new();
@@ -323,7 +327,7 @@ impl<'a> Settling<'a> {
         Ok(())
     }
 
-    /// Subscribes to channels, not too many in a second. Returns those that are refused.
+    /// Subscribes to channels at a limited rate. Returns those that are refused.
     async fn subscribe(&mut self, new: &[Arc<str>]) -> Result<HashMap<Arc<str>, Fault>, Fault> {
         if new.is_empty() {
             return Ok(HashMap::new());
@@ -349,8 +353,8 @@ impl<'a> Settling<'a> {
         Ok(refused)
     }
 
-    /// Subscribes to channels by one command. Where that is refused each half of them is tried: so the one
-    /// that it is about hinders no other.
+    /// Subscribes to channels with one command. Divides a command that is refused into halves, to
+    /// isolate the channel that is the cause.
     async fn subscribe_at_once(&self, new: &[Arc<str>]) -> Result<Vec<(Arc<str>, Fault)>, Fault> {
         let mut refused = Vec::new();
         let mut rest = vec![new];
@@ -371,9 +375,9 @@ impl<'a> Settling<'a> {
         Ok(refused)
     }
 
-    /// Tells from where on the events of subscribed streams arrive.
+    /// Reports from which position on the events of subscribed streams arrive.
     async fn make_ready(&mut self, wanted: &[(Arc<str>, Wanted)]) -> Result<(), Fault> {
-        // Asked on this link: the server that answers is the one that delivers.
+        // Asked on this link, so that the server that answers is the one that delivers.
         let streams: Vec<&StreamKey> = wanted.iter().map(|(_, want)| &want.stream).collect();
         let heads = reader::heads_on(self.shared, self.master, self.link, &streams).await?;
         for ((channel, want), head) in wanted.iter().zip(heads) {
@@ -391,14 +395,14 @@ impl<'a> Settling<'a> {
         Ok(())
     }
 
-    /// A stream cannot be made ready now.
+    /// Stops a stream that cannot be made ready now.
     fn stop(&mut self, channel: &Arc<str>, want: &Wanted, fault: &Fault) {
         let names = self.shared.names.stream(&want.stream);
         self.stopped.add(channel, &names, fault);
     }
 }
 
-impl Drop for Settling<'_> {
+impl Drop for Reconciler<'_> {
     fn drop(&mut self) {
         self.shared.wants.end(self.master.number);
     }

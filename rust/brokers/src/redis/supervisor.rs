@@ -1,4 +1,4 @@
-//! Keeps the links: connects, puts a link where it is used, and connects again when it has ended.
+//! Keeps the links: connects, registers each link, and connects again when it has ended.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use super::master::Master;
 use super::shared::Shared;
 use super::{cluster, publisher, sentinel, subscriber};
 
-/// Keeps the links to all masters, for ever. All of it ends when it is dropped.
+/// Keeps the links to all masters. Never returns. All links end when the future is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
     tokio::join!(cluster::follow(&shared), keep_all(&shared));
 }
@@ -42,7 +42,7 @@ async fn keep_all(shared: &Arc<Shared>) -> Infallible {
     }
 }
 
-/// Keeps the link of one role to a master, as long as that has partitions.
+/// Keeps the link of one role to a master, as long as the master has partitions.
 async fn keep(shared: &Arc<Shared>, master: Arc<Master>, role: Role) {
     tokio::select! {
         () = master.left() => {}
@@ -101,15 +101,15 @@ async fn open(
     Ok((Arc::new(link), delivery))
 }
 
-/// Connects to the first of these servers that is a master. Each has a share of the time, so that one
-/// that does not answer leaves some for the next.
+/// Connects to the first of these servers that is a master. Each may use an equal share of the time, so
+/// that one without an answer leaves time for the next.
 async fn connect(
     shared: &Shared,
     addresses: &[Address],
     pushes: Option<Arc<dyn AsyncPushSender>>,
 ) -> Result<Link, Fault> {
     let config = &shared.config;
-    // What asking the sentinels has left.
+    // The other half of the time is for asking the sentinels.
     let share = config.times.connect / 2 / addresses.len().max(1) as u32;
     let mut fault = Fault::away("no server is named");
     for address in addresses {

@@ -1,4 +1,4 @@
-//! Which master has which slots, as one server of a cluster tells it.
+//! Which master has which slots, according to one server of a cluster.
 
 use std::ops::RangeInclusive;
 
@@ -28,13 +28,13 @@ impl View {
         self.0.iter().any(|(one, _)| one == address)
     }
 
-    /// Reads the answer to `CLUSTER SHARDS`. A server that knows no address of its own is the one that
+    /// Parses the answer to `CLUSTER SHARDS`. A server without an address of its own is the one that
     /// was asked.
     pub(super) fn of_shards(answer: &Value, asked: &Address, has_tls: bool) -> Result<Self, Fault> {
         let mut parts = Vec::new();
         for shard in list(Some(answer))? {
             let slots = list(field(shard, "slots"))?;
-            // A master that was replaced is listed until it is forgotten, and before the new one.
+            // A replaced master is listed until the cluster forgets it, and before the new one.
             let is_master = |node: &&Value| {
                 let is_online = text(field(node, "health")).is_none_or(|health| health == "online");
                 is_online && text(field(node, "role")) == Some("master")
@@ -60,7 +60,7 @@ impl View {
         Ok(Self(parts))
     }
 
-    /// Reads the answer to `CLUSTER SLOTS`, which older servers know.
+    /// Parses the answer to `CLUSTER SLOTS`, for older servers.
     pub(super) fn of_slots(answer: &Value, asked: &Address) -> Result<Self, Fault> {
         let mut parts = Vec::new();
         for part in list(Some(answer))? {
@@ -77,7 +77,7 @@ impl View {
     }
 }
 
-/// The field of a map, which older protocols write as a list of names and values.
+/// Returns a field of a map. Older protocols write a map as a list of names and values.
 fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     match value {
         Value::Map(fields) => {
@@ -127,7 +127,7 @@ fn address(host: Option<&Value>, port: Option<u16>, asked: &Address) -> Result<A
 }
 
 fn unreadable() -> Fault {
-    Fault::away("the cluster has told its servers in a form that cannot be read")
+    Fault::away("the cluster has listed its servers in a form that cannot be read")
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_that_was_replaced_is_none() {
+    fn a_replaced_master_is_ignored() {
         let told = |host: &str, health: &str| {
             let Value::Map(mut fields) = node("master", word(host), vec![("port", 1)]) else {
                 unreachable!()
@@ -174,7 +174,7 @@ mod tests {
             fields.push((word("health"), word(health)));
             Value::Map(fields)
         };
-        // As valkey, and Redis from 7.2 on, tell it.
+        // The answer of valkey, and of Redis from 7.2 on.
         let replaced = vec![told("old", "fail"), told("new", "online")];
         let answer = Value::Array(vec![
             shard(&[0, 10], replaced),
@@ -182,7 +182,7 @@ mod tests {
         ]);
         let view = View::of_shards(&answer, &tcp("asked", 7), false).unwrap();
         assert_eq!(view.master_of(5), Some(&tcp("new", 1)));
-        // The caller then asks for the slots in another way.
+        // The caller then uses `CLUSTER SLOTS`.
         assert_eq!(view.master_of(15), None);
     }
 

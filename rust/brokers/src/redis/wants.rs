@@ -1,14 +1,15 @@
-//! The streams that are wanted, and which of them the subscribers have yet to look at.
+//! The wanted streams, and which of them a subscriber has not handled yet.
 //!
-//! Each want has a generation: an answer to an older one is not told.
+//! Each want has a generation: an answer to an older one is ignored.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bus::StreamKey;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-/// A want that has not been taken back.
+/// A want that has not been withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) stream: StreamKey,
@@ -29,9 +30,10 @@ struct State {
 
 #[derive(Debug, Clone, Default)]
 struct Partition {
-    /// The channels that are not yet as they are wanted: never more than are wanted or subscribed.
+    /// Channels whose subscription does not match the wants yet; never more than are wanted or
+    /// subscribed.
     changed: HashSet<Arc<str>>,
-    /// The number of the master whose subscriber looks at them.
+    /// The number of the master whose subscriber handles the partition.
     subscriber: Option<u64>,
 }
 
@@ -44,7 +46,7 @@ impl Wants {
         }))
     }
 
-    /// Wants the stream of a channel; wanted twice is wanted once. Returns whether that is new.
+    /// Adds a want for the stream of a channel. Returns false if it is wanted already.
     pub(super) fn want(&self, channel: Arc<str>, partition: u32, stream: &StreamKey) -> bool {
         let mut state = self.0.lock();
         if state.wanted.contains_key(&channel) {
@@ -61,7 +63,7 @@ impl Wants {
         true
     }
 
-    /// Does not want it any more. Returns its partition where it was wanted.
+    /// Withdraws a want. Returns its partition; `None` if it was not wanted.
     pub(super) fn unwant(&self, channel: Arc<str>) -> Option<u32> {
         let mut state = self.0.lock();
         let partition = state.wanted.remove(&channel)?.partition;
@@ -74,19 +76,20 @@ impl Wants {
         Some(partition)
     }
 
-    /// The stream of a channel, where it is wanted.
+    /// The stream of a channel; `None` if it is not wanted.
     pub(super) fn stream(&self, channel: &str) -> Option<StreamKey> {
         let state = self.0.lock();
         let wanted = state.wanted.get(channel)?;
         Some(wanted.stream.clone())
     }
 
-    /// What is wanted of a channel now.
+    /// The want of a channel; `None` if it is not wanted.
     pub(super) fn get(&self, channel: &str) -> Option<Wanted> {
         self.0.lock().wanted.get(channel).cloned()
     }
 
-    /// Whether a want has not been taken back since, and the subscriber of a master still answers it.
+    /// Whether a want has not been withdrawn or renewed since, and the subscriber of a master still
+    /// handles it.
     pub(super) fn is_current(&self, channel: &str, generation: u64, master: u64) -> bool {
         let state = self.0.lock();
         let wanted = state.wanted.get(channel);
@@ -96,8 +99,8 @@ impl Wants {
         })
     }
 
-    /// Those of some partitions that the subscriber of a master has not begun with, or that another one
-    /// has begun with since.
+    /// Returns the partitions that the subscriber of a master has not started with, or that another
+    /// subscriber has started with since.
     pub(super) fn not_of(&self, master: u64, partitions: &BTreeSet<u32>) -> BTreeSet<u32> {
         let state = self.0.lock();
         let subscriber = |partition: u32| state.partitions[partition as usize].subscriber;
@@ -107,7 +110,7 @@ impl Wants {
             .collect()
     }
 
-    /// The subscriber of a master has these partitions alone.
+    /// Removes the subscriber of a master from all other partitions.
     pub(super) fn keep(&self, master: u64, partitions: &BTreeSet<u32>) {
         for (number, partition) in (0..).zip(&mut self.0.lock().partitions) {
             if partition.subscriber == Some(master) && !partitions.contains(&number) {
@@ -116,8 +119,8 @@ impl Wants {
         }
     }
 
-    /// The subscriber of a master begins with these partitions, of which nothing is subscribed: all that
-    /// is wanted of them is to be looked at, and nothing else. Returns those streams.
+    /// Starts the subscriber of a master with these partitions, of which it has nothing subscribed. All
+    /// their wants, and nothing else, need to be handled. Returns the wanted streams.
     pub(super) fn begin(&self, master: u64, partitions: &BTreeSet<u32>) -> Vec<StreamKey> {
         let mut state = self.0.lock();
         let State {
@@ -143,12 +146,12 @@ impl Wants {
         .collect()
     }
 
-    /// The subscriber of a master has ended.
+    /// Removes the subscriber of a master from all partitions.
     pub(super) fn end(&self, master: u64) {
         self.keep(master, &BTreeSet::new());
     }
 
-    /// A want could not be answered yet.
+    /// Marks a channel to be handled again: its want could not be answered yet.
     pub(super) fn look_again(&self, channel: &Arc<str>) {
         let mut state = self.0.lock();
         if let Some(partition) = state.wanted.get(channel).map(|wanted| wanted.partition) {
@@ -158,8 +161,8 @@ impl Wants {
         }
     }
 
-    /// Takes all channels of some partitions that have changed, for the subscriber of a master. Those that
-    /// another one has begun with are its own.
+    /// Takes the changed channels of some partitions, for the subscriber of a master. Leaves those that
+    /// another subscriber has started with.
     pub(super) fn take(&self, master: u64, partitions: &BTreeSet<u32>) -> Vec<Arc<str>> {
         let mut state = self.0.lock();
         let mut taken = Vec::new();
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_of_a_partition_is_looked_at_by_its_subscriber() {
+    fn the_wants_of_a_partition_are_handled_by_its_subscriber() {
         let wants = Wants::new(2);
         assert!(wants.want("a".into(), 0, &stream("a")));
         assert!(!wants.want("a".into(), 0, &stream("a")));
@@ -202,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_went_and_came_back_unseen_is_begun_with_again() {
+    fn a_partition_that_left_and_came_back_unnoticed_is_started_again() {
         let wants = Wants::new(2);
         wants.want("a".into(), 0, &stream("a"));
         let generation = wants.get("a").unwrap().generation;
         let both = BTreeSet::from([0, 1]);
         wants.begin(1, &both);
         assert!(wants.is_current("a", generation, 1));
-        // Another master had it for a moment.
+        // The partition was on another master for a moment.
         wants.begin(2, &BTreeSet::from([0]));
         assert!(!wants.is_current("a", generation, 1));
         wants.keep(2, &BTreeSet::new());
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_any_more_is_forgotten_while_nothing_subscribes() {
+    fn withdrawn_wants_are_removed_while_there_is_no_subscriber() {
         let wants = Wants::new(1);
         let all = BTreeSet::from([0]);
         wants.want("a".into(), 0, &stream("a"));
@@ -232,7 +235,7 @@ mod tests {
         assert_eq!(wants.take(1, &all), channels(&["b"]));
         wants.unwant("b".into());
         assert_eq!(wants.take(1, &all), channels(&["b"]));
-        // Another subscriber has begun since: the first one ends too late.
+        // Another subscriber has started before the first one ends.
         wants.begin(2, &all);
         wants.end(1);
         wants.want("c".into(), 0, &stream("c"));

@@ -26,7 +26,7 @@ pub(crate) async fn want_all(node: &Node, streams: &[StreamKey]) {
     }
 }
 
-/// The connections to a server, without that of `redis-cli` and those of other servers.
+/// The connections to a server, except that of `redis-cli` and those of other servers.
 fn connections(server: &Server) -> usize {
     let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]);
     let subscribers = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]);
@@ -39,7 +39,7 @@ fn connections(server: &Server) -> usize {
 }
 
 #[tokio::test]
-async fn streams_of_every_master_are_carried_over_three_links_to_each() {
+async fn streams_of_every_master_are_delivered_over_three_links_to_each() {
     let cluster = Cluster::start().await;
     let (one, other) = (
         Node::live(cluster.config()).await,
@@ -111,7 +111,7 @@ async fn many_streams_of_many_partitions_are_ready_again_after_links_were_cut() 
 }
 
 #[tokio::test]
-async fn a_cluster_without_one_of_its_masters_takes_no_events_and_comes_back() {
+async fn a_cluster_without_one_of_its_masters_accepts_no_events_and_comes_back() {
     let mut cluster = Cluster::start().await;
     let node = Node::live(cluster.config()).await;
     let streams = streams(30);
@@ -145,7 +145,7 @@ async fn a_cluster_without_one_of_its_masters_takes_no_events_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_master_that_is_away_concerns_its_streams_alone() {
+async fn a_master_that_is_away_affects_its_streams_only() {
     let mut cluster = Cluster::with(3, &["--cluster-require-full-coverage", "no"]).await;
     let node = Node::live(cluster.config()).await;
     let streams = streams(30);
@@ -211,7 +211,7 @@ async fn a_cluster_that_is_not_there_is_away_until_it_comes() {
 }
 
 #[tokio::test]
-async fn a_server_of_the_other_kind_is_told() {
+async fn a_server_of_the_other_kind_is_reported() {
     let single = Server::on_a_port(&[]);
     let mut config =
         Config::from_url(&format!("redis+cluster://127.0.0.1:{}", single.port)).unwrap();

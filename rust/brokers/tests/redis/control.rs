@@ -1,4 +1,4 @@
-//! What nodes tell each other: messages to all and to one, and revocations that all can read.
+//! Messages between nodes, to all and to one, and revocations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ async fn messages_reach_all_nodes_or_one() {
 }
 
 #[tokio::test]
-async fn a_node_is_told_that_it_has_joined_again() {
+async fn joined_is_reported_again_after_the_server_restarts() {
     let mut server = Server::start();
     let a = Joined::live(server.config(), "a").await;
     server.restart();
@@ -102,7 +102,7 @@ async fn a_node_is_told_that_it_has_joined_again() {
 }
 
 #[tokio::test]
-async fn who_has_no_link_is_told_so() {
+async fn a_node_without_a_link_receives_errors() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     let a = Joined::start(Config::from_url(&url).unwrap(), "a");
     let control = a.engine.control();
@@ -145,7 +145,7 @@ async fn revocations_are_read_by_all_nodes_until_they_end() {
 }
 
 #[tokio::test]
-async fn the_longer_of_two_times_counts() {
+async fn a_revocation_stored_twice_lasts_for_the_longer_time() {
     let server = Server::start();
     let a = Joined::live(server.config(), "a").await;
     a.revoke("x", MINUTE).await.unwrap();

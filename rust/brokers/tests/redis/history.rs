@@ -84,7 +84,7 @@ async fn history_that_has_expired_or_was_evicted_is_too_late() {
         node.engine.read(&orders, start, 100).await,
         Err(ReadError::TooLate { head })
     );
-    // It goes on with the next offset, and a hole in the middle is no answer either.
+    // The stream continues with the next offset, and a gap within it is an error as well.
     node.publish(&orders, &["six", "seven", "eight"]).await;
     let page = node.engine.read(&orders, head, 100).await.unwrap();
     assert_eq!(page.events.len(), 3);
@@ -152,7 +152,7 @@ async fn a_server_that_came_back_with_older_memory_has_other_epochs() {
     let orders = stream("orders");
     node.publish(&orders, &["a", "b", "c"]).await;
     let saved = node.head(&orders).await;
-    // What is published after the snapshot is lost with the server.
+    // The server loses what is published after the snapshot.
     server.command(&["SAVE"]);
     let lost = node
         .publish(&orders, &["d", "e"])
@@ -188,7 +188,7 @@ async fn heads_alone_end_the_epochs_of_a_server_that_was_restarted() {
     let after = node.received.ready(&orders).await;
     assert_ne!(after.epoch, before.epoch);
     assert_eq!(node.head(&orders).await, after);
-    // The next event is the one after the head.
+    // The next event has the offset after the head.
     let next = node.publish_for_certain(&orders, "b").await;
     assert_eq!(next, Position::new(after.epoch, after.offset.major + 1));
 }

@@ -1,4 +1,4 @@
-//! Links: a server that is away, stopped or another one, and the health that is told.
+//! Links: a server that is away, stopped or replaced, and the health that is reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,7 +102,7 @@ async fn an_idle_link_stays() {
     let received = |text: &str| field(text, "total_connections_received");
     let before = received(&connections());
     let commands = field(&connections(), "total_commands_processed");
-    eventually("signs of life and probes are exchanged", || {
+    eventually("pings and probes are exchanged", || {
         field(&connections(), "total_commands_processed") > commands + 500
     })
     .await;
@@ -138,7 +138,7 @@ async fn a_killed_server_is_away_and_comes_back() {
     node.received.event(&orders, "after").await;
 }
 
-/// Passes bytes to one server, and to another one when it is told to.
+/// Passes bytes to the first server, and to the second after `is_switched` is set.
 async fn switch(ports: [u16; 2], is_switched: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -159,7 +159,7 @@ async fn switch(ports: [u16; 2], is_switched: Arc<AtomicBool>) -> u16 {
 }
 
 #[tokio::test]
-async fn a_subscriber_on_a_server_without_publishes_is_noticed() {
+async fn a_subscriber_on_another_server_than_the_publisher_is_detected() {
     let (one, other) = (Server::on_a_port(&[]), Server::on_a_port(&[]));
     let is_switched = Arc::new(AtomicBool::new(false));
     let port = switch([one.port, other.port], is_switched.clone()).await;
@@ -173,7 +173,7 @@ async fn a_subscriber_on_a_server_without_publishes_is_noticed() {
     let node = Node::live(config).await;
     let orders = stream("orders");
     node.want(&orders).await;
-    // The subscriber alone comes to the other server.
+    // Only the subscriber is connected to the other server.
     is_switched.store(true, Ordering::Relaxed);
     node.received.clear();
     one.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
@@ -206,7 +206,7 @@ async fn a_link_whose_buffer_overran_is_made_again() {
     let orders = stream("orders");
     node.want(&orders).await;
     node.received.clear();
-    // Larger than the buffer: Redis cuts the link before it has sent it.
+    // Larger than the output buffer: Redis closes the link before it has sent it.
     let text = "x".repeat(900_000);
     let position = publisher.publish_for_certain(&orders, &text).await;
     let head = node.received.ready(&orders).await;

@@ -1,6 +1,6 @@
-//! The engine over Redis, against real servers that the tests start.
+//! Tests of the engine with real Redis servers, which the tests start.
 
-// A test that cannot go on ends.
+// A failed step ends the test.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Partitions of a cluster that come to another master: slots that move, and replicas that take over.
+//! Partitions of a cluster that move to another master: slots that move, and replicas that take over.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::cluster::{streams, want_all};
 use crate::support::{Cluster, Happened, Node, PATIENCE, eventually, stream};
 
 #[tokio::test]
-async fn a_slot_that_moves_with_its_keys_keeps_its_numbering_and_loses_nothing() {
+async fn a_slot_that_moves_with_its_keys_keeps_its_epoch_and_loses_no_event() {
     let cluster = Cluster::start().await;
     let (one, other) = (
         Node::live(cluster.config()).await,
@@ -23,7 +23,8 @@ async fn a_slot_that_moves_with_its_keys_keeps_its_numbering_and_loses_nothing()
     let (slot, from) = cluster.place(&orders);
     let to = (from + 1) % 3;
     cluster.begin_move(&slot, from, to);
-    // The key of the partition or that of the stream has moved; the server has not all of them.
+    // Either the key of the partition or that of the stream has moved: each server has only some of the
+    // keys.
     cluster.move_keys(&slot, from, to, 1);
     let answer = one.publish(&orders, &["x"]).await.remove(0);
     assert!(
@@ -64,7 +65,7 @@ async fn a_slot_that_moves_with_its_keys_keeps_its_numbering_and_loses_nothing()
 }
 
 #[tokio::test]
-async fn a_slot_that_moves_without_its_keys_begins_another_numbering() {
+async fn a_slot_that_moves_without_its_keys_starts_another_epoch() {
     let cluster = Cluster::start().await;
     let node = Node::live(cluster.config()).await;
     let orders = stream("orders");
@@ -73,7 +74,8 @@ async fn a_slot_that_moves_without_its_keys_begins_another_numbering() {
     let (slot, from) = cluster.place(&orders);
     let to = (from + 1) % 3;
     node.received.clear();
-    // The new owner is told alone: the old one hears of it, and drops what it has.
+    // Only the new owner learns of the move. The old one hears of it from the cluster, and drops its
+    // keys.
     let id = cluster.servers[to].command(&["CLUSTER", "MYID"]);
     let target = &cluster.servers[to];
     target.command(&[
@@ -101,7 +103,7 @@ async fn a_slot_that_moves_without_its_keys_begins_another_numbering() {
 }
 
 #[tokio::test]
-async fn a_replica_that_takes_over_begins_another_numbering_and_others_go_on() {
+async fn a_replica_that_takes_over_starts_another_epoch_and_other_streams_continue() {
     let mut cluster = Cluster::with(3, &["--cluster-require-full-coverage", "no"]).await;
     let replica = cluster.add_replica(0).await;
     let node = Node::live(cluster.config()).await;
@@ -113,7 +115,7 @@ async fn a_replica_that_takes_over_begins_another_numbering_and_others_go_on() {
     }
     let places = cluster.places(&streams);
     cluster.servers[0].kill();
-    // The streams of the other masters are not concerned.
+    // The streams of the other masters are not affected.
     for ((one, before), place) in streams.iter().zip(&before).zip(&places) {
         if *place != 0 {
             let during = node.publish(one, &["during"]).await.remove(0).unwrap();
@@ -149,7 +151,7 @@ async fn a_replica_that_takes_over_begins_another_numbering_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn streams_that_are_subscribed_while_slots_move_are_not_deaf() {
+async fn streams_that_are_subscribed_while_slots_move_receive_their_events() {
     let cluster = Cluster::start().await;
     let (node, other) = (
         Node::live(cluster.config()).await,
@@ -157,7 +159,7 @@ async fn streams_that_are_subscribed_while_slots_move_are_not_deaf() {
     );
     let streams = streams(400);
     for (number, some) in streams.chunks(50).enumerate() {
-        // Commands are under way while Redis ends subscriptions.
+        // Commands are in progress while Redis ends subscriptions.
         for one in some {
             node.engine.want(one);
         }
@@ -173,7 +175,8 @@ async fn streams_that_are_subscribed_while_slots_move_are_not_deaf() {
     for one in &streams {
         node.received.ready(one).await;
     }
-    // What is published before a stream is subscribed at its new place would be read from history.
+    // An event that is published before the stream is subscribed at its new place would be read from
+    // history.
     let start = Instant::now();
     let mut deaf: Vec<&StreamKey> = streams.iter().collect();
     while !deaf.is_empty() {

@@ -60,6 +60,40 @@ fn texts(events: Vec<(Position, String)>) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_batch_of_any_sizes_arrives_event_by_event() {
+    let server = Server::start();
+    let node = Node::live(server.config_of("?partitions=1", quick())).await;
+    let (orders, other) = (stream("orders"), stream("other"));
+    node.want(&orders).await;
+    node.want(&other).await;
+    let large = "x".repeat(70_000);
+    let half = "y".repeat(40_000);
+    let texts_of_orders = ["", "7*1,2 ", &half, &half, &large, "\0\r\n é", "last"];
+    node.publish(&orders, &["before"]).await;
+    let known = event(&orders, "known", "known");
+    node.engine.publish(Arc::new([known.clone()])).await;
+    let mut batch = vec![event(&other, "other 1", "a"), event(&other, "other 2", "b")];
+    for (number, text) in texts_of_orders.iter().enumerate() {
+        batch.push(event(&orders, &format!("{number}"), text));
+        // Published before: it has a position already, and is not sent again.
+        batch.push(known.clone());
+    }
+    batch.push(event(&other, "other 3", "c"));
+    let answers = node.engine.publish(batch.into()).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let expected: Vec<&str> = ["before", "known"]
+        .into_iter()
+        .chain(texts_of_orders)
+        .collect();
+    let events = node.received.events(&orders, expected.len()).await;
+    let offsets: Vec<u64> = events.iter().map(|(at, _)| at.offset.major).collect();
+    assert_eq!(offsets, (1..=expected.len() as u64).collect::<Vec<_>>());
+    assert_eq!(texts(events), expected);
+    let others = node.received.events(&other, 3).await;
+    assert_eq!(texts(others), ["a", "b", "c"]);
+}
+
+#[tokio::test]
 async fn engines_of_two_nodes_see_the_same_positions() {
     let server = Server::start();
     let one = Node::live(server.config()).await;
@@ -167,7 +201,7 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
 }
 
 #[tokio::test]
-async fn events_under_way_are_answered_before_the_engine_closes() {
+async fn events_in_flight_are_answered_before_the_engine_closes() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
     let before = tokio::runtime::Handle::current()

@@ -1,4 +1,4 @@
-//! What Redis refuses: permissions, memory, replicas, scripts that do not end, wrong passwords.
+//! What Redis refuses: missing permissions, full memory, replicas, endless scripts, wrong passwords.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use bus::engine::{AttemptError, Engine, Health, Role};
 
 use crate::support::{Happened, Node, Server, eventually, quick, stream};
 
-/// What the bus needs, and nothing else.
+/// The permissions that the bus needs, and no others.
 const RULES: &str = "resetchannels &fs1:* resetkeys ~fs1:* -@all +hello +auth +ping +select +info \
     +evalsha +script|load +subscribe +unsubscribe +publish +xadd +xrange +expire +unlink +del +hset \
     +hmget +set +get +time +zadd +zrem +zcard +zrange +zremrangebyscore";
@@ -32,7 +32,7 @@ fn as_user(server: &Server) -> Config {
 }
 
 #[tokio::test]
-async fn a_user_with_what_the_bus_needs_can_do_all_of_it() {
+async fn a_user_with_only_the_needed_permissions_can_use_the_bus() {
     let server = with_user(RULES);
     let node = Node::live(as_user(&server)).await;
     let orders = stream("orders");
@@ -57,7 +57,7 @@ async fn a_user_with_what_the_bus_needs_can_do_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told_and_not_tried_again_fast() {
+async fn a_missing_permission_is_reported_and_not_tried_again_fast() {
     for (missing, what) in [
         ("+subscribe", "subscribe"),
         ("+info", "info"),
@@ -82,7 +82,7 @@ async fn a_missing_permission_is_told_and_not_tried_again_fast() {
 }
 
 #[tokio::test]
-async fn what_this_user_may_not_do_waits_for_the_permission() {
+async fn an_event_that_needs_a_missing_permission_waits_for_it() {
     for missing in ["+xadd", "+publish", "+hset"] {
         let server = Server::start();
         let node = Node::live(server.config()).await;
@@ -102,14 +102,14 @@ async fn what_this_user_may_not_do_waits_for_the_permission() {
             panic!("{missing}: {answer:?}");
         };
         assert!(why.contains("NOPERM"), "{why}");
-        // It is published when the permission is there, under the same id.
+        // It is published with the same id when the permission is granted.
         server.command(&["ACL", "SETUSER", "default", missing]);
         node.publish(&orders, &["x"]).await.remove(0).unwrap();
     }
 }
 
 #[tokio::test]
-async fn who_may_not_subscribe_publishes_all_the_same() {
+async fn a_user_that_may_not_subscribe_can_publish() {
     let server = with_user(&RULES.replace("+subscribe", ""));
     let node = Node::start(as_user(&server));
     node.configuration_error().await;
@@ -266,7 +266,7 @@ async fn a_disk_that_cannot_be_written_is_busy() {
     let server = Server::with(&["--enable-protected-configs", "yes"]);
     let node = Node::live(server.config()).await;
     let orders = stream("orders");
-    // A snapshot that fails: its directory is gone.
+    // A snapshot fails: its directory was removed.
     let directory = server.path("gone");
     std::fs::create_dir(&directory).unwrap();
     server.command(&["CONFIG", "SET", "dir", directory.to_str().unwrap()]);
@@ -307,7 +307,7 @@ async fn a_wrong_password_is_a_configuration_error_that_is_not_tried_again_fast(
     assert!(reason.contains("password"), "{reason}");
     assert!(!reason.contains("s3cret"), "{reason}");
     eventually("each link was tried", || asked.load(Ordering::Relaxed) == 3).await;
-    // Well past the pauses of other errors.
+    // Much longer than the pauses after other errors.
     tokio::time::sleep(quick().backoff_limit * 3).await;
     assert_eq!(asked.load(Ordering::Relaxed), 3);
 }
@@ -325,18 +325,19 @@ async fn a_password_is_asked_for_before_each_connection() {
         Ok((Some("bus".to_owned()), password?))
     }));
     let node = Node::start(config);
-    // Not a fault of the configuration: a vault is sealed for a while.
-    let is_told = || {
+    // A password that is missing for a while, such as from a sealed vault, is not a fault of the
+    // configuration.
+    let is_reported = || {
         matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, is_configuration: false, .. }
             if reason.contains("the vault is sealed"))
     };
-    eventually("the reason is told", is_told).await;
+    eventually("the reason is reported", is_reported).await;
     *password.lock() = Ok("secret".to_owned());
     node.is_live().await;
 }
 
 #[tokio::test]
-async fn a_password_that_is_not_told_in_time_is_asked_for_again() {
+async fn a_password_that_is_not_returned_in_time_is_asked_for_again() {
     let server = with_user(RULES);
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let told = parking_lot::Mutex::new(told);
@@ -346,16 +347,16 @@ async fn a_password_that_is_not_told_in_time_is_asked_for_again() {
         ..quick()
     };
     config.credentials = Some(Credentials::from_callable(move || {
-        // Returns at once when the sender is gone.
+        // Returns at once when the sender was dropped.
         let _ = told.lock().recv();
         Ok((Some("bus".to_owned()), "secret".to_owned()))
     }));
     let node = Node::start(config);
-    let is_told = || {
+    let is_reported = || {
         matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, .. }
             if reason.contains("within 0.05 seconds"))
     };
-    eventually("the reason is told", is_told).await;
+    eventually("the reason is reported", is_reported).await;
     drop(tell);
     node.is_live().await;
 }

@@ -1,4 +1,4 @@
-//! TLS: a private authority, an unknown one, and a server without TLS.
+//! TLS: a private authority, an unknown authority, and a server without TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +22,7 @@ fn openssl(directory: &Path, arguments: &str) {
     );
 }
 
-/// An authority, and a certificate of it for `localhost`.
+/// Creates an authority, and its certificate for `localhost`.
 fn certificates() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
@@ -134,7 +134,7 @@ async fn a_server_of_another_authority_or_name_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_a_certificate_gets_it() {
+async fn a_server_that_requires_a_certificate_receives_it() {
     let secure = secure("yes");
     let options = "tls_ca=@ca.pem&tls_certificate=@server.pem&tls_key=@server.key";
     let _node = Node::live(secure.config("localhost", options)).await;
@@ -149,7 +149,7 @@ async fn a_server_that_asks_for_a_certificate_gets_it() {
 }
 
 #[tokio::test]
-async fn a_port_without_tls_is_refused_in_words() {
+async fn a_port_without_tls_is_refused_with_advice() {
     let server = Server::on_a_port(&[]);
     let mut config = Config::from_url(&format!("rediss://127.0.0.1:{}", server.port)).unwrap();
     config.times = quick();

@@ -111,18 +111,18 @@ async fn the_new_master_is_found_after_a_failover() {
     node.publish_for_certain(&orders, "last").await;
     node.received.event(&orders, "last").await;
 
-    // The old master comes back, and the node stays where it is.
+    // The old master comes back, and the node keeps its link.
     master.restart();
     node.publish_for_certain(&orders, "end").await;
     node.received.event(&orders, "end").await;
 }
 
 #[tokio::test]
-async fn the_master_is_found_although_more_sentinels_name_what_is_a_replica_now() {
+async fn the_master_is_found_although_more_sentinels_name_a_server_that_is_a_replica_now() {
     let master = Server::on_a_port(&[]);
     let port = master.port.to_string();
     let old = Server::on_a_port(&["--replicaof", "127.0.0.1", &port]);
-    // They need more votes than there are, so they stay as they are.
+    // They need more votes than there are sentinels, so they never elect another master.
     let sentinels = [old.port, old.port, master.port].map(|port| sentinel(port, 5));
     for (one, named) in sentinels.iter().zip([old.port, old.port, master.port]) {
         eventually("each sentinel names what it was told", || {
@@ -146,7 +146,7 @@ async fn the_master_is_found_although_more_sentinels_name_what_is_a_replica_now(
 }
 
 #[tokio::test]
-async fn a_master_that_sentinels_do_not_know_is_told() {
+async fn a_master_that_sentinels_do_not_know_is_reported() {
     let server = Server::on_a_port(&[]);
     let one = sentinel(server.port, 1);
     let url = format!("redis+sentinel://127.0.0.1:{}/other", one.port);
@@ -155,7 +155,7 @@ async fn a_master_that_sentinels_do_not_know_is_told() {
     let node = Node::start(config);
     let reason = node
         .received
-        .wait("it is a matter of configuration", |all| {
+        .wait("a wrong configuration is reported", |all| {
             all.iter().find_map(|one| match one {
                 Happened::Health(Health::Away {
                     reason,

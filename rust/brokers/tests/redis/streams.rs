@@ -1,4 +1,4 @@
-//! The fault of one stream is that stream's alone.
+//! The fault of one stream does not affect the others.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bus::engine::{AttemptError, Engine, ReadError};
 
 use crate::support::{Node, Server, event, eventually, quick, stream};
 
-/// The key of a stream that Redis has, by its kind: `s` the counter, `h` the history.
+/// The key of a stream in Redis, by its kind: `s` the counter, `h` the history.
 fn key(server: &Server, kind: &str, channel: &str) -> String {
     let pattern = format!("fs1:*:{kind}:{channel}");
     let found = server.command(&["KEYS", &pattern]);
@@ -16,7 +16,7 @@ fn key(server: &Server, kind: &str, channel: &str) -> String {
     found
 }
 
-/// Has a key of a stream hold what another program has written.
+/// Overwrites a key of a stream as another program could.
 async fn spoil(server: &Server, node: &Node, kind: &str, one: &StreamKey) -> String {
     node.publish_for_certain(one, "first").await;
     let key = key(server, kind, &one.channel);
@@ -25,7 +25,7 @@ async fn spoil(server: &Server, node: &Node, kind: &str, one: &StreamKey) -> Str
     key
 }
 
-/// All streams are in one partition.
+/// Starts a node with one partition, which has all streams.
 async fn one_partition() -> (Server, Node) {
     let server = Server::start();
     let node = Node::live(server.config_of("?partitions=1", quick())).await;
@@ -33,7 +33,7 @@ async fn one_partition() -> (Server, Node) {
 }
 
 #[tokio::test]
-async fn a_counter_of_another_type_hinders_no_other_stream() {
+async fn a_counter_of_another_type_does_not_affect_other_streams() {
     let (server, node) = one_partition().await;
     let (wrong, orders) = (stream("wrong"), stream("orders"));
     let key = spoil(&server, &node, "s", &wrong).await;
@@ -63,7 +63,7 @@ async fn a_counter_of_another_type_hinders_no_other_stream() {
     assert!(matches!(&heads[0], Err(ReadError::Unavailable(why)) if why.contains("WRONGTYPE")));
     assert_eq!(heads[1].as_ref().unwrap().offset.major, 2);
 
-    // One that is wanted later is ready as well, and the links stay.
+    // A stream that is wanted later is ready as well, and the links stay.
     node.want(&stream("later")).await;
     assert!(node.engine.health().is_live());
     server.command(&["DEL", &key]);
@@ -73,7 +73,7 @@ async fn a_counter_of_another_type_hinders_no_other_stream() {
 }
 
 #[tokio::test]
-async fn a_history_of_another_type_is_one_that_keeps_nothing() {
+async fn a_history_key_of_another_type_counts_as_empty() {
     let (server, node) = one_partition().await;
     let wrong = stream("wrong");
     let head = node.want(&wrong).await;
@@ -86,7 +86,7 @@ async fn a_history_of_another_type_is_one_that_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn an_id_of_another_type_refuses_its_event_alone() {
+async fn an_id_of_another_type_refuses_its_event_only() {
     let (server, node) = one_partition().await;
     let orders = stream("orders");
     node.want(&orders).await;
@@ -105,7 +105,7 @@ async fn an_id_of_another_type_refuses_its_event_alone() {
     node.received.event(&orders, "after").await;
 }
 
-/// A node whose user has these rules and the password `secret`.
+/// Starts a node whose user has these rules and the password `secret`.
 async fn node_of_user(server: &Server, rules: &str) -> Node {
     let mut arguments = vec!["ACL", "SETUSER", "bus", "reset"];
     arguments.extend(rules.split_whitespace());
@@ -119,7 +119,7 @@ async fn node_of_user(server: &Server, rules: &str) -> Node {
 }
 
 #[tokio::test]
-async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
+async fn a_channel_that_this_user_may_not_use_does_not_affect_other_streams() {
     let server = Server::start();
     let rules = "on >secret ~* +@all resetchannels &fs1:*:p:* &fs1:*:c:orders*";
     let node = node_of_user(&server, rules).await;
@@ -143,7 +143,7 @@ async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
 }
 
 #[tokio::test]
-async fn a_key_that_this_user_may_not_use_hinders_no_other_stream() {
+async fn a_key_that_this_user_may_not_use_does_not_affect_other_streams() {
     let server = Server::start();
     let rules = "on >secret ~fs1:layout ~fs1:*:m ~fs1:*:orders* &* +@all";
     let node = node_of_user(&server, rules).await;
@@ -184,14 +184,14 @@ async fn streams_on_which_nothing_is_published_leave_no_keys_for_long() {
     for key in keys.lines() {
         assert!((1..=600).contains(&lives(key)), "{key}: {}", lives(key));
     }
-    // The first event keeps its counter, in the epoch that was told.
+    // The first event keeps its counter, in the epoch that was reported.
     let first = node.publish_for_certain(&orders, "x").await;
     assert_eq!((first.epoch, first.offset.major), (before.epoch, 1));
     let counter = key(&server, "s", "orders");
     assert!(lives(&counter) > 600);
     node.head(&orders).await;
     assert!(lives(&counter) > 600);
-    // As long as a stream is asked for it stays.
+    // The counter stays as long as a node asks for its stream.
     let stranger = key(&server, "s", "stranger.7");
     server.command(&["EXPIRE", &stranger, "10"]);
     node.head(&strangers[7]).await;

@@ -29,7 +29,7 @@ async fn a_stream_that_is_not_wanted_any_more_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn wanted_twice_is_wanted_once() {
+async fn one_unwant_ends_a_stream_that_was_wanted_twice() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
     let orders = stream("orders");
@@ -43,7 +43,7 @@ async fn wanted_twice_is_wanted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_wanted_and_not_wanted_in_turn_is_never_deaf() {
+async fn a_stream_that_is_wanted_and_withdrawn_in_turn_receives_its_events() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
     let orders = stream("orders");
@@ -122,7 +122,7 @@ async fn thousands_of_streams_are_ready() {
 }
 
 #[tokio::test]
-async fn each_lost_link_is_doubt_then_ready_and_no_stream_is_deaf() {
+async fn each_lost_link_reports_doubt_then_ready_and_every_stream_receives_events() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
     let streams: Vec<_> = (0..20)
@@ -134,7 +134,8 @@ async fn each_lost_link_is_doubt_then_ready_and_no_stream_is_deaf() {
     for round in 0..15 {
         node.received.clear();
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-        // Events from before that may be missing. The engine reports it before the stream is ready.
+        // Events from before that may be missing: the engine reports a doubt before the stream is
+        // ready.
         let text = format!("during {round}");
         node.publish_for_certain(&streams[round % 20], &text).await;
         node.received
@@ -201,7 +202,7 @@ async fn an_event_between_two_links_is_before_the_head_or_delivered() {
 }
 
 #[tokio::test]
-async fn what_others_send_on_a_channel_is_dropped() {
+async fn messages_of_other_programs_on_a_channel_are_dropped() {
     let server = Server::start();
     let node = Node::live(server.config_of("?partitions=1", quick())).await;
     let orders = stream("orders");

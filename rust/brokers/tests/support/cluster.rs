@@ -1,4 +1,4 @@
-//! A private Redis Cluster: some masters on ports of this machine, which share the slots evenly.
+//! A private Redis Cluster: a number of masters on local ports, which share the slots evenly.
 
 use brokers::redis::{Config, Times};
 use bus::StreamKey;
@@ -15,7 +15,8 @@ impl Cluster {
         Self::with(3, &[]).await
     }
 
-    /// Starts masters with more settings, such as `["--cluster-require-full-coverage", "no"]`.
+    /// Starts this number of masters with further settings, such as
+    /// `["--cluster-require-full-coverage", "no"]`.
     pub(crate) async fn with(count: usize, settings: &[&str]) -> Self {
         let servers: Vec<Server> = (0..count).map(|_| server(settings)).collect();
         for (number, server) in servers.iter().enumerate() {
@@ -98,7 +99,7 @@ impl Cluster {
         self.servers[server].command(&["CLUSTER", "MYID"])
     }
 
-    /// The slot of a stream that some node wants, and the server that has it.
+    /// The slot of a stream that some node wants, and the index of its server.
     pub(crate) fn place(&self, stream: &StreamKey) -> (String, usize) {
         let end = format!(":c:{}", stream.channel);
         for (number, server) in self.servers.iter().enumerate() {
@@ -110,8 +111,8 @@ impl Cluster {
         panic!("no server has a subscription of {stream:?}");
     }
 
-    /// The servers that have streams that some node wants. Asks each server once: what a test waits for
-    /// stands still while it asks.
+    /// The indexes of the servers of some wanted streams. Asks each server once, because the cluster of
+    /// a waiting test makes no progress while it asks.
     pub(crate) fn places(&self, streams: &[StreamKey]) -> Vec<usize> {
         let channels: Vec<String> = self
             .servers
@@ -126,7 +127,7 @@ impl Cluster {
         streams.iter().map(place).collect()
     }
 
-    /// Begins to move a slot: both servers know of it, and each key is where it was.
+    /// Starts to move a slot: both servers know of it, and all keys are still on the first.
     pub(crate) fn begin_move(&self, slot: &str, from: usize, to: usize) {
         let (source, target) = (&self.servers[from], &self.servers[to]);
         let import = ["CLUSTER", "SETSLOT", slot, "IMPORTING", &self.id(from)];
@@ -135,7 +136,7 @@ impl Cluster {
         assert_eq!(source.command(&migrate), "OK");
     }
 
-    /// Moves at most so many of the keys of a slot.
+    /// Moves up to `count` keys of a slot.
     pub(crate) fn move_keys(&self, slot: &str, from: usize, to: usize, count: usize) {
         let count = count.to_string();
         let keys = self.servers[from].command(&["CLUSTER", "GETKEYSINSLOT", slot, &count]);

@@ -1,4 +1,4 @@
-//! Private servers, and what receives from an engine.
+//! Private servers, and a receiver for the events of an engine.
 
 mod cluster;
 mod receiver;
@@ -16,10 +16,10 @@ use bus::engine::{AttemptError, Engine, Health, Outgoing};
 use bus::{Position, StreamKey};
 use bytes::Bytes;
 
-/// How long a test waits for what should happen.
+/// How long a test waits for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An engine that was started, and what it delivers.
+/// A started engine, and what it has delivered.
 pub(crate) struct Node {
     pub(crate) engine: Redis,
     pub(crate) received: Arc<Receiver>,
@@ -45,10 +45,10 @@ impl Node {
         eventually("the engine is live", || self.engine.health().is_live()).await;
     }
 
-    /// Waits until the engine cannot work as it is configured, and returns the reason.
+    /// Waits until the engine reports a wrong configuration. Returns the reason.
     pub(crate) async fn configuration_error(&self) -> String {
         self.received
-            .wait("it is a matter of configuration", |all| {
+            .wait("a wrong configuration is reported", |all| {
                 all.iter().find_map(|one| match one {
                     Happened::Health(Health::Away {
                         reason,
@@ -67,7 +67,7 @@ impl Node {
         self.received.ready(stream).await
     }
 
-    /// Publishes events of a stream, each with an id of its own.
+    /// Publishes events of a stream, each with a new id.
     pub(crate) async fn publish(
         &self,
         stream: &StreamKey,
@@ -76,7 +76,7 @@ impl Node {
         self.engine.publish(batch(stream, texts)).await
     }
 
-    /// Publishes one event until it is published.
+    /// Publishes one event, repeatedly until it succeeds.
     pub(crate) async fn publish_for_certain(&self, stream: &StreamKey, text: &str) -> Position {
         let batch = batch(stream, &[text]);
         let start = Instant::now();
@@ -107,7 +107,7 @@ impl Node {
     }
 }
 
-/// Events of a stream with ids that no other has.
+/// Creates events of a stream with new ids.
 pub(crate) fn batch(stream: &StreamKey, texts: &[&str]) -> Arc<[Outgoing]> {
     texts
         .iter()
@@ -133,7 +133,7 @@ fn unique() -> String {
     format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Times that make tests quick, and leave a slow machine room.
+/// Short times, which still leave enough for a slow machine.
 pub(crate) fn quick() -> Times {
     Times {
         backoff_limit: Duration::from_millis(200),
@@ -142,7 +142,7 @@ pub(crate) fn quick() -> Times {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {

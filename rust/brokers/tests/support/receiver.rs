@@ -1,4 +1,4 @@
-//! What receives from an engine, and remembers all of it.
+//! Receives from an engine, and records all calls.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::PATIENCE;
 
-/// One call, in the order of calls.
+/// One recorded call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Happened {
     Ready(StreamKey, Position),
@@ -33,7 +33,7 @@ impl Receiver {
         self.all.lock().clear();
     }
 
-    /// Waits for something, from the beginning of what is remembered.
+    /// Waits until the record has something, from its beginning.
     pub(crate) async fn wait<T>(
         &self,
         what: &str,

@@ -1,4 +1,4 @@
-//! A private `redis-server`: its own directory and socket, killed with the test.
+//! A private `redis-server` with its own directory and socket, which is killed at the end of the test.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, quick};
 
-/// A process that is killed when it is dropped, also when a test panics.
+/// A process that is killed when this is dropped, also when a test panics.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -46,23 +46,23 @@ impl Drop for Process {
     }
 }
 
-/// A server on a Unix socket, and on a port where one is asked for.
+/// A server on a Unix socket, and also on a port if one is requested.
 pub(crate) struct Server {
     process: Option<Process>,
     directory: TempDir,
     settings: Vec<String>,
     pub(crate) port: u16,
-    /// The port for other servers of its cluster.
+    /// The port for the other servers of its cluster.
     pub(crate) bus_port: u16,
 }
 
 impl Server {
-    /// Starts a server that keeps nothing on disk.
+    /// Starts a server that stores nothing on disk.
     pub(crate) fn start() -> Self {
         Self::with(&[])
     }
 
-    /// Starts a server with more settings, such as `["--maxmemory", "2mb"]`.
+    /// Starts a server with further settings, such as `["--maxmemory", "2mb"]`.
     pub(crate) fn with(settings: &[&str]) -> Self {
         let mut server = Self {
             process: None,
@@ -75,7 +75,7 @@ impl Server {
         server
     }
 
-    /// Starts a server that listens on a port as well.
+    /// Starts a server that also listens on a port.
     pub(crate) fn on_a_port(settings: &[&str]) -> Self {
         let port = free_port();
         let text = port.to_string();
@@ -86,7 +86,7 @@ impl Server {
         server
     }
 
-    /// Kills the server by SIGKILL where it runs, and starts it again.
+    /// Kills the server with SIGKILL if it runs, and starts it again.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let mut command = Command::new("redis-server");
@@ -143,14 +143,14 @@ impl Server {
         self.config_of("", quick())
     }
 
-    /// The configuration of a URL with options, such as `?history=off`.
+    /// The configuration for a URL with options, such as `?history=off`.
     pub(crate) fn config_of(&self, options: &str, times: Times) -> Config {
         let mut config = Config::from_url(&format!("{}{options}", self.url())).unwrap();
         config.times = times;
         config
     }
 
-    /// Runs a command of Redis, as the user `default`.
+    /// Runs a Redis command as the user `default`.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .arg("-s")
@@ -162,8 +162,8 @@ impl Server {
     }
 }
 
-/// A port on which nothing listens. None of those from which the system takes ports itself, such as for
-/// connections of other tests, and none that was returned before.
+/// Returns a port on which nothing listens. Avoids the range from which the system assigns ports, for
+/// example for connections of other tests, and never returns a port twice.
 pub(crate) fn free_port() -> u16 {
     static RETURNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {

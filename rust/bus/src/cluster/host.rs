@@ -8,12 +8,12 @@ use crate::engine::Pending;
 
 /// The connections of this node. Calls return at once, and what they return delays no other task.
 pub trait NodeHost: Send + Sync {
-    /// What it carries now.
+    /// Returns how much this node carries now.
     fn status(&self) -> NodeStatus;
-    /// Its open connections.
+    /// Returns its open connections.
     fn connections(&self) -> Pending<Vec<ListedConnection>>;
-    /// Closes connections; resolves with their number.
+    /// Closes connections. Resolves to their number.
     fn disconnect(&self, selector: Selector, closing: Closing) -> Pending<u64>;
-    /// Closes the connections that are revoked; resolves with their number.
+    /// Closes the connections that are revoked. Resolves to their number.
     fn close_revoked(&self) -> Pending<u64>;
 }

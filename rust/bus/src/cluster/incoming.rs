@@ -1,7 +1,7 @@
 //! Receives the messages of other nodes.
 //!
 //! The tasks of the engine call it and must not wait, so requests go into a bounded queue. Not here:
-//! answers (`member`).
+//! sending answers (`member`).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -16,29 +16,29 @@ use super::nodes::{NodeId, NodeInfo, Nodes};
 use super::requests::{RequestAnswers, Requests};
 use crate::engine::ControlArrivals;
 
-/// Tasks for other nodes that wait (count); what comes past it is not answered.
+/// Limit of the replies that wait to be sent (count). Requests beyond it are not answered.
 const QUEUE: usize = 256;
 
-/// What a node is to be sent.
+/// A reply to send to another node.
 #[derive(Debug)]
-pub(super) enum Due {
-    /// What this node tells of itself.
+pub(super) enum Reply {
+    /// An announcement of this node.
     Announcement,
     /// The answer to a request.
     Answer { request: u64, asked: Asked },
 }
 
-/// How long after a node has joined all others have told it of themselves, at the latest.
+/// Time after which all other nodes have announced themselves to a node that joins.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What has come from other nodes.
+/// Receives messages, and keeps what they say: the other nodes, and the answers to requests.
 pub(super) struct Incoming {
     own: NodeId,
     state: Mutex<IncomingState>,
-    due: mpsc::Sender<(NodeId, Due)>,
-    /// Woken when an answer has come, and when a node has come or left.
+    replies: mpsc::Sender<(NodeId, Reply)>,
+    /// Notified when an answer arrives, and when a node joins or leaves.
     changed: Notify,
-    /// How often messages began to arrive, and since when they do.
+    /// How many times this node has joined, and since when it is joined.
     joined: watch::Sender<Joined>,
     unreadable: AtomicU64,
 }
@@ -53,23 +53,23 @@ pub(super) struct Joined {
 struct IncomingState {
     nodes: Nodes,
     requests: Requests,
-    /// Other nodes that were there when this one has joined, where that is known (count).
+    /// How many other nodes there were when this one joined; `None` if the engine does not know.
     others: Option<u64>,
 }
 
-/// A request that is open as long as this is kept.
+/// A request that waits for answers. Ends when it is dropped.
 pub(super) struct Waiting<'a> {
     incoming: &'a Incoming,
     pub(super) request: u64,
 }
 
 impl Incoming {
-    pub(super) fn new(own: NodeId) -> (Self, mpsc::Receiver<(NodeId, Due)>) {
-        let (due, received) = mpsc::channel(QUEUE);
+    pub(super) fn new(own: NodeId) -> (Self, mpsc::Receiver<(NodeId, Reply)>) {
+        let (replies, received) = mpsc::channel(QUEUE);
         let incoming = Self {
             own,
             state: Mutex::default(),
-            due,
+            replies,
             changed: Notify::new(),
             joined: watch::Sender::default(),
             unreadable: AtomicU64::new(0),
@@ -77,7 +77,7 @@ impl Incoming {
         (incoming, received)
     }
 
-    /// Begins a request to all nodes; `None`: too many wait for answers.
+    /// Starts a request to all nodes; `None` if too many are open.
     pub(super) fn begin(&self) -> Option<Waiting<'_>> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -88,7 +88,7 @@ impl Incoming {
         Some(Waiting { incoming, request })
     }
 
-    /// Whether messages can be heard now.
+    /// Sets whether messages can arrive now.
     pub(super) fn listening(&self, is_listening: bool) {
         self.state
             .lock()
@@ -96,17 +96,17 @@ impl Incoming {
             .listening(is_listening, Instant::now());
     }
 
-    /// The nodes that are there.
+    /// The other nodes that are alive.
     pub(super) fn live(&self) -> Vec<NodeInfo> {
         self.state.lock().nodes.live(Instant::now())
     }
 
-    /// The nodes that are not heard of any more.
+    /// The nodes that have stopped sending, without leaving.
     pub(super) fn silent(&self) -> Vec<NodeInfo> {
         self.state.lock().nodes.silent(Instant::now())
     }
 
-    /// What a node has told of itself.
+    /// The last announcement of a node.
     pub(super) fn node(&self, id: &NodeId) -> Option<NodeInfo> {
         self.state.lock().nodes.get(id).cloned()
     }
@@ -115,7 +115,7 @@ impl Incoming {
         self.joined.subscribe()
     }
 
-    /// How many other nodes were there when this one has joined, where that is known.
+    /// Sets how many other nodes there were when this one joined; `None` if the engine does not know.
     pub(super) fn found(&self, others: Option<u64>) {
         self.state.lock().others = others;
         self.changed.notify_waiters();
@@ -130,7 +130,8 @@ impl Incoming {
         .await;
     }
 
-    /// Waits until something holds, which may change with what comes, and with the time.
+    /// Waits until a condition on the state is true. Checks it again after each change, and at the time
+    /// when all other nodes are known.
     async fn wait_until(&self, holds: impl Fn(&IncomingState, bool) -> bool) {
         loop {
             let changed = self.changed.notified();
@@ -146,17 +147,17 @@ impl Incoming {
         }
     }
 
-    /// When all other nodes are known at the latest; `None`: this one has not joined.
+    /// When all other nodes are known, at the latest; `None` if this node has not joined.
     fn settles_at(&self) -> Option<Instant> {
         self.joined.borrow().at.map(|at| at + SETTLED)
     }
 
-    /// Counts something from another node that cannot be read.
+    /// Counts a message that cannot be read.
     pub(super) fn count_unreadable(&self) {
         self.unreadable.fetch_add(1, Relaxed);
     }
 
-    /// Messages that could not be read or had no room (count).
+    /// Messages that could not be read or for which there was no room (count).
     pub(super) fn unreadable(&self) -> u64 {
         self.unreadable.load(Relaxed)
     }
@@ -166,7 +167,7 @@ impl Incoming {
             Content::Announcement { info, asks } => {
                 let has_room = self.state.lock().nodes.announced(info, Instant::now());
                 self.changed.notify_waiters();
-                has_room && (!asks || self.due.try_send((from, Due::Announcement)).is_ok())
+                has_room && (!asks || self.replies.try_send((from, Reply::Announcement)).is_ok())
             }
             Content::Leaving => {
                 let mut state = self.state.lock();
@@ -177,8 +178,8 @@ impl Incoming {
                 true
             }
             Content::Request { request, asked } => {
-                let due = Due::Answer { request, asked };
-                self.due.try_send((from, due)).is_ok()
+                let reply = Reply::Answer { request, asked };
+                self.replies.try_send((from, reply)).is_ok()
             }
             Content::Answer { request, answer } => {
                 self.state.lock().requests.answered(request, &from, answer);
@@ -199,7 +200,7 @@ impl ControlArrivals for Incoming {
 
     fn message(&self, message: Bytes) {
         let is_taken = match Message::decode(&message) {
-            // What is sent to all comes back.
+            // A message to all nodes also arrives at its sender.
             Some(message) if message.from == self.own => true,
             Some(message) => self.take(message),
             None => false,
@@ -211,7 +212,7 @@ impl ControlArrivals for Incoming {
 }
 
 impl Waiting<'_> {
-    /// It was sent; to how many other nodes, where that is known.
+    /// Notes that the request was sent, and to how many other nodes if the engine knows.
     pub(super) fn sent(&self, asked: Option<u64>) {
         let mut state = self.incoming.state.lock();
         state.requests.sent(self.request, asked);

@@ -1,6 +1,6 @@
 //! This node: announces itself, sends and answers requests, and reads revocations.
 //!
-//! Its tasks run on the thread of the link; requests may be awaited on any thread.
+//! Its tasks run on the thread of the link. Requests may be awaited on any thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::host::NodeHost;
-use super::incoming::{Due, Incoming};
+use super::incoming::{Incoming, Reply};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
     size,
@@ -22,28 +22,28 @@ use super::requests::{MAX_ANSWER_BYTES, RequestAnswers};
 use super::revocations::{Revocation, Revocations};
 use crate::engine::{ControlError, Engine, Health, Role};
 
-/// The mean time between two announcements; each differs by up to a fifth.
+/// Mean time between two announcements. Each interval is random, within a fifth of this.
 const ANNOUNCE: Duration = Duration::from_secs(5);
 
-/// The longest pause before something that has failed is tried again.
+/// Longest pause before a failed call is repeated.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The pause after the engine has refused something, which waiting alone does not mend.
+/// Pause after the engine has refused a call: time alone does not solve it.
 const REFUSED: Duration = Duration::from_secs(15);
 
-/// How often revocations are read without a reason.
+/// How often revocations are read when nothing requires it.
 const REVIEW: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether the first links are there.
+/// How often `started` checks for the first links.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How long one message may take to be sent.
+/// Timeout of sending one message.
 const SEND: Duration = Duration::from_secs(5);
 
-/// Requests of other nodes that are answered at a time (count).
+/// Limit of the requests of other nodes that are answered at once (count).
 const ANSWERS_AT_ONCE: usize = 16;
 
-/// The longest time for which connections are revoked.
+/// Longest time for which connections can be revoked.
 pub const MAX_REVOKE_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// The parts of an announcement that do not change.
@@ -55,34 +55,34 @@ pub struct NodeIdentity {
     pub name: Arc<str>,
     /// The version of its package.
     pub version: Arc<str>,
-    /// When it was started (seconds since the epoch).
+    /// When the node was started (seconds since the epoch).
     pub started_at: f64,
 }
 
-/// This node, and its view of the others.
+/// This node, and what it knows of the others.
 pub struct Cluster {
     own: NodeIdentity,
     engine: Arc<dyn Engine>,
     revocations: Arc<Revocations>,
     incoming: Arc<Incoming>,
-    /// Taken when the tasks begin.
-    due: Mutex<Option<mpsc::Receiver<(NodeId, Due)>>>,
-    /// Lists that are asked for at a time: each may take many bytes.
+    /// Taken when the tasks start.
+    replies: Mutex<Option<mpsc::Receiver<(NodeId, Reply)>>>,
+    /// Limits the requests for lists of connections: each answer may be large.
     lists: Semaphore,
     /// The list of this node's connections that is built and sent at a time.
     own_list: Semaphore,
     is_leaving: AtomicBool,
-    is_refusal_told: AtomicBool,
+    is_refusal_logged: AtomicBool,
 }
 
-/// What other nodes have answered.
+/// The answers of other nodes to a request.
 #[derive(Debug, Default, PartialEq)]
 pub struct ClusterAnswers<T> {
     /// The nodes that have answered, with their answers.
     pub answered: Vec<(NodeInfo, T)>,
-    /// The nodes that have not, in time.
+    /// The nodes that have not answered in time.
     pub unanswered: Vec<NodeInfo>,
-    /// Whether all nodes were asked, and have answered.
+    /// Whether all nodes were asked and have answered.
     pub is_complete: bool,
 }
 
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl NodeIdentity {
-    /// What it tells of itself while it carries something.
+    /// Returns the announcement of this node with its current status.
     #[must_use]
     pub fn info(&self, host: &dyn NodeHost) -> NodeInfo {
         NodeInfo {
@@ -110,10 +110,10 @@ impl NodeIdentity {
 }
 
 impl Cluster {
-    /// Joins the nodes of an engine. Called before the engine is started.
+    /// Joins the nodes of an engine. Call it before the engine is started.
     #[must_use]
     pub fn join(own: NodeIdentity, engine: Arc<dyn Engine>, revocations: Arc<Revocations>) -> Self {
-        let (incoming, due) = Incoming::new(own.id.clone());
+        let (incoming, replies) = Incoming::new(own.id.clone());
         let incoming = Arc::new(incoming);
         engine.control().join(own.id.as_str(), incoming.clone());
         Self {
@@ -121,38 +121,38 @@ impl Cluster {
             engine,
             revocations,
             incoming,
-            due: Mutex::new(Some(due)),
+            replies: Mutex::new(Some(replies)),
             lists: Semaphore::new(1),
             own_list: Semaphore::new(1),
             is_leaving: AtomicBool::new(false),
-            is_refusal_told: AtomicBool::new(false),
+            is_refusal_logged: AtomicBool::new(false),
         }
     }
 
-    /// Runs the tasks of the node until it is dropped. Called once.
+    /// Runs the tasks of the node until the future is dropped. Call it once.
     pub async fn run(&self, host: &dyn NodeHost) {
-        let Some(due) = self.due.lock().take() else {
+        let Some(replies) = self.replies.lock().take() else {
             return;
         };
         tokio::join!(
             self.announce(host),
-            self.answer(due, host),
+            self.answer(replies, host),
             self.keep_to_revocations(host)
         );
     }
 
-    /// The other nodes that are there.
+    /// The other nodes that are alive.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeInfo> {
         self.incoming.live()
     }
 
-    /// Waits until all other nodes are known, which takes a second at most after this one has joined.
+    /// Waits until all other nodes are known: at most one second after this one has joined.
     pub async fn known(&self) {
         self.incoming.known().await;
     }
 
-    /// Messages of nodes that could not be read or had no room (count).
+    /// Messages of other nodes that could not be read or for which there was no room (count).
     #[must_use]
     pub fn unreadable(&self) -> u64 {
         self.incoming.unreadable()
@@ -162,7 +162,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ControlError`]. If there was no answer, it may be stored nevertheless.
+    /// [`ControlError`]. If there was no answer, the revocation may have been stored.
     pub async fn revoke(
         &self,
         revocation: &Revocation,
@@ -180,7 +180,7 @@ impl Cluster {
         })
     }
 
-    /// Asks the other nodes to close connections; each answers with their number.
+    /// Asks the other nodes to close connections. Each answers how many it has closed.
     pub async fn disconnect(
         &self,
         revocation: Revocation,
@@ -195,7 +195,7 @@ impl Cluster {
         self.outcome(answers, is_complete, |answer| answer.closed)
     }
 
-    /// Asks the other nodes for their connections.
+    /// Asks the other nodes for their open connections.
     pub async fn connections(&self, until: Instant) -> ClusterAnswers<Vec<ListedConnection>> {
         let turn = timeout_at(until, self.lists.acquire()).await;
         let (answers, is_complete) = match turn {
@@ -208,14 +208,14 @@ impl Cluster {
         self.outcome(answers, is_complete, |answer| answer.connections)
     }
 
-    /// Tells the other nodes that this one leaves.
+    /// Announces to the other nodes that this one leaves.
     pub async fn leave(&self, limit: Duration) {
         self.is_leaving.store(true, Relaxed);
-        // Without it the others notice that it is silent.
+        // If it fails, the other nodes notice that this one is silent.
         timeout(limit, self.send(None, Content::Leaving)).await.ok();
     }
 
-    /// Waits for the first links, which a manager that has just started does not have yet.
+    /// Waits for the first links: a manager that has just started has none yet.
     async fn started(&self) {
         while *self.engine.health().worst() == Health::Starting {
             sleep(LOOK).await;
@@ -237,9 +237,9 @@ impl Cluster {
             asked: asked(until.saturating_duration_since(Instant::now())),
         };
         let answered = async {
-            // Without a link there is nothing to wait for.
+            // Without a link no answer can come.
             let receivers = self.send(None, content).await?;
-            // This node is one of them.
+            // The count includes this node.
             waiting.sent(receivers.map(|count| count.saturating_sub(1)));
             waiting.complete().await;
             Ok::<_, ControlError>(())
@@ -264,7 +264,7 @@ impl Cluster {
     ) -> ClusterAnswers<T> {
         let mut answered = Vec::with_capacity(answers.answered.len());
         for (id, answer) in answers.answered {
-            // One that has not told of itself yet can be named by nothing but its id.
+            // A node that has not announced itself is known only by its id.
             let node = self.incoming.node(&id).unwrap_or_else(|| NodeInfo {
                 name: id.as_str().into(),
                 id,
@@ -292,7 +292,7 @@ impl Cluster {
         }
     }
 
-    /// Returns how many nodes it was sent to, where that is known.
+    /// Sends a message. Returns how many nodes it was sent to, if the engine knows.
     async fn send(
         &self,
         to: Option<&NodeId>,
@@ -333,12 +333,12 @@ impl Cluster {
                     }
                     Err(ControlError::Unavailable(_)) => pause = retry_pause(),
                     Err(error) => {
-                        self.tell_refused(&error);
+                        self.log_refused(&error);
                         pause = REFUSED;
                     }
                 }
             }
-            // An end of it cannot come: this node has a sender.
+            // The sender belongs to this node, so the channel cannot be closed.
             timeout(pause, joined.changed()).await.ok();
         }
     }
@@ -348,25 +348,25 @@ impl Cluster {
         Content::Announcement { info, asks }
     }
 
-    /// Tells once for each time that this node has joined.
-    fn tell_refused(&self, error: &ControlError) {
-        if self.is_refusal_told.swap(true, Relaxed) {
+    /// Logs that the engine refuses messages, once for each time that this node joins.
+    fn log_refused(&self, error: &ControlError) {
+        if self.is_refusal_logged.swap(true, Relaxed) {
             return;
         }
         tracing::warn!(
             target: "fraiseql_subs",
             %error,
-            "nodes cannot speak with each other: correct the permissions of the bus"
+            "nodes cannot exchange messages: correct the permissions of the bus"
         );
     }
 
     /// Answers the requests of other nodes.
-    async fn answer(&self, mut due: mpsc::Receiver<(NodeId, Due)>, host: &dyn NodeHost) {
+    async fn answer(&self, mut replies: mpsc::Receiver<(NodeId, Reply)>, host: &dyn NodeHost) {
         let mut under_way = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some((to, due)) = due.recv(), if under_way.len() < ANSWERS_AT_ONCE => {
-                    under_way.push(self.answer_one(to, due, host));
+                Some((to, reply)) = replies.recv(), if under_way.len() < ANSWERS_AT_ONCE => {
+                    under_way.push(self.answer_one(to, reply, host));
                 }
                 Some(()) = under_way.next() => {}
                 else => return,
@@ -374,14 +374,14 @@ impl Cluster {
         }
     }
 
-    async fn answer_one(&self, to: NodeId, due: Due, host: &dyn NodeHost) {
-        // An answer that cannot be sent is one that does not come.
-        match due {
-            Due::Announcement => {
+    async fn answer_one(&self, to: NodeId, reply: Reply, host: &dyn NodeHost) {
+        // If sending fails, the other node times out.
+        match reply {
+            Reply::Announcement => {
                 let announcement = self.announcement(host, false);
                 self.send(Some(&to), announcement).await.ok();
             }
-            Due::Answer { request, asked } => match asked {
+            Reply::Answer { request, asked } => match asked {
                 Asked::Disconnect {
                     revocation,
                     revoke_for,
@@ -426,21 +426,22 @@ impl Cluster {
         }
     }
 
-    /// Reads the revocations each time the node has joined, and from time to time, and closes the revoked
+    /// Reads the revocations each time the node has joined, and periodically. Closes revoked
     /// connections.
     async fn keep_to_revocations(&self, host: &dyn NodeHost) {
         let mut joined = self.incoming.joined();
         let mut read = 0;
         loop {
-            // An end of it cannot come: this node has a sender.
+            // The sender belongs to this node, so the channel cannot be closed.
             let joins = joined.wait_for(|joined| joined.times != read);
             match timeout(REVIEW, joins).await {
                 Ok(joined) => read = joined.map_or(read, |joined| joined.times),
-                // A request to disconnect may have had no room, here or at the node that asked.
+                // A periodic read also covers a request to disconnect that was dropped because a queue
+                // was full.
                 Err(_) if read > 0 => {}
                 Err(_) => continue,
             }
-            self.is_refusal_told.store(false, Relaxed);
+            self.is_refusal_logged.store(false, Relaxed);
             loop {
                 let read = timeout(SEND, self.engine.control().revocations()).await;
                 match read {
@@ -459,7 +460,7 @@ impl Cluster {
                     }
                     Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
                     Ok(Err(error)) => {
-                        self.tell_refused(&error);
+                        self.log_refused(&error);
                         sleep(REFUSED).await;
                     }
                 }

@@ -1,8 +1,8 @@
-//! What nodes send each other, as bytes.
+//! The messages between nodes, as bytes.
 //!
-//! JSON: `v` the version, `kind` what it is, `from` the node. Members that are not known are skipped,
-//! so that a later version can add some. What cannot be read is `None`: any program that may use the engine
-//! can have sent it.
+//! They are JSON: `v` is the version, `kind` the kind of message, `from` the sender. Unknown members
+//! are ignored, so that a later version can add some. A message that cannot be read decodes to `None`:
+//! any program with access to the engine can send one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,12 @@ use super::selector::Selector;
 /// The largest message (bytes).
 pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// The largest page of connections (bytes). One connection may take more, and fits a message.
+/// The largest page of connections (bytes). A single connection may be larger, and still fits a
+/// message.
 const PAGE_BYTES: usize = 24 * 1024;
 
-/// The longest text of a connection that is told to other nodes; what is longer is cut (bytes).
-const MAX_TOLD_BYTES: usize = 2048;
+/// The longest text of a connection in a message (bytes). Longer texts are cut.
+const MAX_TEXT_BYTES: usize = 2048;
 
 /// The longest name of a node (bytes).
 pub const MAX_NAME_BYTES: usize = 128;
@@ -43,7 +44,7 @@ pub struct ListedConnection {
     pub peer: Option<String>,
     /// Name of its protocol.
     pub protocol: String,
-    /// Operations that run on it.
+    /// Operations that run on it (count).
     pub operations: u64,
     /// When it was opened, by the clock of its node (seconds since the epoch).
     pub since: f64,
@@ -58,7 +59,7 @@ pub(super) struct Message {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Content {
-    /// What a node tells of itself; `asks`: others shall do so as well.
+    /// Describes a node. `asks`: the others announce themselves in return.
     Announcement { info: NodeInfo, asks: bool },
     /// The node leaves.
     Leaving,
@@ -68,7 +69,7 @@ pub(super) enum Content {
     Answer { request: u64, answer: Answer },
 }
 
-/// What a node is asked for.
+/// What a node asks another one to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
     /// To close connections, and to refuse them for a while.
@@ -76,16 +77,16 @@ pub(super) enum Asked {
         revocation: Revocation,
         revoke_for: Option<Duration>,
     },
-    /// To list its connections, as long as the answer is waited for.
+    /// To list its connections. The answer is needed within this time.
     Connections { within: Duration },
 }
 
-/// What a node answers.
+/// The answer of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
     /// How many connections it has closed.
     Disconnected { closed: u64 },
-    /// A part of its connections; the parts are counted from 0.
+    /// One page of its connections. Pages are counted from 0.
     Connections {
         page: u64,
         is_last: bool,
@@ -247,12 +248,12 @@ impl Content {
     }
 }
 
-/// Writes a revocation as an engine keeps it.
+/// Encodes a revocation as an engine stores it.
 pub(super) fn encode_revocation(revocation: &Revocation) -> Bytes {
     written(revocation).to_string().into()
 }
 
-/// Reads a revocation that an engine has kept.
+/// Decodes a revocation that an engine has stored.
 pub(super) fn decode_revocation(bytes: &[u8]) -> Option<Revocation> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return None;
@@ -285,7 +286,7 @@ fn read(value: &Value) -> Option<Revocation> {
     };
     let code = u16::try_from(value.get("code")?.as_u64()?).ok()?;
     let reason = value.get("reason")?.as_str()?;
-    // An empty one would close all connections.
+    // An empty selector would close all connections.
     let is_right = !selector.is_empty()
         && selector.is_short()
         && (code == 1000 || (3000..5000).contains(&code))
@@ -299,8 +300,8 @@ fn read(value: &Value) -> Option<Revocation> {
     })
 }
 
-/// Divides connections into parts that fit a message, each when it is asked for: there is one at
-/// least. Returns with each whether it is the last.
+/// Divides connections into pages that fit a message, and creates each page when the iterator is
+/// advanced. Returns at least one page, each with whether it is the last.
 pub(super) fn pages(
     connections: Vec<ListedConnection>,
 ) -> impl Iterator<Item = (Vec<ListedConnection>, bool)> {
@@ -323,9 +324,9 @@ pub(super) fn pages(
     })
 }
 
-/// What a connection takes in the memory of a node that is told of it (bytes, about).
+/// The approximate size of a connection in the memory of another node (bytes).
 pub(super) fn size(connection: &ListedConnection) -> usize {
-    let told = |text: &String| text.len().min(MAX_TOLD_BYTES);
+    let told = |text: &String| text.len().min(MAX_TEXT_BYTES);
     let optional = [&connection.user_id, &connection.tenant_id, &connection.peer];
     let optional = optional.into_iter().flatten();
     let texts = optional.chain([&connection.id, &connection.protocol]);
@@ -333,21 +334,21 @@ pub(super) fn size(connection: &ListedConnection) -> usize {
 }
 
 fn listed(connection: &ListedConnection) -> Value {
-    let told = |text: &str| cut(text, MAX_TOLD_BYTES).to_owned();
-    let optional = |text: &Option<String>| text.as_deref().map(told);
+    let bounded = |text: &str| cut(text, MAX_TEXT_BYTES).to_owned();
+    let optional = |text: &Option<String>| text.as_deref().map(bounded);
     json!([
-        told(&connection.id),
+        bounded(&connection.id),
         optional(&connection.user_id),
         optional(&connection.tenant_id),
         optional(&connection.peer),
-        told(&connection.protocol),
+        bounded(&connection.protocol),
         connection.operations,
         connection.since,
     ])
 }
 
 fn read_listed(value: &Value) -> Option<ListedConnection> {
-    let short = |text: &str| (text.len() <= MAX_TOLD_BYTES).then(|| text.to_owned());
+    let short = |text: &str| (text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned());
     let text = |place: usize| short(value.get(place)?.as_str()?);
     let optional = |place: usize| match value.get(place)? {
         Value::Null => Some(None),
@@ -365,7 +366,7 @@ fn read_listed(value: &Value) -> Option<ListedConnection> {
     })
 }
 
-/// The beginning of a text, cut at the border of a character.
+/// Returns the beginning of a text, at most `most` bytes, cut between two characters.
 fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_messages_are_decoded() {
         for content in contents() {
             let read = Message::decode(&encoded(content.clone()));
             assert_eq!(read.map(|message| message.content), Some(content));
@@ -456,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_later_versions_are_skipped() {
+    fn unknown_members_of_later_versions_are_ignored() {
         let text = String::from_utf8(encoded(Content::Leaving).to_vec()).unwrap();
         let later = text.replacen('{', r#"{"more":[1],"#, 1);
         assert!(Message::decode(later.as_bytes()).is_some());
@@ -466,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_would_close_what_it_must_not_is_not_read() {
+    fn a_wrong_revocation_is_not_decoded() {
         let wrong = [
             r#"{"code":4403,"reason":""}"#,
             r#"{"user":null,"tenant":null,"connection":null,"code":4403,"reason":""}"#,
@@ -489,11 +490,11 @@ mod tests {
     #[test]
     fn every_page_fits_a_message() {
         let ordinary = (0..5000).map(|number| connection(&format!("user {number}")));
-        // What takes six bytes in JSON for each of its own.
-        let worst = "\u{1}".repeat(MAX_TOLD_BYTES);
+        // A character that takes six bytes in JSON and one in the text.
+        let worst = "\u{1}".repeat(MAX_TEXT_BYTES);
         let awkward = (0..50).map(|_| ListedConnection {
             tenant_id: Some(worst.clone()),
-            peer: Some("é".repeat(MAX_TOLD_BYTES)),
+            peer: Some("é".repeat(MAX_TEXT_BYTES)),
             ..connection(&worst)
         });
         let all: Vec<_> = ordinary.chain(awkward).collect();
@@ -521,13 +522,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_message_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Message::decode(&bytes);
             let _ = decode_revocation(&bytes);
         }
 
         #[test]
-        fn a_broken_message_is_a_message_or_none(
+        fn a_damaged_message_is_decoded_or_refused(
             which in 0..7_usize, place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
             let all = contents();

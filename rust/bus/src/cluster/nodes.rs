@@ -1,4 +1,4 @@
-//! The table of the other nodes. No clock: the caller passes the time.
+//! The table of the other nodes. Has no clock: the caller passes the time.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-/// A node that was not heard of for so long is not there any more, or cannot be reached.
+/// A node that has sent nothing for so long has stopped, or cannot be reached.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(15);
 
-/// How long a node that did not say that it leaves is remembered as one that does not answer.
+/// How long a node that stopped sending without leaving is listed as silent.
 pub(super) const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// How long the engine may still count a node that has said that it leaves.
+/// How long the engine may still count a node that has left.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
-/// Other nodes that are known at most (count).
+/// Limit of the other nodes in the table (count).
 const MAX_NODES: usize = 1024;
 
-/// Digits of a node's id (count).
+/// Digits of a node id (count).
 const ID_DIGITS: usize = 16;
 
 /// Identifies one start of a manager: 16 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(Arc<str>);
 
-/// What a node tells of itself.
+/// The announcement of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeInfo {
     /// Its id.
@@ -35,20 +35,20 @@ pub struct NodeInfo {
     pub name: Arc<str>,
     /// The version of its package.
     pub version: Arc<str>,
-    /// When it was started, by its clock (seconds since the epoch).
+    /// When it was started, by its own clock (seconds since the epoch).
     pub started_at: f64,
-    /// What it carried when it told so.
+    /// Its status at the time of the announcement.
     pub status: NodeStatus,
 }
 
-/// What a node carries at one moment.
+/// How much a node carries at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// Open client connections.
+    /// Open client connections (count).
     pub connections: u64,
-    /// Running subscriptions.
+    /// Running subscriptions (count).
     pub subscriptions: u64,
-    /// Events that it has received and not yet handed to its subscriptions.
+    /// Events that it has received and not yet delivered to its subscriptions (count).
     pub lag: u64,
     /// Whether it can reach the engine.
     pub is_live: bool,
@@ -58,26 +58,26 @@ pub struct NodeStatus {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     known: HashMap<NodeId, KnownNode>,
-    /// When nodes have left, the newest last.
+    /// When nodes have left, the newest last; at most [`MAX_NODES`].
     left_at: VecDeque<Instant>,
-    /// Since when nothing can be heard.
-    deaf_since: Option<Instant>,
+    /// Since when no messages can arrive; `None` if they can.
+    not_listening_since: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct KnownNode {
     info: NodeInfo,
-    heard_at: Instant,
+    seen_at: Instant,
 }
 
 impl NodeId {
-    /// An id from a random number.
+    /// Creates an id from a random number.
     #[must_use]
     pub fn new(number: u64) -> Self {
         Self(format!("{number:016x}").into())
     }
 
-    /// Reads an id.
+    /// Parses an id; `None` if it is not 16 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -85,7 +85,7 @@ impl NodeId {
         is_id.then(|| Self(text.into()))
     }
 
-    /// Its digits.
+    /// The digits of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -99,80 +99,79 @@ impl fmt::Debug for NodeId {
 }
 
 impl Nodes {
-    /// Takes what a node tells of itself; false: there is no room for another one.
+    /// Adds or updates a node. Returns false if there is no room for another one.
     pub(super) fn announced(&mut self, info: NodeInfo, now: Instant) -> bool {
         if !self.known.contains_key(&info.id) && self.known.len() >= MAX_NODES {
             self.known
-                .retain(|_, known| now.saturating_duration_since(known.heard_at) < GONE_AFTER);
+                .retain(|_, known| now.saturating_duration_since(known.seen_at) < GONE_AFTER);
             if self.known.len() >= MAX_NODES {
                 return false;
             }
         }
-        let known = KnownNode {
-            heard_at: now,
-            info,
-        };
+        let known = KnownNode { seen_at: now, info };
         self.known.insert(known.info.id.clone(), known);
         true
     }
 
-    /// A node has said that it leaves.
+    /// Removes a node that leaves.
     pub(super) fn left(&mut self, id: &NodeId, now: Instant) {
         if self.known.remove(id).is_some() {
-            self.left_at.truncate(MAX_NODES - 1);
+            if self.left_at.len() >= MAX_NODES {
+                self.left_at.pop_front();
+            }
             self.left_at.push_back(now);
         }
     }
 
-    /// Nodes that have said in the last seconds that they leave (count).
+    /// Returns how many nodes have left within the last 5 s.
     pub(super) fn just_left(&mut self, now: Instant) -> u64 {
         self.left_at
             .retain(|at| now.saturating_duration_since(*at) < LEAVES_WITHIN);
         self.left_at.len() as u64
     }
 
-    /// Whether nodes can be heard. While they cannot, none is taken for gone, and all have
-    /// [`GONE_AFTER`] from when they can again.
+    /// Sets whether messages can arrive. While they cannot, no node counts as silent; afterwards each
+    /// has [`GONE_AFTER`] again.
     pub(super) fn listening(&mut self, is_listening: bool, now: Instant) {
-        match (is_listening, self.deaf_since) {
-            (false, None) => self.deaf_since = Some(now),
+        match (is_listening, self.not_listening_since) {
+            (false, None) => self.not_listening_since = Some(now),
             (true, Some(since)) => {
                 for known in self.known.values_mut() {
-                    // Those that were gone before stay so.
-                    if since.saturating_duration_since(known.heard_at) < GONE_AFTER {
-                        known.heard_at = now;
+                    // A node that was silent before stays silent.
+                    if since.saturating_duration_since(known.seen_at) < GONE_AFTER {
+                        known.seen_at = now;
                     }
                 }
-                self.deaf_since = None;
+                self.not_listening_since = None;
             }
             (true, None) | (false, Some(_)) => {}
         }
-        let now = self.heard_until(now);
+        let now = self.seen_until(now);
         self.known
-            .retain(|_, known| now.saturating_duration_since(known.heard_at) < REMEMBERED);
+            .retain(|_, known| now.saturating_duration_since(known.seen_at) < REMEMBERED);
     }
 
-    /// Those that are there, the oldest first.
+    /// The nodes that are alive, the oldest first.
     pub(super) fn live(&self, now: Instant) -> Vec<NodeInfo> {
         self.select(now, |silent_for| silent_for < GONE_AFTER)
     }
 
-    /// Those that are not heard of any more, and have not said that they leave.
+    /// The nodes that have stopped sending, without leaving.
     pub(super) fn silent(&self, now: Instant) -> Vec<NodeInfo> {
         self.select(now, |silent_for| silent_for >= GONE_AFTER)
     }
 
-    /// What a node has told of itself.
+    /// The last announcement of a node.
     pub(super) fn get(&self, id: &NodeId) -> Option<&NodeInfo> {
         self.known.get(id).map(|known| &known.info)
     }
 
     fn select(&self, now: Instant, is_meant: impl Fn(Duration) -> bool) -> Vec<NodeInfo> {
-        let now = self.heard_until(now);
+        let now = self.seen_until(now);
         let meant = self
             .known
             .values()
-            .filter(|known| is_meant(now.saturating_duration_since(known.heard_at)));
+            .filter(|known| is_meant(now.saturating_duration_since(known.seen_at)));
         let mut found: Vec<_> = meant.map(|known| known.info.clone()).collect();
         found.sort_by(|a, b| {
             let started = a.started_at.total_cmp(&b.started_at);
@@ -181,8 +180,8 @@ impl Nodes {
         found
     }
 
-    fn heard_until(&self, now: Instant) -> Instant {
-        self.deaf_since.map_or(now, |since| since.min(now))
+    fn seen_until(&self, now: Instant) -> Instant {
+        self.not_listening_since.map_or(now, |since| since.min(now))
     }
 }
 
@@ -207,7 +206,7 @@ pub(super) mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_node_is_there_until_it_was_silent_for_15_s_and_is_then_remembered() {
+    fn a_node_is_alive_until_15_s_of_silence_and_is_then_listed_as_silent() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         nodes.announced(node(2), start);
         nodes.announced(node(1), start);
@@ -231,7 +230,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_cannot_hear_takes_none_for_gone() {
+    fn no_node_counts_as_silent_while_no_message_can_arrive() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         nodes.announced(node(1), start);
         nodes.listening(false, start + SECOND);
@@ -244,7 +243,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn they_are_bounded_and_silent_ones_make_room() {
+    fn nodes_are_bounded_and_silent_ones_are_replaced_first() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         for number in 0..MAX_NODES as u64 {
             assert!(nodes.announced(node(number), start));

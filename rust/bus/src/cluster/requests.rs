@@ -1,17 +1,17 @@
-//! Requests that wait for the answers of other nodes. No clock, no I/O.
+//! Requests that wait for the answers of other nodes. Has no clock and does no I/O.
 
 use hashbrown::{HashMap, HashSet};
 
 use super::message::{Answer, ListedConnection, size};
 use super::nodes::NodeId;
 
-/// Requests that wait for answers at a time (count).
+/// Limit of the open requests (count).
 const MAX_REQUESTS: usize = 256;
 
-/// Nodes that answer one request (count).
+/// Limit of the nodes that answer one request (count).
 const MAX_ANSWERS: usize = 1024;
 
-/// What the answers to one request take (bytes, about).
+/// Limit of the answers to one request (bytes, approximately).
 pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The requests that wait for answers.
@@ -23,17 +23,17 @@ pub(super) struct Requests {
 
 #[derive(Debug)]
 struct OpenRequest {
-    /// Nodes that were there, and have not answered.
+    /// Nodes that were alive and have not answered.
     missing: HashSet<NodeId>,
     answers: HashMap<NodeId, NodeAnswer>,
     room: usize,
-    /// Other nodes that were asked, where that is known (count).
+    /// How many other nodes were asked; `None` if the engine does not know.
     asked: Option<u64>,
-    /// Nodes that have answered, or have left before (count).
+    /// Nodes that have answered, or have left before they answered (count).
     done: u64,
 }
 
-/// What one node has answered.
+/// The answer of one node.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct NodeAnswer {
     pub(super) closed: u64,
@@ -45,15 +45,15 @@ pub(super) struct NodeAnswer {
 /// All answers to a request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct RequestAnswers {
-    /// Whole answers alone.
+    /// The complete answers.
     pub(super) answered: Vec<(NodeId, NodeAnswer)>,
-    /// Nodes that were there, and have not answered, or not with all of it.
+    /// Nodes that were alive and have not answered, or only in part.
     pub(super) unanswered: Vec<NodeId>,
 }
 
 impl Requests {
-    /// Begins a request that these nodes are to answer; `None`: too many wait for answers.
-    /// `just_left`: nodes that have left, but that the engine may still count as asked.
+    /// Starts a request that these nodes should answer; `None` if too many are open. `just_left`: how
+    /// many nodes have left that the engine may still count as asked.
     pub(super) fn begin(
         &mut self,
         asked: impl IntoIterator<Item = NodeId>,
@@ -74,8 +74,8 @@ impl Requests {
         Some(self.last)
     }
 
-    /// Takes an answer, or a part of one. One that no request waits for, or that came before, changes
-    /// nothing.
+    /// Handles an answer, or one page of it. Ignores an answer to no open request, and one that arrives
+    /// twice.
     pub(super) fn answered(&mut self, request: u64, from: &NodeId, answer: Answer) {
         let Some(open) = self.open.get_mut(&request) else {
             return;
@@ -98,7 +98,7 @@ impl Requests {
                 connections,
             } => {
                 let bytes = connections.iter().map(size).sum::<usize>();
-                // A part that is missing, or has no room, is one without which it is never whole.
+                // After a missing page, or one that has no room, the answer can never be complete.
                 if page != node.next_page || bytes > open.room {
                     return;
                 }
@@ -114,14 +114,14 @@ impl Requests {
         }
     }
 
-    /// How many other nodes were asked, where that is known.
+    /// Sets how many other nodes were asked; `None` if the engine does not know.
     pub(super) fn sent(&mut self, request: u64, asked: Option<u64>) {
         if let Some(open) = self.open.get_mut(&request) {
             open.asked = asked;
         }
     }
 
-    /// A node has left: its connections have ended with it, and it answers nothing any more.
+    /// Handles that a node has left: it has closed its connections, and will not answer.
     pub(super) fn left(&mut self, node: &NodeId) {
         for open in self.open.values_mut() {
             open.missing.remove(node);
@@ -131,9 +131,9 @@ impl Requests {
         }
     }
 
-    /// Whether all nodes have answered: the known ones, and as many as were asked, because a node may
-    /// be there that has not announced itself. `is_settled`: all nodes had the time to do so, which
-    /// counts where the number of the asked ones is not known.
+    /// Whether all nodes have answered: each known node, and as many as were asked, because one may not
+    /// have announced itself yet. `is_settled`: all nodes had time to announce themselves. This decides
+    /// if the number of asked nodes is unknown.
     pub(super) fn is_complete(&self, request: u64, is_settled: bool) -> bool {
         let Some(open) = self.open.get(&request) else {
             return true;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_complete_when_all_have_answered() {
+    fn a_request_is_complete_when_all_have_answered() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1), id(2)], 0).unwrap();
         requests.answered(request, &id(1), closed(3));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_late_and_foreign_answers_change_nothing() {
+    fn duplicate_late_and_unknown_answers_change_nothing() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1), id(2)], 0).unwrap();
         requests.answered(request, &id(1), closed(3));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_leaves_is_not_waited_for_and_not_blamed() {
+    fn a_node_that_leaves_is_not_waited_for_and_not_listed_as_unanswered() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1)], 0).unwrap();
         requests.left(&id(1));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_parts_counts_when_all_have_come() {
+    fn an_answer_in_pages_counts_when_all_have_arrived() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1), id(2), id(3)], 0).unwrap();
         for part in [

@@ -1,4 +1,4 @@
-//! The revocations that this node knows. No clock: the caller passes the time.
+//! The revocations that this node knows. Has no clock: the caller passes the time.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::selector::{Owner, Selector};
 use crate::engine::MAX_REVOCATIONS;
 
-/// With which code and reason connections are closed.
+/// The code and the reason with which connections are closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
     /// Close code: 1000, or 3000 to 4999.
@@ -18,16 +18,16 @@ pub struct Closing {
     pub reason: Arc<str>,
 }
 
-/// Connections that are closed, and not let in again.
+/// Closes connections, and refuses them afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// Which connections.
+    /// Which connections to close.
     pub selector: Selector,
-    /// How they are closed.
+    /// How to close them.
     pub closing: Closing,
 }
 
-/// The revocations that a node knows of. At most [`MAX_REVOCATIONS`].
+/// The revocations that a node knows, at most [`MAX_REVOCATIONS`].
 #[derive(Debug, Default)]
 pub struct Revocations(RwLock<HashMap<Selector, Entry>>);
 
@@ -37,17 +37,17 @@ struct Entry {
     until: Instant,
 }
 
-/// As many revocations are known as there may be.
+/// The limit of revocations is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoRoom;
 
 impl Revocations {
-    /// Notes a revocation. One of the same connections stays for the longer of both times, and closes
-    /// with the newer code.
+    /// Adds a revocation that lasts until `until`. If one with the same selector is known, the later
+    /// end and the newer code apply.
     ///
     /// # Errors
     ///
-    /// [`NoRoom`].
+    /// [`NoRoom`] beyond [`MAX_REVOCATIONS`].
     pub fn add(&self, revocation: Revocation, until: Instant, now: Instant) -> Result<(), NoRoom> {
         let mut entries = self.0.write();
         let Revocation { selector, closing } = revocation;
@@ -79,14 +79,14 @@ impl Revocations {
         })
     }
 
-    /// Forgets those that have ended.
+    /// Removes the revocations that have ended.
     pub fn expire(&self, now: Instant) {
         if !self.is_empty() {
             self.0.write().retain(|_, entry| entry.until > now);
         }
     }
 
-    /// How many are known, some of which may have ended.
+    /// The number of revocations, including those that have ended and were not removed yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.read().len()
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_refused_until_the_end_and_then_let_in() {
+    fn a_user_is_refused_until_the_revocation_ends() {
         let (known, now) = (Revocations::default(), Instant::now());
         let minute = Duration::from_mins(1);
         known
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_bounded_and_those_that_have_ended_make_room() {
+    fn revocations_are_bounded_and_ended_ones_are_replaced_first() {
         let (known, now) = (Revocations::default(), Instant::now());
         let minute = Duration::from_mins(1);
         for user in 0..MAX_REVOCATIONS {

@@ -1,9 +1,9 @@
 //! Selects connections.
 
-/// Longest of its texts together (bytes).
+/// Limit of its texts together (bytes).
 const MAX_BYTES: usize = 1024;
 
-/// Selects connections; every member that is set has to match. Empty, it selects all.
+/// Selects connections. Every member that is set must match. An empty selector selects all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Selector {
     /// User id of the identity.
@@ -14,7 +14,7 @@ pub struct Selector {
     pub connection_id: Option<String>,
 }
 
-/// Whose connection it is.
+/// The owner of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Owner<'a> {
     /// User id of the identity; `None`: there is no identity.
@@ -26,7 +26,8 @@ pub struct Owner<'a> {
 }
 
 impl Selector {
-    /// Whether a connection is selected. A connection without identity has no user and no tenant.
+    /// Whether the selector selects a connection. A connection without an identity has no user and no
+    /// tenant.
     #[must_use]
     pub fn selects(&self, owner: Owner<'_>) -> bool {
         let matches = |wanted: &Option<String>, actual: Option<&str>| {
@@ -37,13 +38,13 @@ impl Selector {
             && matches(&self.connection_id, Some(owner.connection_id))
     }
 
-    /// Whether nothing is set, so that all connections are selected.
+    /// Whether no member is set, so that all connections are selected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.user_id.is_none() && self.tenant_id.is_none() && self.connection_id.is_none()
     }
 
-    /// Whether its texts are short enough to be told to other nodes.
+    /// Whether its texts fit a message to other nodes.
     #[must_use]
     pub fn is_short(&self) -> bool {
         let texts = [&self.user_id, &self.tenant_id, &self.connection_id];
@@ -51,7 +52,7 @@ impl Selector {
         texts.iter().map(bytes).sum::<usize>() <= MAX_BYTES
     }
 
-    /// All selectors that select a connection, but for the empty one.
+    /// Returns all selectors that select a connection, except the empty one.
     pub(super) fn of(owner: Owner<'_>) -> impl Iterator<Item = Self> {
         (1..8_u8).filter_map(move |members| {
             let owned = |bit: u8, text: Option<&str>| match (members & bit != 0, text) {

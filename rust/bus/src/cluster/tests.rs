@@ -1,4 +1,4 @@
-//! Nodes that speak with each other through an engine of these tests, which a test can cut off.
+//! Nodes that exchange messages through a test engine. A test can cut its links.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use crate::{Position, StreamKey};
 const HOUR: Duration = Duration::from_hours(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What all engines of a test share.
+/// The state that all engines of a test share.
 #[derive(Default)]
 struct Hub {
     receivers: Mutex<HashMap<String, Arc<dyn ControlArrivals>>>,
@@ -33,7 +33,7 @@ struct Hub {
 }
 
 impl Hub {
-    /// Returns to how many nodes.
+    /// Delivers a message. Returns to how many nodes.
     fn deliver(&self, to: Option<&str>, message: &Bytes) -> u64 {
         let mut count = 0;
         let cut = self.cut.lock().clone();
@@ -158,7 +158,7 @@ impl Engine for Spoke {
     }
 }
 
-/// The connections of a node: users.
+/// The connections of a node, by their users.
 struct Users {
     open: Mutex<Vec<String>>,
     revocations: Arc<Revocations>,
@@ -315,7 +315,7 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
             sleep(Duration::from_millis(1)).await;
         }
     });
-    assert!(waited.await.is_ok(), "waited in vain until {what}");
+    assert!(waited.await.is_ok(), "did not happen in time: {what}");
 }
 
 async fn three(hub: &Arc<Hub>) -> [TestNode; 3] {
@@ -356,7 +356,7 @@ async fn all_nodes_are_asked_and_answer_with_their_numbers() {
     assert_eq!(answers(&outcome), expected);
     assert!(b.users().is_empty());
     assert_eq!(c.users(), ["eve"]);
-    assert_eq!(a.users(), ["ada", "bob"], "its own are not asked for");
+    assert_eq!(a.users(), ["ada", "bob"], "its own connections stay open");
 }
 
 #[tokio::test]
@@ -388,11 +388,11 @@ async fn a_node_that_is_cut_off_is_named_and_closes_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn who_has_no_link_asks_nobody_and_does_not_wait() {
+async fn a_node_without_a_link_sends_no_request_and_does_not_wait() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     hub.cut(&a);
-    // Its deadline is an hour.
+    // The deadline of the request is an hour.
     let outcome = a.disconnect(None).await;
     assert_eq!(names(&outcome.unanswered), ["n2", "n3"]);
     assert!(outcome.answered.is_empty() && !outcome.is_complete);
@@ -409,7 +409,7 @@ async fn a_node_that_leaves_while_it_is_asked_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_has_just_joined_asks_all_nodes() {
+async fn a_node_that_has_just_joined_asks_all_nodes() {
     for counts_nothing in [false, true] {
         let hub = Arc::<Hub>::default();
         hub.counts_nothing.store(counts_nothing, Relaxed);
@@ -426,7 +426,7 @@ async fn who_has_just_joined_asks_all_nodes() {
 }
 
 #[tokio::test]
-async fn a_new_node_reads_what_is_revoked() {
+async fn a_new_node_reads_the_revocations() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     a.disconnect(Some(HOUR)).await;
@@ -435,7 +435,7 @@ async fn a_new_node_reads_what_is_revoked() {
 }
 
 #[tokio::test]
-async fn lists_of_many_connections_come_whole() {
+async fn long_lists_of_connections_arrive_complete() {
     let hub = Arc::<Hub>::default();
     let users: Vec<_> = (0..3000).map(|number| format!("user {number}")).collect();
     let users: Vec<&str> = users.iter().map(AsRef::as_ref).collect();
@@ -450,7 +450,7 @@ async fn lists_of_many_connections_come_whole() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_counted_and_changes_nothing() {
+async fn unreadable_messages_are_counted_and_change_nothing() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     let foreign = Message {
@@ -477,7 +477,7 @@ async fn what_cannot_be_read_is_counted_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_flood_of_requests_has_a_bound() {
+async fn the_answers_to_a_flood_of_requests_are_bounded() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     let asked = super::message::Asked::Connections { within: HOUR };

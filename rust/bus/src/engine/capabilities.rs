@@ -7,15 +7,15 @@ use std::time::Duration;
 pub struct Capabilities {
     /// How the engine numbers the events of a stream.
     pub numbering: Numbering,
-    /// Where the engine keeps events; `None`: it does not, and each node keeps what it has
+    /// Where the engine keeps events; `None`: it keeps none, and each node keeps the events that it has
     /// received.
     pub history: Option<HistoryKind>,
-    /// For how long the engine recognizes an event that is published again with the same id;
-    /// `None`: not at all.
+    /// How long the engine recognizes an event that is published again with the same id; `None`: it
+    /// does not.
     pub idempotency: Option<Duration>,
     /// The largest envelope (bytes).
     pub max_event_bytes: usize,
-    /// Whether the engine only delivers events, and refuses publishing.
+    /// Whether the engine only delivers events and refuses to publish.
     pub is_read_only: bool,
 }
 
@@ -33,6 +33,6 @@ pub enum Numbering {
 /// Where events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryKind {
-    /// In the engine: every node reads the same.
+    /// In the engine: every node reads the same history.
     Shared,
 }

@@ -12,8 +12,8 @@ use super::Pending;
 /// The largest number of revocations that an engine, and each node, keeps.
 pub const MAX_REVOCATIONS: usize = 10_000;
 
-/// The part of an engine for messages between nodes. As with [`Engine`](super::Engine) all methods
-/// return at once, and none calls [`ControlArrivals`] before it returns.
+/// The part of an engine that carries messages between nodes. As with [`Engine`](super::Engine) all
+/// methods return at once, and none calls [`ControlArrivals`] before it returns.
 pub trait Control: Send + Sync {
     /// Delivers the messages to all nodes and to this node. Called once, before
     /// [`Engine::start`](super::Engine::start); a program that only publishes does not call it.
@@ -46,7 +46,7 @@ pub trait Control: Send + Sync {
 
 /// Receives the messages of nodes. Calls return at once, and may come from any thread.
 pub trait ControlArrivals: Send + Sync {
-    /// Messages that are sent from now on arrive. It is repeated after a link was lost; messages that
+    /// Messages that are sent from now on arrive. Called again after a link was lost; messages that
     /// were sent in between are lost.
     fn joined(&self);
     /// A message. Every user of the engine can send one, so it is not trusted.
@@ -59,7 +59,7 @@ pub enum ControlError {
     /// There is no link, or no answer. It can be tried again.
     #[error("the engine cannot be reached: {0}")]
     Unavailable(String),
-    /// As many revocations are kept as there may be.
+    /// The limit of revocations is reached.
     #[error("{MAX_REVOCATIONS} revocations are kept already")]
     Full,
     /// The engine refuses it, such as for want of a permission.

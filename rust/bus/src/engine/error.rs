@@ -1,25 +1,25 @@
-//! Why an engine did not do what it was asked for.
+//! Why a call to an engine failed.
 
 use crate::Position;
 
-/// Why one attempt to publish has failed.
+/// Why an attempt to publish failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptError {
-    /// It was not sent: there is no link. It can be tried again.
+    /// It was not sent: there is no link. May be tried again.
     #[error("the engine cannot be reached: {0}")]
     NotSent(String),
-    /// It was sent, and there was no answer: the event may have been published. It can be tried
-    /// again within the time in which an id counts once.
+    /// It was sent, and no answer came: the event may have been published. May be tried again while the
+    /// engine recognizes the id ([`Capabilities::idempotency`](super::Capabilities::idempotency)).
     #[error("the engine has not answered: {0}")]
     Unknown(String),
-    /// The engine cannot take events now, and has not taken this one. It can be tried again.
-    #[error("the engine takes no events now: {0}")]
+    /// The engine cannot accept events now, and has not accepted this one. May be tried again.
+    #[error("the engine accepts no events now: {0}")]
     Busy(String),
-    /// The engine refuses this program until a configuration is corrected, here or there, such as
-    /// for want of a permission. It has not taken the event. It can be tried again.
+    /// The engine refuses this program, for example because a permission is missing, until the
+    /// configuration of either is corrected. It has not accepted the event. May be tried again.
     #[error("the engine refuses this program: {0}")]
     Denied(String),
-    /// The engine refuses the event for good. Trying again is of no use.
+    /// The engine refuses the event for good. Trying again does not help.
     #[error("the engine refuses the event: {0}")]
     Refused(String),
 }
@@ -27,8 +27,8 @@ pub enum AttemptError {
 /// Why events could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// An event after the position is not kept any more.
-    #[error("the events are not kept any more")]
+    /// The engine no longer keeps an event after the position.
+    #[error("the engine no longer keeps the events")]
     TooLate {
         /// The newest event of the stream.
         head: Position,
@@ -39,7 +39,7 @@ pub enum ReadError {
         /// The newest event of the stream.
         head: Position,
     },
-    /// There was no answer. It can be tried again.
+    /// There was no answer. May be tried again.
     #[error("the engine cannot be reached: {0}")]
     Unavailable(String),
 }

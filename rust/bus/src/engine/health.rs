@@ -1,11 +1,11 @@
 //! The state of the links to an engine.
 //!
-//! Each [`Role`] has a state of its own: what publishers are told follows from the links that publish,
-//! and so on. [`EngineHealth`] sums them up for the log and for metrics.
+//! Each [`Role`] has its own state: whether publishers must wait depends on the links that publish
+//! alone. [`EngineHealth`] holds the states of all roles, for the log and for metrics.
 
 use std::time::Instant;
 
-/// What a link to an engine is for.
+/// The purpose of a link to an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It publishes.
@@ -19,7 +19,7 @@ pub enum Role {
 impl Role {
     /// Every role.
     pub const ALL: [Self; Self::COUNT] = [Self::Publisher, Self::Reader, Self::Subscriber];
-    /// How many roles there are.
+    /// The number of roles.
     pub const COUNT: usize = 3;
 }
 
@@ -29,9 +29,9 @@ pub enum Health {
     /// The first link is being made.
     #[default]
     Starting,
-    /// The role does its work.
+    /// The links work.
     Live,
-    /// There is a link, and the proof that events come through it has not come back.
+    /// A link exists, but no event or probe comes through it.
     Silent {
         /// Since when.
         since: Instant,
@@ -40,9 +40,10 @@ pub enum Health {
     Away {
         /// Since when.
         since: Instant,
-        /// Why, in words for the log: without addresses' secrets.
+        /// The cause, for the log. Contains no password.
         reason: String,
-        /// Whether only a change of the configuration helps, such as a refused password.
+        /// Whether only a change of the configuration helps, for example because a password was
+        /// refused.
         is_configuration: bool,
     },
     /// The engine was closed.
@@ -50,14 +51,14 @@ pub enum Health {
 }
 
 impl Health {
-    /// Whether the role does its work.
+    /// Whether the links work.
     #[must_use]
     pub fn is_live(&self) -> bool {
         matches!(self, Self::Live)
     }
 
-    /// What orders states, the worst first: closed; away, a wrong configuration before all else and what
-    /// was away first before what followed; starting; silent; live.
+    /// Orders states, the worst first: closed; away because of the configuration; away; starting;
+    /// silent; live. Equal states are ordered by when they began.
     #[must_use]
     pub fn rank(&self) -> (u8, Option<Instant>) {
         match self {
@@ -91,8 +92,7 @@ impl EngineHealth {
         self.0[role as usize] = health;
     }
 
-    /// The worst of the states: of two that are away the one that was away first, but a wrong
-    /// configuration before all else.
+    /// The worst of the states, by [`Health::rank`].
     #[must_use]
     pub fn worst(&self) -> &Health {
         let [first, others @ ..] = &self.0;
@@ -105,7 +105,7 @@ impl EngineHealth {
         })
     }
 
-    /// Whether every role does its work.
+    /// Whether the links of every role work.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.worst().is_live()
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_of_the_roles_is_told_and_each_keeps_its_own() {
+    fn the_worst_role_is_reported_and_each_keeps_its_own_state() {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
         let mut health = EngineHealth::default();

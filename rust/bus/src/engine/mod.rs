@@ -24,7 +24,7 @@ pub use health::{EngineHealth, Health, Role};
 
 use crate::{Offset, Position, StreamKey};
 
-/// A call to an engine. It handles a batch, so that the events share its allocation.
+/// The future of a call to an engine. A call handles a batch, so that the events share its allocation.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// An event that is published to an engine.
@@ -32,8 +32,8 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Outgoing {
     /// The stream it belongs to.
     pub stream: StreamKey,
-    /// Identifies the event: within [`Capabilities::idempotency`], an event that is published twice
-    /// with one id is one event.
+    /// Identifies the event. An event that is published twice with one id within
+    /// [`Capabilities::idempotency`] counts as one event.
     pub id: Arc<str>,
     /// The event as `envelope` writes it.
     pub envelope: Bytes,
@@ -42,7 +42,7 @@ pub struct Outgoing {
 /// An event that an engine has delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// The stream on which it was delivered. It decides the tenant, and not the envelope.
+    /// The stream on which it was delivered. This decides the tenant, not the envelope.
     pub stream: StreamKey,
     /// Where it is in the stream.
     pub position: Position,
@@ -88,14 +88,14 @@ pub trait Arrivals: Send + Sync {
 
 /// Carries events between processes.
 ///
-/// All methods return at once. Nothing fails because the engine cannot be reached: that is a
-/// [`Health`], and links are made again for ever, with growing pauses of random length. None calls
+/// All methods return at once. None fails because the engine cannot be reached: a [`Health`] reports
+/// that, and links are made again without limit, after growing pauses of random length. None calls
 /// [`Arrivals`] before it returns: callers may hold locks.
 pub trait Engine: Send + Sync {
-    /// What it can do. Constant.
+    /// Returns what the engine can do. Constant.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Connects, as tasks of the current tokio runtime. Called once, before all that follows.
+    /// Connects, in tasks of the current tokio runtime. Called once, before the methods below.
     fn start(&self, arrivals: Arc<dyn Arrivals>);
 
     /// Returns the partition of a stream. A batch has events of one partition.
@@ -117,8 +117,8 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ReadError::TooLate`] when one of them is not kept any more; [`ReadError::OtherEpoch`] when
-    /// the position is of another numbering; [`ReadError::Unavailable`] when there is no answer.
+    /// [`ReadError::TooLate`] if the engine no longer keeps one of them; [`ReadError::OtherEpoch`] if
+    /// the position is of another epoch; [`ReadError::Unavailable`] if there is no answer.
     fn read(
         &self,
         stream: &StreamKey,
@@ -126,10 +126,10 @@ pub trait Engine: Send + Sync {
         limit: usize,
     ) -> Pending<Result<Page, ReadError>>;
 
-    /// Returns the newest position of each stream, in the order of the streams, asked on the link that
-    /// delivers: what was published before has arrived by then, or will never. A stream without events
-    /// has a position, too: the next event has the offset after it. A stream that has none now, such as
-    /// one whose part of the engine is away, has [`ReadError::Unavailable`] in its place.
+    /// Returns the newest position of each stream, in the order of the streams. Asks on the link that
+    /// delivers, so that every event that was published before has arrived, or will never arrive. A
+    /// stream without events has a position as well: the next event has the offset after it. A stream
+    /// whose part of the engine cannot be reached has [`ReadError::Unavailable`] in its place.
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>>;
 
     /// Returns the part for messages between nodes.
@@ -138,11 +138,12 @@ pub trait Engine: Send + Sync {
     /// The state of the links of each role.
     fn health(&self) -> EngineHealth;
 
-    /// The state of the links that publish to a partition, where partitions have servers of their own.
+    /// The state of the links that publish to a partition. It differs from [`Self::health`] where
+    /// partitions have their own servers.
     fn publisher_health(&self, _partition: u32) -> Health {
         self.health().of(Role::Publisher).clone()
     }
 
-    /// Ends all links. What was published has been answered before, or `drain` is over.
+    /// Closes all links, after all published events are answered or `drain` is over.
     fn close(&self, drain: Duration) -> Pending<()>;
 }

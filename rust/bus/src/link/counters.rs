@@ -1,4 +1,4 @@
-//! What the link to an engine counts. Written by its tasks, read by `metrics()`.
+//! Counters of the link to an engine. Its tasks write them, `metrics()` reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use crate::Throttle;
 use crate::sequencer::SequencerCounters;
 
-/// What the link to an engine has counted so far.
+/// The counters of the link to an engine, since its start.
 #[derive(Debug, Default)]
 pub(crate) struct LinkCounters {
     pub(super) doubles: AtomicU64,
@@ -15,43 +15,43 @@ pub(crate) struct LinkCounters {
     pub(super) gap_events: AtomicU64,
     pub(super) missed: AtomicU64,
     pub(super) unreadable: AtomicU64,
-    /// How often unreadable events are told.
-    pub(super) unreadable_told: Mutex<Throttle>,
+    /// Limits how often unreadable events are logged.
+    pub(super) unreadable_log: Mutex<Throttle>,
     pub(super) other_stream: AtomicU64,
     pub(super) reads: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) links_lost: AtomicU64,
 }
 
-/// The counters at one moment.
+/// The counters at one moment. All but `streams` are totals since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkSnapshot {
-    /// Streams whose events the engine delivers.
+    /// Streams whose events the engine delivers (count now).
     pub streams: u64,
-    /// Events that came again, and were dropped.
+    /// Events that arrived again, and were dropped.
     pub doubles: u64,
-    /// Gaps that were noticed.
+    /// Gaps that were detected.
     pub gaps: u64,
     /// Events that were read from the engine's history to fill gaps.
     pub gap_events: u64,
-    /// Gaps that history could not fill: subscribers were told `missed`.
+    /// Gaps that history could not fill. Their subscribers received `missed`.
     pub missed: u64,
-    /// Envelopes that this program cannot read, and skipped.
+    /// Envelopes that this program could not read, and skipped.
     pub unreadable: u64,
-    /// Events that name another tenant or channel than the stream on which they came, and were dropped.
+    /// Events whose envelope names another tenant or channel than their stream. They were dropped.
     pub other_stream: u64,
     /// Reads of the engine's history.
     pub reads: u64,
-    /// Events that came faster than they were broadcast, and were read again.
+    /// Events for which the intake had no room. They are read from history later.
     pub refused: u64,
-    /// How often a link was lost.
+    /// Links that were lost.
     pub links_lost: u64,
-    /// Events of other programs without a tenant, where tenants are isolated.
+    /// Events of other programs that have no tenant although tenants are isolated.
     pub without_tenant: u64,
 }
 
 impl LinkCounters {
-    /// Adds what a sequencer has seen.
+    /// Adds the counts of one sequencer.
     pub(super) fn add(&self, seen: &SequencerCounters) {
         let add = |counter: &AtomicU64, n: u64| {
             if n > 0 {
@@ -82,7 +82,6 @@ impl LinkCounters {
     }
 }
 
-/// Adds one to a counter.
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }

@@ -1,4 +1,4 @@
-//! Events out of what an engine has delivered.
+//! Decodes the events that an engine delivers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,26 +9,26 @@ use super::counters::{LinkCounters, count};
 use crate::envelope::Envelope;
 use crate::{Draft, StreamKey};
 
-/// What was delivered at one position.
+/// The event at one position.
 #[derive(Debug, Clone)]
 pub(super) struct Decoded {
-    /// The event; `None`: it cannot be read, and the stream goes on after it.
+    /// The event; `None` if it cannot be read. The stream continues after it.
     pub(super) draft: Option<Draft>,
     /// Its envelope (bytes).
     pub(super) bytes: usize,
 }
 
-/// Decodes what an engine delivers.
+/// Decodes the envelopes of an engine, and counts those that it cannot read.
 #[derive(Debug, Clone)]
 pub(super) struct Decoder {
     pub(super) counters: Arc<LinkCounters>,
-    /// Whether bare JSON is an event.
+    /// Whether bare JSON is accepted as an event.
     pub(super) accept_raw: bool,
 }
 
 impl Decoder {
-    /// Decodes what came on a stream, which decides channel and tenant. What cannot be read is
-    /// counted.
+    /// Decodes an envelope. The stream on which it arrived decides its channel and its tenant: an
+    /// envelope that names others is dropped and counted, as is one that cannot be read.
     pub(super) fn decode(&self, key: &StreamKey, envelope: &Bytes) -> Decoded {
         Decoded {
             draft: self.read(key, envelope),
@@ -40,14 +40,15 @@ impl Decoder {
         let counters = &self.counters;
         let unreadable = |error: &dyn std::error::Error| {
             count(&counters.unreadable);
-            // A program of another version publishes many of them.
-            if let Some(untold) = counters.unreadable_told.lock().admit(Instant::now()) {
+            // A program of another version may publish many of them: a log line for each would flood
+            // the log.
+            if let Some(untold) = counters.unreadable_log.lock().admit(Instant::now()) {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     channel = &*key.channel,
                     problem = %error,
                     untold,
-                    "an event that came from another process cannot be read, and is skipped; further ones are counted in metrics().bus_unreadable, and told once a minute"
+                    "an event from another process cannot be read and is skipped; further ones are counted in metrics().bus_unreadable and logged once a minute"
                 );
             }
         };
@@ -58,7 +59,7 @@ impl Decoder {
                 return None;
             }
         };
-        // Bare JSON names neither channel nor tenant.
+        // Bare JSON names neither channel nor tenant, so the stream decides both.
         let tenant = match envelope.channel {
             Some(_) => envelope.tenant,
             None => key.tenant.as_deref(),

@@ -1,26 +1,26 @@
-//! What the log says of the links to an engine: what does not work and why, and when it works again.
+//! Logs which links to an engine have failed and why, and when they work again.
 //!
-//! One line for each link that stops and for each new reason, a bounded number of them in one outage:
-//! not one for each attempt. Not here: which state a link is in (`engine`).
+//! Writes one line for each link that fails and for each new reason, not for each attempt. The lines of
+//! one outage are bounded. Not here: the state of a link (`engine`).
 
 use std::time::{Duration, Instant};
 
 use crate::engine::{EngineHealth, Health, Role};
 
-/// Reasons that are told in one outage (count); as many again that are matters of configuration.
+/// Reasons that are logged in one outage (count), and as many again that concern the configuration.
 const MAX_REASONS: usize = 8;
 
-/// What was told of the present outage.
+/// What was logged about the current outage.
 #[derive(Debug, Default)]
 pub(super) struct HealthLog {
-    /// Since when not all is live.
+    /// When the first link failed; `None` if all are live.
     since: Option<Instant>,
-    /// Whether it was told that the role does not work.
-    is_told: [bool; Role::COUNT],
+    /// Whether a failure of the role was logged.
+    is_logged: [bool; Role::COUNT],
     reasons: Vec<Reason>,
 }
 
-/// Why a link is of no use.
+/// Why a link does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reason {
     pub(super) text: String,
@@ -30,23 +30,23 @@ pub(super) struct Reason {
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// These do not work.
+    /// The links of these roles do not work.
     Away(Vec<Role>, Reason),
-    /// These work again, and others do not.
+    /// The links of these roles work again, others do not.
     Partly(Vec<Role>),
-    /// All works again, after this time.
+    /// All links work again, after this time.
     Back(Duration),
 }
 
 impl HealthLog {
-    /// Returns what is to be told of the states as they are now.
-    pub(super) fn look(&mut self, health: &EngineHealth, now: Instant) -> Vec<Line> {
+    /// Returns the lines to log for the current states.
+    pub(super) fn update(&mut self, health: &EngineHealth, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut back = Vec::new();
         for role in Role::ALL {
-            let is_told = &mut self.is_told[role as usize];
-            if *is_told && health.of(role).is_live() {
-                *is_told = false;
+            let is_logged = &mut self.is_logged[role as usize];
+            if *is_logged && health.of(role).is_live() {
+                *is_logged = false;
                 back.push(role);
             }
         }
@@ -67,11 +67,11 @@ impl HealthLog {
             .filter(|role| since(health.of(*role)).is_some())
             .collect();
         if let Some(reason) = reason(health.worst()) {
-            let is_new = away.iter().any(|role| !self.is_told[*role as usize]);
+            let is_new = away.iter().any(|role| !self.is_logged[*role as usize]);
             let is_other = self.is_other(&reason);
             if is_new || is_other {
                 for role in &away {
-                    self.is_told[*role as usize] = true;
+                    self.is_logged[*role as usize] = true;
                 }
                 let first = away.iter().filter_map(|role| since(health.of(*role))).min();
                 self.since = self.since.or(first);
@@ -84,17 +84,16 @@ impl HealthLog {
         lines
     }
 
-    /// Whether a reason was not told yet, and may be.
+    /// Whether a reason was not logged yet in this outage, and the bound allows it.
     fn is_other(&self, reason: &Reason) -> bool {
-        let of_kind = |told: &&Reason| told.is_configuration == reason.is_configuration;
-        let told = self.reasons.iter().filter(of_kind).count();
-        told < MAX_REASONS && !self.reasons.contains(reason)
+        let of_kind = |logged: &&Reason| logged.is_configuration == reason.is_configuration;
+        let logged = self.reasons.iter().filter(of_kind).count();
+        logged < MAX_REASONS && !self.reasons.contains(reason)
     }
 }
 
 impl Line {
-    /// Writes the line.
-    pub(super) fn tell(&self) {
+    pub(super) fn log(&self) {
         match self {
             Self::Away(roles, reason) if reason.is_configuration => tracing::error!(
                 target: "fraiseql_subs",
@@ -107,13 +106,13 @@ impl Line {
                 target: "fraiseql_subs",
                 reason = reason.text,
                 links = names(roles),
-                "the bus cannot be reached: {}; it is tried again until it is back",
+                "the bus cannot be reached: {}; connecting is tried again until it succeeds",
                 consequences(roles)
             ),
             Self::Partly(roles) => tracing::info!(
                 target: "fraiseql_subs",
                 links = names(roles),
-                "links to the bus are back, and others are not"
+                "some links to the bus are back, others are not"
             ),
             Self::Back(time) => tracing::info!(
                 target: "fraiseql_subs",
@@ -138,7 +137,7 @@ fn reason(health: &Health) -> Option<Reason> {
             is_configuration,
             ..
         } => (reason.clone(), *is_configuration),
-        Health::Silent { .. } => ("nothing that is published comes back".to_owned(), false),
+        Health::Silent { .. } => ("a published probe has not come back".to_owned(), false),
         Health::Starting | Health::Live | Health::Closed => return None,
     };
     Some(Reason {
@@ -158,11 +157,11 @@ fn names(roles: &[Role]) -> String {
 
 fn consequences(roles: &[Role]) -> &'static str {
     if roles.contains(&Role::Subscriber) {
-        "clients stay connected, and no event reaches them"
+        "clients stay connected, but receive no events"
     } else if roles.contains(&Role::Publisher) {
-        "events reach clients, and this process cannot publish any"
+        "clients receive events, but this process cannot publish any"
     } else {
-        "events reach clients, and what they have missed cannot be read"
+        "clients receive events, but those that they have missed cannot be read"
     }
 }
 
@@ -194,73 +193,73 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_once_and_again_when_its_reason_is_another() {
+    fn an_outage_is_logged_once_and_again_for_a_new_reason() {
         let now = Instant::now();
         let mut log = HealthLog::default();
-        assert_eq!(log.look(&all(&Health::Starting), now), []);
+        assert_eq!(log.update(&all(&Health::Starting), now), []);
         let refused = all(&away(now, "connection refused", false));
         let wrong = all(&away(now, "WRONGPASS", true));
         assert_eq!(
-            log.look(&refused, now),
+            log.update(&refused, now),
             [Line::Away(
                 Role::ALL.to_vec(),
                 reason_of("connection refused", false)
             )]
         );
-        assert_eq!(log.look(&refused, now), []);
+        assert_eq!(log.update(&refused, now), []);
         assert_eq!(
-            log.look(&wrong, now),
+            log.update(&wrong, now),
             [Line::Away(Role::ALL.to_vec(), reason_of("WRONGPASS", true))]
         );
         for _ in 0..3 {
-            assert_eq!(log.look(&refused, now), []);
-            assert_eq!(log.look(&wrong, now), []);
+            assert_eq!(log.update(&refused, now), []);
+            assert_eq!(log.update(&wrong, now), []);
         }
         let later = now + Duration::from_secs(7);
         let back = [Line::Back(Duration::from_secs(7))];
-        assert_eq!(log.look(&all(&Health::Live), later), back);
-        assert_eq!(log.look(&all(&Health::Live), later), []);
-        // The next outage is another one.
-        assert_eq!(log.look(&refused, later).len(), 1);
+        assert_eq!(log.update(&all(&Health::Live), later), back);
+        assert_eq!(log.update(&all(&Health::Live), later), []);
+        // A second outage is logged again.
+        assert_eq!(log.update(&refused, later).len(), 1);
     }
 
     #[test]
-    fn reasons_that_are_always_others_are_bounded_and_hide_no_configuration() {
+    fn ever_new_reasons_are_bounded_and_do_not_hide_a_wrong_configuration() {
         let now = Instant::now();
         let mut log = HealthLog::default();
-        let told = (0..100)
+        let logged = (0..100)
             .map(|attempt| all(&away(now, &format!("reason {attempt}"), false)))
-            .filter(|health| !log.look(health, now).is_empty())
+            .filter(|health| !log.update(health, now).is_empty())
             .count();
-        assert_eq!(told, MAX_REASONS);
+        assert_eq!(logged, MAX_REASONS);
         let wrong = all(&away(now, "WRONGPASS", true));
-        assert_eq!(log.look(&wrong, now).len(), 1);
+        assert_eq!(log.update(&wrong, now).len(), 1);
     }
 
     #[test]
-    fn the_link_that_is_away_is_named_and_so_is_the_one_that_is_back() {
+    fn links_that_fail_and_links_that_are_back_are_named() {
         let now = Instant::now();
         let mut log = HealthLog::default();
         let mut health = all(&Health::Live);
         health.set(Role::Reader, away(now, "NOPERM", true));
         let noperm = || reason_of("NOPERM", true);
         let line = Line::Away(vec![Role::Reader], noperm());
-        assert_eq!(log.look(&health, now), [line]);
+        assert_eq!(log.update(&health, now), [line]);
         health.set(Role::Publisher, away(now, "refused", false));
         let both = Line::Away(vec![Role::Publisher, Role::Reader], noperm());
-        assert_eq!(log.look(&health, now), [both]);
+        assert_eq!(log.update(&health, now), [both]);
         health.set(Role::Publisher, Health::Live);
         let partly = Line::Partly(vec![Role::Publisher]);
-        assert_eq!(log.look(&health, now), [partly]);
+        assert_eq!(log.update(&health, now), [partly]);
         health.set(Role::Reader, Health::Live);
-        assert_eq!(log.look(&health, now), [Line::Back(Duration::ZERO)]);
+        assert_eq!(log.update(&health, now), [Line::Back(Duration::ZERO)]);
     }
 
     #[test]
-    fn the_end_of_the_engine_is_no_outage() {
+    fn closing_the_engine_is_not_an_outage() {
         let mut log = HealthLog::default();
         let now = Instant::now();
-        log.look(&all(&away(now, "refused", false)), now);
-        assert_eq!(log.look(&all(&Health::Closed), now), []);
+        log.update(&all(&away(now, "refused", false)), now);
+        assert_eq!(log.update(&all(&Health::Closed), now), []);
     }
 }

@@ -1,8 +1,8 @@
-//! Receives what an engine delivers, and hands on what is in order.
+//! Receives what an engine delivers, and passes it to the intake in order.
 //!
-//! One [`Sequencer`] for each wanted stream, behind one lock that is held for one step. Calls come
-//! from the tasks of the engine, which never wait here: what finds no room in the intake is read
-//! again later. Not here: when to read (`reads`), what is wanted (`interest`).
+//! Has one [`Sequencer`] for each wanted stream, behind one lock that is held for one step. The
+//! engine's tasks call it and never wait here: an event for which the intake has no room is read again
+//! later. Not here: when to read (`tasks`), interest in streams (`interest`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use crate::engine::{
 use crate::sequencer::{HeldLimits, Output, Sequencer};
 use crate::{Intake, Position, Stream, StreamKey};
 
-/// What an engine delivers, stream by stream.
+/// Receives the events of all wanted streams.
 pub(super) struct Inbox {
     intake: Arc<Intake>,
     capabilities: Capabilities,
@@ -30,35 +30,35 @@ pub(super) struct Inbox {
     state: Mutex<InboxState>,
     without_tenant: OnceLock<WithoutTenant>,
     health: watch::Sender<EngineHealth>,
-    /// Woken when a stream has to be read.
+    /// Notified when a stream needs a read of its history.
     reads_changed: Notify,
 }
 
 #[derive(Default)]
 struct InboxState {
-    carried: HashMap<StreamKey, Carried>,
-    /// Streams whose history has to be read, in the order in which that was noticed.
+    streams: HashMap<StreamKey, InboxStream>,
+    /// Streams that need a read of their history, the longest waiting first.
     reads: VecDeque<StreamKey>,
 }
 
-/// A stream whose events an engine delivers.
-struct Carried {
+/// A stream whose events the engine delivers.
+struct InboxStream {
     stream: Arc<Stream>,
     sequencer: Sequencer<Decoded>,
     is_ready: watch::Sender<bool>,
-    /// Subscriptions that want it (count).
+    /// Subscriptions that want the stream (count).
     wanted: usize,
-    /// Since when none does.
+    /// Since when no subscription wants the stream; `None` if one does.
     idle_since: Option<Instant>,
-    /// When it was compared with the engine last.
+    /// When the stream was last compared with the engine.
     compared_at: Instant,
-    /// Whether it is in `InboxState::reads`.
-    is_in_line: bool,
-    /// Whether it is being read, or a pause after a read has not ended.
+    /// Whether the stream is in `InboxState::reads`.
+    is_queued: bool,
+    /// Whether a read of the stream, or the pause after it, has not ended.
     is_reading: bool,
 }
 
-/// A stream that is to be read after a position.
+/// A request to read the events of a stream after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReadRequest {
     pub(super) key: StreamKey,
@@ -85,7 +85,7 @@ impl Inbox {
         }
     }
 
-    /// Looks for events without a tenant from now on. Counts once.
+    /// Watches for events without a tenant from now on. Only the first call has an effect.
     pub(super) fn look_for(&self, without_tenant: WithoutTenant) {
         self.without_tenant.get_or_init(|| without_tenant);
     }
@@ -94,8 +94,9 @@ impl Inbox {
         self.without_tenant.get()
     }
 
-    /// Notes that one more subscription wants a stream; `want` tells the engine of a new one, under
-    /// the lock, so that it is told in the right order. Returns when the stream is ready.
+    /// Counts one more subscription of a stream, and returns when the stream is ready. Calls `want` for
+    /// a stream that is new. The call is made under the lock, so that the engine receives `want` and
+    /// `unwant` in the right order.
     pub(super) fn want(
         &self,
         stream: &Arc<Stream>,
@@ -103,48 +104,48 @@ impl Inbox {
     ) -> watch::Receiver<bool> {
         let mut state = self.state.lock();
         let key = stream.key();
-        let carried = state.carried.entry_ref(key).or_insert_with(|| {
+        let entry = state.streams.entry_ref(key).or_insert_with(|| {
             want(key);
-            self.carried(stream.clone())
+            self.new_entry(stream.clone())
         });
-        carried.wanted += 1;
-        carried.idle_since = None;
-        carried.is_ready.subscribe()
+        entry.wanted += 1;
+        entry.idle_since = None;
+        entry.is_ready.subscribe()
     }
 
-    fn carried(&self, stream: Arc<Stream>) -> Carried {
+    fn new_entry(&self, stream: Arc<Stream>) -> InboxStream {
         let (numbering, has_history) = (
             self.capabilities.numbering,
             self.capabilities.history.is_some(),
         );
-        Carried {
+        InboxStream {
             stream,
             sequencer: Sequencer::new(numbering, has_history, HeldLimits::default()),
             is_ready: watch::channel(false).0,
             wanted: 0,
             idle_since: None,
             compared_at: Instant::now(),
-            is_in_line: false,
+            is_queued: false,
             is_reading: false,
         }
     }
 
-    /// Notes that one subscription less wants a stream.
+    /// Counts one subscription of a stream less.
     pub(super) fn release(&self, key: &StreamKey) {
         let mut state = self.state.lock();
-        if let Some(carried) = state.carried.get_mut(key) {
-            carried.wanted -= 1;
-            if carried.wanted == 0 {
-                carried.idle_since = Some(Instant::now());
+        if let Some(entry) = state.streams.get_mut(key) {
+            entry.wanted -= 1;
+            if entry.wanted == 0 {
+                entry.idle_since = Some(Instant::now());
             }
         }
     }
 
-    /// Forgets the streams that nothing has wanted for longer than `linger`; `unwant` tells the
-    /// engine, under the lock.
+    /// Removes the streams that no subscription has wanted for longer than `linger`. Calls `unwant` for
+    /// each, under the lock as in [`Self::want`].
     pub(super) fn expire(&self, now: Instant, linger: Duration, unwant: impl Fn(&StreamKey)) {
-        self.state.lock().carried.retain(|key, carried| {
-            let idle_for = carried
+        self.state.lock().streams.retain(|key, entry| {
+            let idle_for = entry
                 .idle_since
                 .map(|since| now.saturating_duration_since(since));
             let stays = idle_for.is_none_or(|idle_for| idle_for <= linger);
@@ -155,8 +156,9 @@ impl Inbox {
         });
     }
 
-    /// Begins an audit of the streams that were not compared with the engine for `period`, at most
-    /// `least` of them or one in `share` of all. They count as compared then.
+    /// Begins an audit of the streams that were not compared with the engine for `period`: at most one
+    /// in `share` of all streams, or `least` of them if that is more. They count as compared from now
+    /// on.
     pub(super) fn begin_audit(
         &self,
         period: Duration,
@@ -165,28 +167,27 @@ impl Inbox {
         now: Instant,
     ) -> Vec<StreamKey> {
         let mut state = self.state.lock();
-        let limit = least.max(state.carried.len() / share);
-        let due = state.carried.iter_mut().filter(|(_, carried)| {
-            *carried.is_ready.borrow()
-                && now.saturating_duration_since(carried.compared_at) > period
+        let limit = least.max(state.streams.len() / share);
+        let due = state.streams.iter_mut().filter(|(_, entry)| {
+            *entry.is_ready.borrow() && now.saturating_duration_since(entry.compared_at) > period
         });
         due.take(limit)
-            .map(|(key, carried)| {
-                carried.compared_at = now;
-                carried.sequencer.begin_audit();
+            .map(|(key, entry)| {
+                entry.compared_at = now;
+                entry.sequencer.begin_audit();
                 key.clone()
             })
             .collect()
     }
 
-    /// Takes a stream whose history is to be read, if one is.
+    /// Returns the next stream that needs a read of its history, and marks it as being read.
     pub(super) fn next_read(&self) -> Option<ReadRequest> {
         let mut state = self.state.lock();
         while let Some(key) = state.reads.pop_front() {
-            if let Some(carried) = state.carried.get_mut(&key) {
-                carried.is_in_line = false;
-                if let Some(after) = carried.sequencer.begin_read() {
-                    carried.is_reading = true;
+            if let Some(entry) = state.streams.get_mut(&key) {
+                entry.is_queued = false;
+                if let Some(after) = entry.sequencer.begin_read() {
+                    entry.is_reading = true;
                     return Some(ReadRequest { key, after });
                 }
             }
@@ -194,13 +195,13 @@ impl Inbox {
         None
     }
 
-    /// Waits until there may be something for [`Self::next_read`].
+    /// Waits until [`Self::next_read`] may have a stream.
     pub(super) async fn reads_changed(&self) {
         self.reads_changed.notified().await;
     }
 
-    /// Takes what a read has found. Returns for how many reads in a row nothing was found; 0: it is
-    /// not to be read again.
+    /// Handles the result of a read. Returns how many reads in a row have found no event; 0 if no
+    /// further read is needed.
     pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> u32 {
         let decoded = |(position, envelope)| {
             let decoded = self.decoder.decode(key, &envelope);
@@ -211,40 +212,40 @@ impl Inbox {
             (events, page.head)
         });
         let mut state = self.state.lock();
-        self.advance(&mut state, key, |sequencer, mut sink| match answer {
+        let Some(entry) = state.streams.get_mut(key) else {
+            return 0;
+        };
+        self.advance(entry, |sequencer, mut sink| match answer {
             Ok((events, head)) => sequencer.page(events, head, &mut sink),
             Err(error) => sequencer.read_failed(&error, &mut sink),
         });
-        let carried = state.carried.get(key);
-        carried.map_or(0, |carried| match carried.sequencer.wants_read() {
-            true => carried.sequencer.fruitless_reads(),
+        match entry.sequencer.wants_read() {
+            true => entry.sequencer.fruitless_reads(),
             false => 0,
-        })
+        }
     }
 
-    /// A read of a stream, and the pause after it, has ended: puts it in line if it is to be read again.
+    /// Ends a read of a stream and the pause after it. Queues the stream again if it needs another
+    /// read.
     pub(super) fn end_read(&self, key: &StreamKey) {
         let mut state = self.state.lock();
-        if let Some(carried) = state.carried.get_mut(key) {
-            carried.is_reading = false;
+        let InboxState { streams, reads } = &mut *state;
+        if let Some(entry) = streams.get_mut(key) {
+            entry.is_reading = false;
+            self.queue_read(entry, reads);
         }
-        self.line_up(&mut state, key);
     }
 
-    /// Puts a stream in line whose history is to be read, unless it is there or being read.
-    fn line_up(&self, state: &mut InboxState, key: &StreamKey) {
-        if let Some(carried) = state.carried.get_mut(key)
-            && carried.sequencer.wants_read()
-            && !carried.is_in_line
-            && !carried.is_reading
-        {
-            carried.is_in_line = true;
-            state.reads.push_back(key.clone());
+    /// Queues a stream for a read, unless it is queued or being read.
+    fn queue_read(&self, entry: &mut InboxStream, reads: &mut VecDeque<StreamKey>) {
+        if entry.sequencer.wants_read() && !entry.is_queued && !entry.is_reading {
+            entry.is_queued = true;
+            reads.push_back(entry.stream.key().clone());
             self.reads_changed.notify_one();
         }
     }
 
-    /// Takes the newest positions of streams, from a look at those that are silent.
+    /// Handles the newest positions of streams, the result of an audit.
     pub(super) fn audited(&self, heads: impl IntoIterator<Item = (StreamKey, Position)>) {
         for (key, head) in heads {
             self.step(&key, |sequencer, mut sink| {
@@ -253,57 +254,57 @@ impl Inbox {
         }
     }
 
-    /// Whether broadcasting does not keep up with what is delivered.
+    /// Whether the intake is full: broadcasting is slower than the engine.
     pub(super) fn is_full(&self) -> bool {
         self.intake.is_full()
     }
 
-    /// The number of streams that are delivered.
+    /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
-        self.state.lock().carried.len()
+        self.state.lock().streams.len()
     }
 
-    /// The state of the links, and its changes.
+    /// Watches the state of the links.
     pub(super) fn health(&self) -> watch::Receiver<EngineHealth> {
         self.health.subscribe()
     }
 
-    /// Has the sequencer of a stream take a step, hands on what is in order, and has its history read
-    /// if that is needed.
+    /// Advances the sequencer of a stream, delivers what is in order, and queues a read if one is
+    /// needed.
     fn step(
         &self,
         key: &StreamKey,
         take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {
         let mut state = self.state.lock();
-        self.advance(&mut state, key, take);
-        self.line_up(&mut state, key);
-    }
-
-    /// Has the sequencer of a stream take a step, and hands on what is in order.
-    fn advance(
-        &self,
-        state: &mut InboxState,
-        key: &StreamKey,
-        take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
-    ) {
-        // Without it the stream is not wanted any more.
-        if let Some(carried) = state.carried.get_mut(key) {
-            let stream = &carried.stream;
-            take(&mut carried.sequencer, &mut |output| match output {
-                Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
-                // One for each event that finds no room would fill the intake with gaps.
-                Output::Missed(_) if self.intake.is_full() => false,
-                Output::Missed(position) => {
-                    self.intake.deliver_gap(stream, position);
-                    true
-                }
-            });
-            self.counters.add(&carried.sequencer.take_counters());
+        let InboxState { streams, reads } = &mut *state;
+        // A stream that is not found is no longer wanted.
+        if let Some(entry) = streams.get_mut(key) {
+            self.advance(entry, take);
+            self.queue_read(entry, reads);
         }
     }
 
-    /// Returns whether there was room.
+    /// Advances the sequencer of a stream, and delivers what is in order.
+    fn advance(
+        &self,
+        entry: &mut InboxStream,
+        take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
+    ) {
+        let stream = &entry.stream;
+        take(&mut entry.sequencer, &mut |output| match output {
+            Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
+            // The intake is full: a gap for each event that does not fit would fill it further.
+            Output::Missed(_) if self.intake.is_full() => false,
+            Output::Missed(position) => {
+                self.intake.deliver_gap(stream, position);
+                true
+            }
+        });
+        self.counters.add(&entry.sequencer.take_counters());
+    }
+
+    /// Returns whether the intake had room.
     fn deliver(&self, stream: &Arc<Stream>, position: Position, decoded: Decoded) -> bool {
         let Some(draft) = decoded.draft else {
             stream.accept(position);
@@ -320,21 +321,21 @@ impl Inbox {
 impl Arrivals for Inbox {
     fn ready(&self, key: &StreamKey, head: Position) {
         let mut state = self.state.lock();
-        let Some(carried) = state.carried.get_mut(key) else {
+        let Some(entry) = state.streams.get_mut(key) else {
             return;
         };
-        carried.compared_at = Instant::now();
-        let is_first = !*carried.is_ready.borrow();
-        if is_first && carried.stream.last().position != head {
-            // What was before it was wanted is not known here.
-            self.intake.deliver_gap(&carried.stream, head);
+        entry.compared_at = Instant::now();
+        let is_first = !*entry.is_ready.borrow();
+        if is_first && entry.stream.last().position != head {
+            // This node has not received the events up to `head`, so its own history records a gap.
+            self.intake.deliver_gap(&entry.stream, head);
         }
         drop(state);
         self.step(key, |sequencer, mut sink| {
             sequencer.ready(head, &mut sink);
         });
-        if is_first && let Some(carried) = self.state.lock().carried.get(key) {
-            carried.is_ready.send_replace(true);
+        if is_first && let Some(entry) = self.state.lock().streams.get(key) {
+            entry.is_ready.send_replace(true);
         }
     }
 
@@ -361,7 +362,7 @@ impl Arrivals for Inbox {
     fn doubt(&self, scope: Scope) {
         let keys = match scope {
             Scope::Stream(key) => vec![key],
-            Scope::All => self.state.lock().carried.keys().cloned().collect(),
+            Scope::All => self.state.lock().streams.keys().cloned().collect(),
         };
         for key in keys {
             self.step(&key, |sequencer, mut sink| {

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::inbox::Inbox;
 use crate::StreamKey;
 
-/// While it is held, the engine delivers the events of a stream. It goes on for some time after it
-/// is dropped.
+/// The engine delivers the events of a stream while an interest in it is held, and for 20 to 40 s after
+/// the last one is dropped.
 #[derive(Debug)]
 pub struct Interest {
     inbox: Arc<Inbox>,
@@ -27,13 +27,14 @@ impl Interest {
         }
     }
 
-    /// Whether each event that is published from now on arrives, or a gap in its place.
+    /// Whether the stream is ready: from now on each published event is delivered, or a gap is reported
+    /// in its place.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.is_ready.borrow()
     }
 
-    /// Waits until [`Self::is_ready`], at most for `limit`. Returns whether it is.
+    /// Waits until [`Self::is_ready`], at most for `limit`. Returns whether it is ready.
     pub async fn ready(&self, limit: Duration) -> bool {
         let mut is_ready = self.is_ready.clone();
         matches!(

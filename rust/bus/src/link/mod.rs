@@ -1,7 +1,7 @@
-//! The link of a manager to its engine: which streams are delivered, in order and without a silent
-//! gap, and what is published and read through it.
+//! Links a manager to its engine: publishes, reads history, and delivers the wanted streams in order. A
+//! gap is filled or reported, never silent.
 //!
-//! Not here: what an engine does (`brokers`), which subscriptions an event reaches (`runtime`).
+//! Not here: implementations of engines (`brokers`), which subscriptions an event reaches (`runtime`).
 
 mod counters;
 mod decode;
@@ -35,34 +35,34 @@ pub struct EngineLink {
     engine: Arc<dyn Engine>,
     inbox: Arc<Inbox>,
     outbox: Outbox,
-    /// Reads at a time for clients that return.
+    /// Limits the reads for resuming clients.
     reads: Arc<Semaphore>,
     counters: Arc<LinkCounters>,
     decoder: Decoder,
     made_at: Instant,
 }
 
-/// Reads of the engine's history at a time, for gaps, and as many for clients that return (count).
+/// Limit of concurrent reads of the engine's history: so many for gaps, and as many for resuming
+/// clients (count).
 const READS_AT_ONCE: usize = 64;
 
-/// How a link publishes, and what it reads.
+/// Settings of a link.
 #[derive(Clone)]
 pub struct LinkOptions {
-    /// How publishing waits.
+    /// Settings of publishing.
     pub publish: PublishOptions,
     /// How long a publisher waits for the engine (default 5 s).
     pub publish_timeout: Duration,
-    /// Whether the engine may deliver bare JSON in place of envelopes, which a program wrote that
-    /// knows none.
+    /// Whether bare JSON is accepted as an event, for publishers that do not write envelopes.
     pub accept_raw: bool,
 }
 
 /// Events that were read from the history of an engine.
 #[derive(Debug, Clone)]
 pub struct ReadPage {
-    /// Oldest first; `None`: the event there cannot be read.
+    /// Oldest first; `None` stands for an event that cannot be read.
     pub events: Vec<(Position, Option<Draft>)>,
-    /// The newest event of the stream.
+    /// The position of the newest event of the stream.
     pub head: Position,
 }
 
@@ -75,7 +75,8 @@ impl std::fmt::Debug for EngineLink {
 }
 
 impl EngineLink {
-    /// A link that has not begun. What the engine delivers goes into `intake`.
+    /// Creates a link that is not connected yet. [`Self::run`] connects it. Events of the engine go
+    /// into `intake`.
     #[must_use]
     pub fn new(
         engine: Arc<dyn Engine>,
@@ -100,8 +101,8 @@ impl EngineLink {
         }
     }
 
-    /// Where tenants are isolated: counts and tells what other programs publish on these channels without
-    /// a tenant. Called once, before [`Self::run`].
+    /// Counts and logs events without a tenant that other programs publish on these channels. For
+    /// managers that isolate tenants. Call it once, before [`Self::run`].
     #[must_use]
     pub fn counting_without_tenant(self, channels: Vec<Arc<str>>) -> Self {
         let without_tenant = WithoutTenant::new(channels, self.outbox.node());
@@ -109,8 +110,8 @@ impl EngineLink {
         self
     }
 
-    /// Connects, and does the work of the link until it is dropped. Runs on a tokio runtime of its
-    /// own thread.
+    /// Connects, and runs the link until the future is dropped. Runs on a tokio runtime with its own
+    /// thread.
     pub async fn run(self: Arc<Self>) {
         self.engine.start(self.inbox.clone());
         for stream in self
@@ -124,14 +125,13 @@ impl EngineLink {
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
-            tasks::look_after(self.clone()),
+            tasks::maintain(self.clone()),
             tasks::resume_publishing(self.clone()),
-            tasks::tell_health(self.clone())
+            tasks::log_health(self.clone())
         );
     }
 
-    /// Publishes events in this order. What is returned is to be awaited; the order is that of the
-    /// calls.
+    /// Publishes events in the order of the calls. Await the returned future for the receipts.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl EngineLink {
         self.outbox.publish(drafts)
     }
 
-    /// Has the engine deliver the events of a stream as long as the interest is held.
+    /// Requests the events of a stream from the engine until the interest is dropped.
     #[must_use]
     pub fn interest(&self, stream: &Arc<Stream>) -> Interest {
         let is_ready = self.inbox.want(stream, |key| self.engine.want(key));
@@ -183,13 +183,13 @@ impl EngineLink {
         })
     }
 
-    /// The state of the engine's links, and its changes.
+    /// Watches the state of the engine's links.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<EngineHealth> {
         self.inbox.health()
     }
 
-    /// How long events are neither published nor delivered; `None`: they are.
+    /// For how long the engine has not been reachable; `None` if it is.
     #[must_use]
     pub fn away_for(&self, now: Instant) -> Option<Duration> {
         let since = match *self.engine.health().worst() {
@@ -209,13 +209,13 @@ impl EngineLink {
         }
     }
 
-    /// What publishing has counted.
+    /// The counters of publishing.
     #[must_use]
     pub fn publish_counts(&self) -> PublishCounts {
         self.outbox.counts()
     }
 
-    /// Ends the links to the engine, once what was published is answered, or the time is over.
+    /// Closes the links to the engine, after all published events are answered or `drain` is over.
     pub fn close(&self, drain: Duration) -> Pending<()> {
         let answered = self.outbox.close(drain);
         let engine = self.engine.clone();

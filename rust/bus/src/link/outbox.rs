@@ -1,6 +1,6 @@
-//! What a manager publishes to its engine: drafts become envelopes, answers become receipts.
+//! Publishes to the engine for a manager: converts drafts to envelopes, and answers to receipts.
 //!
-//! Not here: waiting for the engine, and trying again (`publishing`).
+//! Not here: waiting for the engine, and further attempts (`publishing`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,21 +22,21 @@ use crate::{BatchError, BusError, Draft, Envelope, Receipt, Streams};
 /// Publishes to an engine.
 pub(super) struct Outbox {
     publisher: Publisher,
-    /// Taken when the link begins.
+    /// Taken when the link starts.
     driver: Mutex<Option<PublishDriver>>,
     streams: Arc<Streams>,
     timeout: Duration,
     /// Whether publishers do not wait for the engine.
     is_queued: bool,
-    /// Random, so that its ids are no other process's.
+    /// A random number that identifies this process, so that event ids of two processes differ.
     node: u64,
     published: AtomicU64,
 }
 
-/// Events on their way to an engine. Ends with a receipt for each.
+/// Events that are being published. Resolves to a receipt for each.
 pub struct LinkPublishing {
     publishing: Publishing,
-    /// The ids of the events that their publisher has named, in order.
+    /// The id of each event that has one when it is published, in order.
     ids: Vec<Option<Arc<str>>>,
 }
 
@@ -58,7 +58,7 @@ impl Outbox {
         }
     }
 
-    /// Sends what is published, until the publisher is closed.
+    /// Sends published events until the publisher is closed.
     pub(super) async fn run(&self) {
         let driver = self.driver.lock().take();
         if let Some(driver) = driver {
@@ -69,7 +69,8 @@ impl Outbox {
     pub(super) fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BatchError> {
         let mut drafts = drafts;
         if self.is_queued {
-            // Whoever does not wait for its position knows it by its id.
+            // A publisher that does not wait receives no position: the id is all that identifies its
+            // event.
             for draft in &mut drafts {
                 draft.id.get_or_insert_with(|| self.next_id());
             }
@@ -91,7 +92,7 @@ impl Outbox {
         })
     }
 
-    /// This process in envelopes.
+    /// The number of this process in envelopes.
     pub(super) fn node(&self) -> u32 {
         self.node as u32
     }
@@ -102,7 +103,7 @@ impl Outbox {
     }
 
     fn outgoing(&self, draft: &Draft, published_at: u64) -> Result<Outgoing, BusError> {
-        // So that it is one event also when it has to be sent again.
+        // An event that is sent again has the same id, so that the engine recognizes it.
         let id = draft.id.clone().unwrap_or_else(|| self.next_id());
         Ok(Outgoing {
             stream: self.streams.key(&draft.channel, draft.tenant_id.as_deref()),
@@ -111,7 +112,7 @@ impl Outbox {
         })
     }
 
-    /// Tries again at once what waits for its next attempt: the engine can be reached again.
+    /// Ends all pauses before further attempts: the engine can be reached again.
     pub(super) fn try_now(&self) {
         self.publisher.try_now();
     }
@@ -125,12 +126,12 @@ impl Outbox {
     }
 }
 
-/// A number that no other process has, also none that was forked from the same one: a generator in
-/// memory would be copied.
+/// Returns a number that no other process has. A forked process needs another one, so it is read from
+/// the system: the state of a generator in memory would be copied.
 fn random_node() -> u64 {
     let mut node = [0; 8];
     if getrandom::fill(&mut node).is_err() {
-        // Without random bits of the system the process and the time tell processes apart.
+        // The system has no random bytes: the process id and the time distinguish processes.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let nanoseconds = now.map_or(0, |since| since.as_nanos() as u64);
         return nanoseconds ^ u64::from(std::process::id()).rotate_left(40);
@@ -139,7 +140,7 @@ fn random_node() -> u64 {
 }
 
 impl LinkPublishing {
-    /// Ends with a receipt or an error for each event.
+    /// Resolves to a receipt or an error for each event.
     pub async fn each(self) -> Vec<Result<Receipt, BusError>> {
         let Self { publishing, ids } = self;
         let results = publishing.await;

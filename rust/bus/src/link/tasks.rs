@@ -1,5 +1,5 @@
-//! What the link does on its own thread: reads the history of streams with gaps, compares streams
-//! with the engine, and ends the delivery of those that nothing wants.
+//! The tasks of a link, on its own thread: read the history of streams with gaps, compare streams with
+//! the engine, and stop the delivery of unused streams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,39 +14,40 @@ use super::{EngineLink, READS_AT_ONCE};
 use crate::StreamKey;
 use crate::engine::Role;
 
-/// Events of one read (count).
+/// Limit of the events of one read (count).
 const READ_EVENTS: usize = 256;
 
-/// Half of the longest pause after a read that has brought nothing; each further one doubles it, up to
-/// 32 times.
+/// Half of the longest pause after the first read that found no event. Each further read without an
+/// event doubles it, up to 32 times.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
-/// Pause while broadcasting does not keep up with what is read.
+/// Pause while the intake is full.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// How often streams are looked for that are to be compared with the engine, or that nothing wants.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often streams are checked for an audit, and for expiry.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stream is compared with the engine about so often: half of it at least, half as long again at most.
+/// How often a stream is compared with the engine, on average. Each period is between half and one and
+/// a half times as long.
 const AUDIT_PERIOD: Duration = Duration::from_secs(30);
 
-/// One look begins to compare one in so many of the streams where there are many: all have their turn
+/// Where there are many streams, one check audits at most one in so many of them: all are audited
 /// within half a period.
 const AUDIT_SHARE: usize = 15;
 
-/// Streams of one question to the engine (count).
+/// Limit of the streams of one request to the engine (count).
 const AUDIT_STREAMS: usize = 512;
 
-/// Links that change within this time are told in one line.
-const TOGETHER: Duration = Duration::from_millis(100);
+/// Links that change within this time share one log line.
+const LOG_DELAY: Duration = Duration::from_millis(100);
 
-/// How long a stream stays that nothing wants any more, at least; at most twice as long.
+/// How long an unused stream stays, at least; at most twice as long.
 const LINGER: Duration = Duration::from_secs(20);
 
-/// Reads what has gaps, until it is dropped.
+/// Reads the history of streams with gaps, until the future is dropped.
 pub(super) async fn read_gaps(link: Arc<EngineLink>) {
     let mut reads = FuturesUnordered::new();
-    // Beside the reads: streams that cannot be read hinder none that can.
+    // Pauses do not count as reads, so streams that cannot be read do not delay others.
     let mut pauses = FuturesUnordered::new();
     loop {
         while reads.len() < READS_AT_ONCE
@@ -62,18 +63,18 @@ pub(super) async fn read_gaps(link: Arc<EngineLink>) {
     }
 }
 
-/// Reads once. Returns for how many reads in a row nothing was found.
+/// Reads once. Returns how many reads in a row have found no event.
 async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) -> (StreamKey, u32) {
     let answer = link.engine.read(&key, after, READ_EVENTS).await;
     let fruitless = link.inbox.read(&key, answer);
     while link.inbox.is_full() {
-        // What is read now would have to be read again.
+        // The intake would refuse further events, and they would have to be read again.
         sleep(FULL_PAUSE).await;
     }
     (key, fruitless)
 }
 
-/// Ends a read, after a pause that is the longer the more of them have brought nothing.
+/// Ends a read after a random pause, whose maximum grows with each read that has found no event.
 async fn pause(link: &EngineLink, key: StreamKey, fruitless: u32) {
     if fruitless > 0 {
         let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
@@ -82,9 +83,9 @@ async fn pause(link: &EngineLink, key: StreamKey, fruitless: u32) {
     link.inbox.end_read(&key);
 }
 
-/// Compares streams with the engine, and ends the delivery of those that nothing wants.
-pub(super) async fn look_after(link: Arc<EngineLink>) {
-    let mut ticks = interval(LOOK_INTERVAL);
+/// Compares streams with the engine, and stops the delivery of unused ones.
+pub(super) async fn maintain(link: Arc<EngineLink>) {
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -103,7 +104,7 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
     }
 }
 
-/// Tries again at once what waits to be published, when the engine can be published to again.
+/// Ends all pauses of publishing when the engine can be reached again.
 pub(super) async fn resume_publishing(link: Arc<EngineLink>) {
     let mut health = link.health();
     loop {
@@ -116,16 +117,16 @@ pub(super) async fn resume_publishing(link: Arc<EngineLink>) {
     }
 }
 
-/// Tells in the log what of the engine cannot be reached and why, and when it can again.
-pub(super) async fn tell_health(link: Arc<EngineLink>) {
+/// Logs which links fail and why, and when they work again.
+pub(super) async fn log_health(link: Arc<EngineLink>) {
     let mut health = link.health();
     let mut log = HealthLog::default();
     while health.changed().await.is_ok() {
-        // All links to one server are lost together, and so are they told.
-        sleep(TOGETHER).await;
+        // The links to one server fail together, and share one log line.
+        sleep(LOG_DELAY).await;
         let now = health.borrow_and_update().clone();
-        for line in log.look(&now, Instant::now()) {
-            line.tell();
+        for line in log.update(&now, Instant::now()) {
+            line.log();
         }
     }
 }
@@ -133,7 +134,7 @@ pub(super) async fn tell_health(link: Arc<EngineLink>) {
 async fn audit(link: &EngineLink, streams: Arc<[StreamKey]>) {
     let heads = link.engine.heads(streams.clone()).await;
     let known = streams.iter().cloned().zip(heads);
-    // What has no answer is compared later.
+    // A stream without an answer is compared later.
     link.inbox
         .audited(known.filter_map(|(key, head)| Some((key, head.ok()?))));
 }

@@ -1,6 +1,6 @@
-//! Events that other programs publish without a tenant where tenants are isolated: they come on streams
-//! that no subscription wants, as no client may see them. They are counted and told, so that their
-//! publisher is corrected.
+//! Watches for events that other programs publish without a tenant although tenants are isolated. They
+//! arrive on streams that no subscription may read. They are counted and logged, so that their
+//! publisher can be corrected.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 use crate::engine::Arrival;
 use crate::{Envelope, StreamKey};
 
-/// The channels that are looked at, and what was seen there.
+/// The watched channels, and the number of events without a tenant.
 pub(super) struct WithoutTenant {
     channels: HashSet<Arc<str>>,
-    /// This process in envelopes: what it publishes itself is counted then.
+    /// The number of this process in envelopes. Its own events without a tenant are counted when they
+    /// are published.
     node: u32,
     seen: AtomicU64,
-    /// Never more than there are channels.
-    told: Mutex<HashSet<Arc<str>>>,
+    /// Channels that were logged; at most all watched channels.
+    logged: Mutex<HashSet<Arc<str>>>,
 }
 
 impl WithoutTenant {
@@ -27,22 +28,22 @@ impl WithoutTenant {
             channels: channels.into_iter().collect(),
             node,
             seen: AtomicU64::new(0),
-            told: Mutex::default(),
+            logged: Mutex::default(),
         }
     }
 
-    /// The streams without a tenant of the channels.
+    /// The stream without a tenant of each channel.
     pub(super) fn streams(&self) -> impl Iterator<Item = StreamKey> {
         let stream = |channel: &Arc<str>| StreamKey::of_channel(channel.clone());
         self.channels.iter().map(stream)
     }
 
-    /// Whether a stream is one of these.
+    /// Whether a stream is one of [`Self::streams`].
     pub(super) fn has(&self, stream: &StreamKey) -> bool {
         stream.tenant.is_none() && self.channels.contains(&stream.channel)
     }
 
-    /// Counts an event, and tells the first one of its channel.
+    /// Counts an event. Logs the first one of each channel.
     pub(super) fn note(&self, arrival: &Arrival) {
         let node = Envelope::read(&arrival.envelope, false).map_or(0, |envelope| envelope.node);
         if node == self.node {
@@ -50,11 +51,11 @@ impl WithoutTenant {
         }
         self.seen.fetch_add(1, Relaxed);
         let channel = &arrival.stream.channel;
-        if self.told.lock().insert(channel.clone()) {
+        if self.logged.lock().insert(channel.clone()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel = &**channel,
-                "another program publishes without a tenant, and no subscriber under TenantIsolation receives it: give its Publisher tenant=TenantIsolation() as this manager has it, and publish with tenant_id=; further events on this channel are counted in metrics().events_without_tenant alone"
+                "another program publishes without a tenant, and no subscriber under TenantIsolation receives it: pass tenant=TenantIsolation() to its Publisher as to this manager, and publish with tenant_id=; further events on this channel are counted in metrics().events_without_tenant alone"
             );
         }
     }

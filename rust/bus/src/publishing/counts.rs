@@ -1,26 +1,27 @@
-//! The counters of publishing, for metrics.
+//! The counters of publishing.
 
 /// The counters of publishing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PublishCounts {
-    /// Events that the engine has confirmed, also after their publisher was told otherwise (total).
+    /// Events that the engine has confirmed, also after their publisher received an error (total).
     pub published: u64,
-    /// Events that were tried once more (total).
+    /// Further attempts to publish an event (total).
     pub retried: u64,
-    /// Events that were not published, and whose publisher was told so (total).
+    /// Events that failed and were certainly not published (total).
     pub failed_not_sent: u64,
-    /// Events that may have been published, and whose publisher was told so (total).
+    /// Events that failed but may have been published (total).
     pub failed_unknown: u64,
     /// Events that were not published because their publisher stopped waiting (total).
     pub cancelled: u64,
-    /// Of the failed: events whose publisher had been told that they are queued (total).
+    /// Failed events whose publisher had received [`Published::Queued`](super::Published::Queued)
+    /// (total).
     pub lost: u64,
-    /// Events that are queued or under way (count now).
+    /// Events that are queued or in flight (count now).
     pub queue_events: usize,
-    /// Their envelopes (bytes now).
+    /// The size of their envelopes (bytes now).
     pub queue_bytes: usize,
-    /// Events whose publisher waits for room in the queue (count now).
+    /// Events that wait for room in the queue (count now).
     pub waiting_events: usize,
-    /// Of the queued: events that were sent and have no answer yet (count now).
+    /// Events that were sent and have no answer yet (count now). They are part of `queue_events`.
     pub in_flight: usize,
 }

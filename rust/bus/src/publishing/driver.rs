@@ -1,6 +1,7 @@
-//! Calls the engine: one batch under way for each partition.
+//! Calls the engine, with one batch in flight for each partition.
 //!
-//! Each partition with events has a task. What is published during a round trip is the next batch.
+//! Each partition with events has a task. Events that are published during a round trip form the next
+//! batch.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use super::shared::Shared;
 use crate::Position;
 use crate::engine::AttemptError;
 
-/// Sends what is published. Publishers are answered only while it runs.
+/// Sends published events. Publishers receive results only while it runs.
 pub struct PublishDriver {
     pub(super) shared: Arc<Shared>,
 }
 
 impl PublishDriver {
-    /// Runs until the publisher is closed and what was left is answered, or the drain is over. Needs a
-    /// tokio runtime with time. When it is dropped before, all that is queued fails.
+    /// Runs until the publisher is closed and all events are answered, or the drain is over. Needs a
+    /// tokio runtime with time. If the future is dropped earlier, all queued events fail.
     pub async fn run(self) {
         let mut tasks = JoinSet::new();
         loop {
@@ -68,7 +69,7 @@ impl PartitionTask {
     async fn run(mut self) {
         let shared = self.shared.clone();
         loop {
-            // Before the look at the queue: it hears of what happens from here on.
+            // Created before the queue is read, so that no notification after the read is missed.
             let live = shared.live.notified();
             let now = Instant::now();
             match shared.with(|queue| queue.next(self.partition, now)) {
@@ -97,8 +98,8 @@ impl PartitionTask {
 }
 
 impl PartitionTask {
-    /// Tells that the engine refuses this program. Publishers that do not wait for an engine that is
-    /// away do not wait for its configuration either.
+    /// Logs that the engine refuses this program. With [`OnUnavailable::Fail`] the refusal is final: a
+    /// publisher does not wait for a corrected configuration.
     fn judge(
         &self,
         mut answers: Vec<Result<Position, AttemptError>>,
@@ -106,7 +107,7 @@ impl PartitionTask {
         let is_final = self.shared.on_unavailable == OnUnavailable::Fail;
         for answer in &mut answers {
             if let Err(AttemptError::Denied(reason)) = answer {
-                self.shared.tell_denial(reason);
+                self.shared.log_denial(reason);
                 if is_final {
                     *answer = Err(AttemptError::Refused(std::mem::take(reason)));
                 }
@@ -118,7 +119,7 @@ impl PartitionTask {
 
 impl Drop for PartitionTask {
     fn drop(&mut self) {
-        // The engine has panicked. What was under way may have been published.
+        // The engine has panicked. The events in flight may have been published.
         if !self.is_done {
             let now = Instant::now();
             self.shared.with(|queue| queue.restart(self.partition, now));

@@ -10,7 +10,7 @@ use super::shared::Shared;
 
 /// Resolves to a result for each event of the call, in order. Needs no async runtime.
 ///
-/// When it is dropped early, events that were not sent are not published. Events under way may be.
+/// If it is dropped early, events that were not sent are not published. Events in flight may be.
 #[must_use = "events whose future is dropped are not published"]
 pub struct Publishing {
     state: PublishingState,

@@ -1,4 +1,4 @@
-//! What is counted of queued events, and how each is answered.
+//! Counts queued events, limits them, and answers them.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::counts::PublishCounts;
 use super::error::{Outcome, PublishError};
-use super::loss::{Loss, LossNotices};
+use super::loss::{Loss, LossLog};
 use super::publication::{Publication, PublishResult, Published};
 use crate::Position;
 use crate::engine::Outgoing;
@@ -19,32 +19,33 @@ pub(super) struct QueuedEvent {
     index: usize,
     pub(super) bytes: usize,
     first_sent: Option<Instant>,
-    /// Whether an attempt had no answer: it may have been published.
+    /// Whether an attempt had no answer: the event may have been published.
     pub(super) is_unknown: bool,
 }
 
-/// How many, and how large.
+/// A number of events, and the size of their envelopes (bytes).
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     events: usize,
     bytes: usize,
 }
 
-/// What is counted of queued events.
+/// Counts queued events, and enforces the limits of the queue.
 pub(super) struct Ledger {
     max_events: usize,
     max_bytes: usize,
-    /// For how long an event whose attempt had no answer may be sent again; `None`: not at all.
+    /// How long after its first attempt an event without an answer may be sent again; `None`: it may
+    /// not.
     repeat_within: Option<Duration>,
-    /// Events with a place: those of the partitions.
+    /// Admitted events: they have a place in the queue.
     held: Size,
     /// Events that wait for a place.
     waiting: Size,
-    /// Cancelled events that stand in a queue (count).
+    /// Cancelled events that are still in a queue (count).
     pub(super) cancelled: usize,
     pub(super) in_flight: usize,
     pub(super) counts: PublishCounts,
-    losses: LossNotices,
+    losses: LossLog,
     wakers: Vec<Waker>,
 }
 
@@ -59,7 +60,7 @@ impl QueuedEvent {
         }
     }
 
-    /// Its number among all that were queued.
+    /// The number of the event among all events that were ever queued.
     pub(super) fn number(&self) -> u64 {
         self.publication.first + self.index as u64
     }
@@ -100,15 +101,16 @@ impl Ledger {
         Self {
             max_events,
             max_bytes,
-            // The engine counts from when it first saw the id, which this program does not know, and
-            // what is sent takes time to arrive.
+            // Half of the window, for two reasons: the window of the engine begins when it first
+            // receives the id, which this program cannot know, and a repeated event takes time to
+            // arrive.
             repeat_within: idempotency.map(|window| window / 2),
             held: Size::default(),
             waiting: Size::default(),
             cancelled: 0,
             in_flight: 0,
             counts: PublishCounts::default(),
-            losses: LossNotices::default(),
+            losses: LossLog::default(),
             wakers: Vec::new(),
         }
     }
@@ -122,7 +124,7 @@ impl Ledger {
         self.fits(self.held, bytes)
     }
 
-    /// How many of these events fit together with all that is there.
+    /// How many of these events fit, in addition to all that are admitted or waiting.
     pub(super) fn fitting(&self, sizes: impl Iterator<Item = usize>) -> usize {
         let mut held = Size {
             events: self.held.events + self.waiting.events,
@@ -136,7 +138,7 @@ impl Ledger {
         sizes.take_while(fits).count()
     }
 
-    /// Events that have no answer (count).
+    /// Events without an answer (count).
     pub(super) fn events(&self) -> usize {
         self.held.events + self.waiting.events
     }
@@ -159,18 +161,18 @@ impl Ledger {
         self.losses.take()
     }
 
-    /// An event waits for a place.
+    /// Counts an event that waits for a place.
     pub(super) fn wait(&mut self, bytes: usize) {
         self.waiting.add(bytes);
     }
 
-    /// An event that waited has a place.
+    /// Moves an event from the waiting to the admitted ones.
     pub(super) fn admit(&mut self, bytes: usize) {
         self.waiting.remove(bytes);
         self.held.add(bytes);
     }
 
-    /// An event is not queued any more.
+    /// Removes an event from the counts.
     pub(super) fn release(&mut self, has_place: bool, bytes: usize) {
         if has_place {
             self.held.remove(bytes);
@@ -179,12 +181,12 @@ impl Ledger {
         }
     }
 
-    /// Whether an event may be sent again without becoming two.
+    /// Whether an event may be sent again without being published twice.
     pub(super) fn may_repeat(&self, event: &QueuedEvent, now: Instant) -> bool {
         !event.is_unknown || self.is_known(event, now)
     }
 
-    /// Whether the engine still knows the id of an event that may have been published.
+    /// Whether the engine still recognizes the id of an event that may have been published.
     fn is_known(&self, event: &QueuedEvent, now: Instant) -> bool {
         let Some(within) = self.repeat_within else {
             return false;
@@ -192,7 +194,7 @@ impl Ledger {
         event.first_sent.is_some_and(|sent| now < sent + within)
     }
 
-    /// The engine has an event.
+    /// Answers an event that the engine has confirmed.
     pub(super) fn confirm(&mut self, event: &QueuedEvent, position: Position) {
         self.release(true, event.bytes);
         self.counts.published += 1;
@@ -202,7 +204,7 @@ impl Ledger {
             .answer(event.index, answer, &mut self.wakers);
     }
 
-    /// An event is not tried any more.
+    /// Answers an event that is not tried again.
     pub(super) fn fail(
         &mut self,
         event: &QueuedEvent,
@@ -216,10 +218,11 @@ impl Ledger {
         } else {
             Outcome::NotSent
         };
-        self.tell(event, outcome, is_retryable, message);
+        self.answer_failure(event, outcome, is_retryable, message);
     }
 
-    /// Fails an event whose deadline is over, or that cannot be sent again; returns whether it has.
+    /// Fails an event whose deadline has passed, or that may not be sent again. Returns whether it
+    /// failed.
     pub(super) fn expire(
         &mut self,
         event: &QueuedEvent,
@@ -239,16 +242,23 @@ impl Ledger {
         true
     }
 
-    /// Tells the publisher of an event under way that its deadline is over. The event stays.
-    pub(super) fn tell_unknown(&mut self, event: &QueuedEvent, now: Instant) {
+    /// Fails the event in flight for its publisher, as its deadline has passed. The event itself
+    /// remains in flight.
+    pub(super) fn fail_in_flight(&mut self, event: &QueuedEvent, now: Instant) {
         let message = "the engine has not answered in time".to_owned();
         let is_retryable = self.is_known(event, now);
-        self.tell(event, Outcome::Unknown, is_retryable, message);
+        self.answer_failure(event, Outcome::Unknown, is_retryable, message);
     }
 
-    fn tell(&mut self, event: &QueuedEvent, outcome: Outcome, is_retryable: bool, message: String) {
+    fn answer_failure(
+        &mut self,
+        event: &QueuedEvent,
+        outcome: Outcome,
+        is_retryable: bool,
+        message: String,
+    ) {
         let publication = &event.publication;
-        // Read before the event goes with its answer.
+        // Read first: the answer removes the event.
         let queued = publication.queued_stream(event.index);
         let lost = queued.map(|stream| (stream, message.clone()));
         let error = PublishError::Failed {
@@ -268,7 +278,7 @@ impl Ledger {
         }
     }
 
-    /// Counts and answers events that were never taken.
+    /// Counts and answers events that were never queued.
     pub(super) fn refuse(
         &mut self,
         count: usize,
@@ -283,14 +293,14 @@ impl Ledger {
         std::iter::repeat_n(Err(error), count)
     }
 
-    /// An event that was not under way was cancelled: it has no place from now on.
+    /// Frees the place of a cancelled event that was not in flight. It remains in its queue.
     pub(super) fn cancel(&mut self, has_place: bool, bytes: usize) {
         self.release(has_place, bytes);
         self.cancelled += 1;
         self.counts.cancelled += 1;
     }
 
-    /// A cancelled event has left its queue.
+    /// Counts a cancelled event that has left its queue.
     pub(super) fn forget_cancelled(&mut self) {
         self.cancelled = self.cancelled.saturating_sub(1);
     }

@@ -1,28 +1,28 @@
-//! What the log says of queued events that were lost: their publishers have a receipt, and nothing else
-//! tells of them.
+//! Logs queued events that were lost. Their publishers have a receipt already, so only the log and the
+//! counter report the loss.
 
 use std::time::Instant;
 
 use crate::{StreamKey, Throttle};
 
-/// Events that were queued and are lost.
+/// One lost event to log, and the number of those that were not logged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Loss {
     stream: StreamKey,
     reason: String,
-    /// Others that were lost since the last that was told (count).
+    /// Events that were lost and not logged since the last line (count).
     untold: Option<u64>,
 }
 
-/// Which losses are told: the first, and then one a minute.
+/// Limits the log of losses: the first one, and then one a minute.
 #[derive(Debug, Default)]
-pub(super) struct LossNotices {
+pub(super) struct LossLog {
     throttle: Throttle,
     loss: Option<Loss>,
 }
 
-impl LossNotices {
-    /// A queued event is lost.
+impl LossLog {
+    /// Notes that a queued event was lost.
     pub(super) fn note(&mut self, stream: StreamKey, reason: &str) {
         if let Some(untold) = self.throttle.admit(Instant::now()) {
             let reason = reason.to_owned();
@@ -40,14 +40,13 @@ impl LossNotices {
 }
 
 impl Loss {
-    /// Writes it to the log.
-    pub(super) fn tell(&self) {
+    pub(super) fn log(&self) {
         tracing::warn!(
             target: "fraiseql_subs",
             channel = &*self.stream.channel,
             reason = self.reason,
             untold = self.untold,
-            "a queued event is lost; further ones are counted in metrics().bus_lost, and told once a minute"
+            "a queued event is lost; further ones are counted in metrics().bus_lost and logged once a minute"
         );
     }
 }

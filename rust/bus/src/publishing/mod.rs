@@ -1,10 +1,10 @@
-//! Awaits the answers of an engine for those who publish.
+//! Publishes events through an engine: queues them, repeats failed attempts, and answers publishers.
 //!
-//! An [`Engine`] makes one attempt. Here is what repeats it: [`Publisher::publish`] queues events from
-//! any thread, the [`PublishDriver`] sends them on the engine's thread, in batches of up to 64, one
-//! under way for each partition. Events of one stream are sent in the order in which they were
-//! published, also when they are sent again, which they are with the same ids. Not here: what events
-//! look like (`envelope`), and links (`brokers`).
+//! An [`Engine`] makes one attempt. [`Publisher::publish`] queues events from any thread. The
+//! [`PublishDriver`] sends them on the engine's thread in batches of up to 64 events, with one batch in
+//! flight for each partition. Events of one stream are sent in the order in which they were published.
+//! An event that is sent again keeps its place and its id. Not here: the format of events (`envelope`),
+//! and connections (`brokers`).
 
 mod counts;
 mod driver;
@@ -37,14 +37,14 @@ pub use future::Publishing;
 pub use options::{OnUnavailable, PUBLISH_TIMEOUT, Pause, PublishOptions, full_jitter};
 pub use publication::{PublishResult, Published};
 
-/// Publishes events through an engine. Cheap to clone; from any thread.
+/// Publishes events through an engine. Cheap to clone, and usable from any thread.
 #[derive(Clone)]
 pub struct Publisher {
     shared: Arc<Shared>,
 }
 
 impl Publisher {
-    /// Makes a publisher, and the driver that has to be run for it on the engine's thread.
+    /// Creates a publisher and its driver. Run the driver on the engine's thread.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, options: &PublishOptions) -> (Self, PublishDriver) {
         let shared = Shared::new(engine, options);
@@ -54,15 +54,15 @@ impl Publisher {
         (Self { shared }, driver)
     }
 
-    /// Publishes events in this order, each by its own: one may fail where the next succeeds. The order
-    /// is that of the calls, not of the first look at their futures. `until` is when the publisher
-    /// does not wait any more, such as [`PUBLISH_TIMEOUT`] from now; it is told up to 5 ms later.
+    /// Publishes events in order. Each has its own result: one may fail and the next succeed. Calls are
+    /// ordered by when they are made, not by when their futures are first polled. The publisher waits
+    /// until `until`, such as [`PUBLISH_TIMEOUT`] from now; the error may come up to 5 ms later.
     ///
-    /// What the queue has no room for waits, in order, and stays part of the future.
+    /// Events for which the queue has no room wait in order. They are cancelled with the future.
     ///
     /// # Errors
     ///
-    /// At the call, before anything of the batch is sent: [`PublishError::ReadOnly`],
+    /// At the call, before any event of the batch is sent: [`PublishError::ReadOnly`],
     /// [`PublishError::TooLarge`], [`PublishError::Closed`]. For each event later:
     /// [`PublishError::Failed`].
     pub fn publish(
@@ -90,7 +90,7 @@ impl Publisher {
         Ok(Publishing::waiting(shared.clone(), publication))
     }
 
-    /// Finds what can never be published.
+    /// Refuses batches that can never be published.
     fn check(&self, batch: &[Outgoing]) -> Result<(), PublishError> {
         let capabilities = self.shared.engine.capabilities();
         if capabilities.is_read_only {
@@ -110,19 +110,19 @@ impl Publisher {
         Ok(())
     }
 
-    /// Tries again at once what waits for its next attempt: the engine can be reached again.
+    /// Ends all pauses before further attempts: the engine can be reached again.
     pub fn try_now(&self) {
         self.shared.with(PublishQueue::try_now);
         self.shared.live.notify_waiters();
     }
 
-    /// Takes nothing more, from this call on. Resolves when all that was published before is answered;
-    /// what is not when `drain` is over fails.
+    /// Refuses further events from this call on. Resolves when all earlier events are answered; those
+    /// without an answer after `drain` fail.
     pub fn close(&self, drain: Duration) -> impl Future<Output = ()> + Send + use<> {
         let shared = self.shared.clone();
         shared.with(|queue| queue.close(Instant::now(), drain));
         async move {
-            // Before the look at the queue: it hears of what happens from here on.
+            // Created before the queue is read, so that no notification after the read is missed.
             let ended = shared.ended.notified();
             if !shared.with(|queue| queue.is_ended()) {
                 ended.await;
@@ -130,7 +130,7 @@ impl Publisher {
         }
     }
 
-    /// What was counted so far.
+    /// The counters of publishing.
     #[must_use]
     pub fn counts(&self) -> PublishCounts {
         self.shared.with(|queue| queue.counts())

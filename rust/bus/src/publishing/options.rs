@@ -26,10 +26,11 @@ pub type Pause = Arc<dyn Fn(u32) -> Duration + Send + Sync>;
 pub struct PublishOptions {
     /// What happens while the engine cannot be reached.
     pub on_unavailable: OnUnavailable,
-    /// Limit of the events that are queued or under way (count, default 16,384). Each partition of
-    /// the engine has room for one more.
+    /// Limit of the events that are queued or in flight (count, default 16,384). A partition without
+    /// events accepts one event beyond the limit.
     pub max_events: usize,
-    /// Limit of their envelopes (bytes, default 16 MiB), without that one event.
+    /// Limit of the size of their envelopes (bytes, default 16 MiB), without the events beyond the
+    /// limit.
     pub max_bytes: usize,
     /// How long a queued event is tried if its publisher does not wait ([`OnUnavailable::Queue`],
     /// default 60 s).
@@ -50,8 +51,8 @@ impl Default for PublishOptions {
     }
 }
 
-/// Returns a random pause between 0 and 50 ms, twice as much for each further attempt, and 1 s at
-/// most.
+/// Returns a random pause. The maximum is 50 ms for the first attempt, doubles with each further one,
+/// and ends at 1 s.
 #[must_use]
 pub fn full_jitter(attempt: u32) -> Duration {
     let doubled = attempt.saturating_sub(1).min(10);

@@ -1,4 +1,4 @@
-//! The events of one partition of the engine: a queue, and one batch under way.
+//! The events of one partition of the engine: a queue, and one batch in flight.
 //!
 //! Not here: how partitions share the capacity (`queue`).
 
@@ -35,7 +35,7 @@ pub(super) struct Partition {
     failures: u32,
     /// When the next attempt may be made; `None`: now.
     retry_at: Option<Instant>,
-    /// Why the last attempt has failed.
+    /// Why the last attempt failed.
     reason: String,
 }
 
@@ -67,7 +67,7 @@ impl Partition {
     }
 
     /// Whether there are events that wait for a place.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         let last = self.queue.back();
         last.is_some_and(|last| !self.has_place(last.number()))
     }
@@ -77,7 +77,7 @@ impl Partition {
         self.queue.push_back(event);
     }
 
-    /// Whether a task has to be started for the partition. Notes that it is running then.
+    /// Returns whether a task has to be started for the partition, and marks it as running.
     pub(super) fn starts(&mut self) -> bool {
         let starts = !self.is_running && self.has_work();
         self.is_running |= starts;
@@ -143,7 +143,7 @@ impl Partition {
         }
         if batch.is_empty() {
             self.is_running = false;
-            // A partition does not keep the memory of a burst.
+            // Frees the memory of a burst.
             self.queue.shrink_to(MAX_BATCH_EVENTS);
             return Step::Done;
         }
@@ -151,8 +151,8 @@ impl Partition {
         Step::Send(batch)
     }
 
-    /// Handles the answers to the batch under way, in its order. A missing answer is unknown.
-    /// Events that may be tried again are put before the queued ones.
+    /// Handles the answers to the batch in flight, in its order. A missing answer counts as unknown.
+    /// Events that may be tried again return to the front of the queue.
     pub(super) fn settle(
         &mut self,
         ledger: &mut Ledger,
@@ -231,7 +231,7 @@ impl Partition {
         });
         for event in &self.in_flight {
             if event.publication.until <= now {
-                ledger.tell_unknown(event, now);
+                ledger.fail_in_flight(event, now);
             } else if event.is_open() {
                 wait(event.publication.until);
             }

@@ -1,7 +1,7 @@
-//! What one call of publish is told: an answer for each of its events.
+//! The events of one call of `publish`, and their results.
 //!
-//! Holds the events until they are answered, so that they go when the call is cancelled. Not here:
-//! the order in which events are sent (`queue`).
+//! Holds the events until they are answered, so that a cancelled call frees their memory. Not here: the
+//! order in which events are sent (`queue`).
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,27 +13,28 @@ use super::error::PublishError;
 use crate::engine::Outgoing;
 use crate::{Position, StreamKey};
 
-/// What has become of a published event.
+/// The result of a published event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
-    /// The engine has it, there.
+    /// The engine has published it, at this position.
     At(Position),
-    /// It is queued here; the engine is not waited for.
+    /// It is queued in this process. The publisher does not wait for the engine.
     Queued,
 }
 
-/// What a publisher is told of one event.
+/// The result for one event.
 pub type PublishResult = Result<Published, PublishError>;
 
-/// The events of one call, and what is known of them.
+/// The events of one call, and their results.
 pub(super) struct Publication {
-    /// When its publisher does not wait any more.
+    /// The deadline of the publisher.
     pub(super) until: Instant,
-    /// The number of its first event among all that were queued; the others follow.
+    /// The number of its first event among all events that were ever queued. Its other events have the
+    /// next numbers.
     pub(super) first: u64,
     /// The partition of each event.
     pub(super) partitions: Vec<u32>,
-    /// Whether its publisher does not wait at all.
+    /// Whether the publisher does not wait for results.
     pub(super) is_queued: bool,
     answers: Mutex<Answers>,
 }
@@ -46,13 +47,13 @@ struct Answers {
     waker: Option<Waker>,
 }
 
-/// Where an event is.
+/// The state of an event.
 enum Slot {
     /// It waits to be sent, for the first time or again.
     Waiting(Outgoing),
     /// It was sent, and the attempt has not ended.
     UnderWay(Outgoing),
-    /// Its publisher does not want it any more.
+    /// Its publisher has cancelled it.
     Cancelled,
     Answered(PublishResult),
 }
@@ -80,7 +81,7 @@ impl Publication {
         })
     }
 
-    /// Takes an event to be sent; `None` when it was cancelled.
+    /// Marks an event as sent, and returns it; `None` if it was cancelled.
     pub(super) fn send(&self, index: usize) -> Option<Outgoing> {
         let mut answers = self.answers.lock();
         let slot = answers.slots.get_mut(index)?;
@@ -92,7 +93,8 @@ impl Publication {
         Some(event)
     }
 
-    /// Has an event wait to be sent again, after an attempt; `false` when its publisher does not wait for it any more.
+    /// Puts an event back after an attempt, to be sent again. Returns `false` if its publisher has
+    /// cancelled it.
     pub(super) fn wait_again(&self, index: usize) -> bool {
         let mut answers = self.answers.lock();
         let is_cancelled = answers.is_cancelled;
@@ -117,7 +119,7 @@ impl Publication {
         matches!(self.answers.lock().slots.get(index), Some(Slot::Waiting(_)))
     }
 
-    /// The stream of an event without an answer whose publisher does not wait for it.
+    /// The stream of an event without an answer whose publisher does not wait for results.
     pub(super) fn queued_stream(&self, index: usize) -> Option<StreamKey> {
         if !self.is_queued {
             return None;
@@ -128,7 +130,7 @@ impl Publication {
         }
     }
 
-    /// Whether the publisher waits for what becomes of an event.
+    /// Whether the publisher still waits for the result of an event.
     pub(super) fn is_open(&self, index: usize) -> bool {
         let answers = self.answers.lock();
         matches!(
@@ -137,8 +139,8 @@ impl Publication {
         )
     }
 
-    /// Answers an event, unless it was answered before or cancelled; returns whether it was answered
-    /// now. The one to wake is added when nothing is missing any more.
+    /// Answers an event, unless it was answered or cancelled. Returns whether it was answered now. Adds
+    /// the waker of the publisher to `wakers` when all events are answered.
     pub(super) fn answer(
         &self,
         index: usize,
@@ -163,8 +165,8 @@ impl Publication {
         self.answers.lock().missing > 0
     }
 
-    /// Cancels what waits to be sent; what is under way is not tried again. Returns the index and the
-    /// size (bytes) of each event that was removed.
+    /// Cancels the events that wait to be sent, and prevents further attempts for those in flight.
+    /// Returns the index and the size (bytes) of each event that was removed.
     pub(super) fn cancel(&self) -> Vec<(usize, usize)> {
         let mut answers = self.answers.lock();
         answers.is_cancelled = true;
@@ -179,7 +181,7 @@ impl Publication {
         removed
     }
 
-    /// Returns the answers when there is one for each event.
+    /// Returns the results when all events have one.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Vec<PublishResult>> {
         let mut answers = self.answers.lock();
         if answers.missing > 0 {
@@ -192,7 +194,7 @@ impl Publication {
         let slots = std::mem::take(&mut answers.slots);
         let results = slots.into_iter().map(|slot| match slot {
             Slot::Answered(result) => result,
-            // Not reached: nothing is missing, and nothing was cancelled.
+            // Unreachable: no result is missing, and no event was cancelled.
             _ => Err(PublishError::Closed),
         });
         Poll::Ready(results.collect())

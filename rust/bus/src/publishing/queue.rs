@@ -1,7 +1,7 @@
-//! The events that wait for the engine, in their order, and what is known of each.
+//! All events that wait for the engine, in order.
 //!
-//! Has no clock and does no I/O: it is told the time, and what the engine has answered. Not here: who
-//! calls the engine (`driver`), and the events of one partition (`partition`).
+//! Has no clock and does no I/O: callers pass the time and the answers of the engine. Not here: calls
+//! to the engine (`driver`), and the events of one partition (`partition`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,59 +21,60 @@ use super::publication::{Publication, PublishResult, Published};
 use crate::Position;
 use crate::engine::{AttemptError, Outgoing};
 
-/// How much later than its deadline a publisher may be told, so that many are told at once.
+/// How much later than its deadline a publisher may receive its error, so that one sweep handles many.
 const SWEEP: Duration = Duration::from_millis(5);
-/// Cancelled events that stay until they reach the front of their queue (count).
+/// Cancelled events that may remain in the queues (count). Beyond it, and beyond the number of other
+/// events, they are removed.
 const MAX_CANCELLED: usize = 1024;
 
 /// All events that wait for the engine.
 pub(super) struct PublishQueue {
     partitions: HashMap<u32, Partition>,
-    /// Partitions with events for which there is no room yet, by the number of the first of them; it
-    /// may have left since.
-    crowded: BTreeMap<u64, u32>,
+    /// Partitions with events that wait for room. The key is the number of the first of them, which may
+    /// have been answered since.
+    waiting: BTreeMap<u64, u32>,
     ledger: Ledger,
     pause: Pause,
     queue_timeout: Duration,
-    /// Events that were published so far (count).
+    /// Events that were accepted so far (count).
     accepted: u64,
-    /// When the next publisher has waited long enough.
+    /// The earliest deadline of an event.
     next_sweep: Option<Instant>,
-    /// Partitions that have events, and nothing that sends them.
+    /// Partitions with events and without a task.
     to_start: Vec<u32>,
-    /// Publishing has ended; until then what is left is tried.
+    /// When the drain ends; `None` until the queue is closed.
     closing: Option<Instant>,
     is_ended: bool,
-    /// Whether the driver has to look at the queue.
+    /// Whether the driver must be woken.
     is_driver_needed: bool,
 }
 
 /// What the driver has to do.
 pub(super) struct Turn {
-    /// Partitions for which a task is to be started.
+    /// Partitions that need a task.
     pub(super) starts: Vec<u32>,
-    /// When to look again, at the latest.
+    /// When to call again, at the latest.
     pub(super) wake_at: Option<Instant>,
-    /// Whether all is done.
+    /// Whether the driver can end.
     pub(super) is_over: bool,
 }
 
-/// What follows from a change.
+/// What a change of the queue requires.
 pub(super) struct Changed {
-    /// Those whose events were answered.
+    /// The wakers of publishers whose events were answered.
     pub(super) publishers: Vec<Waker>,
-    /// Whether the driver has to look at the queue.
+    /// Whether the driver must be woken.
     pub(super) is_driver_needed: bool,
-    /// What is to be told of events that were lost.
+    /// Lost events to log.
     pub(super) loss: Option<Loss>,
 }
 
 impl PublishQueue {
-    /// `idempotency`: for how long the engine knows an id.
+    /// `idempotency`: how long the engine recognizes an id.
     pub(super) fn new(options: &PublishOptions, idempotency: Option<Duration>) -> Self {
         Self {
             partitions: HashMap::new(),
-            crowded: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             ledger: Ledger::new(options.max_events, options.max_bytes, idempotency),
             pause: options.pause.clone(),
             queue_timeout: options.queue_timeout,
@@ -86,7 +87,7 @@ impl PublishQueue {
         }
     }
 
-    /// Adds the events of one call, each with its partition. They wait for room if there is none.
+    /// Adds the events of one call, each with its partition. Events without room wait.
     pub(super) fn add(
         &mut self,
         batch: Vec<(u32, Outgoing)>,
@@ -98,8 +99,9 @@ impl PublishQueue {
         Ok(self.enter(batch, until, false))
     }
 
-    /// Adds the events for which there is room, and answers at once. From the first for which there
-    /// is none on, none is added: those of one stream stay in order when the rest is published again.
+    /// Adds the events for which there is room, and returns results at once. After the first event
+    /// without room none is added, so that the events of a stream stay in order when the caller
+    /// publishes the rest again.
     pub(super) fn add_queued(
         &mut self,
         mut batch: Vec<(u32, Outgoing)>,
@@ -124,7 +126,7 @@ impl PublishQueue {
         Ok(queued.chain(full).collect())
     }
 
-    /// Answers events that are not taken, as the engine cannot be reached.
+    /// Answers events that are refused because the engine cannot be reached.
     pub(super) fn refuse(&mut self, count: usize, message: &str) -> Vec<PublishResult> {
         self.ledger.refuse(count, message).collect()
     }
@@ -143,8 +145,8 @@ impl PublishQueue {
         for (index, (number, bytes)) in partitions.into_iter().zip(sizes).enumerate() {
             let event = QueuedEvent::new(publication.clone(), index, bytes);
             let partition = self.partitions.entry(number).or_default();
-            if !partition.is_crowded() {
-                self.crowded.insert(event.number(), number);
+            if !partition.has_waiting() {
+                self.waiting.insert(event.number(), number);
             }
             partition.push(event);
             self.ledger.wait(bytes);
@@ -156,14 +158,14 @@ impl PublishQueue {
         publication
     }
 
-    /// Finds places for events that wait for one, the oldest first. A partition without any event has
-    /// room for one: it does not wait for another one that is stuck.
+    /// Admits events that wait for a place, the oldest first. A partition without events always accepts
+    /// one, so that it does not wait for a partition that makes no progress.
     fn admit(&mut self) {
         let mut from = 0;
-        while let Some((&first, &number)) = self.crowded.range(from..).next() {
+        while let Some((&first, &number)) = self.waiting.range(from..).next() {
             from = first + 1;
             let Some(partition) = self.partitions.get_mut(&number) else {
-                self.crowded.remove(&first);
+                self.waiting.remove(&first);
                 continue;
             };
             let next = partition.admit(&mut self.ledger);
@@ -172,10 +174,10 @@ impl PublishQueue {
             }
             match next {
                 Admitted::NoRoom => {}
-                Admitted::All => _ = self.crowded.remove(&first),
+                Admitted::All => _ = self.waiting.remove(&first),
                 Admitted::One { next } => {
-                    self.crowded.remove(&first);
-                    self.crowded.insert(next, number);
+                    self.waiting.remove(&first);
+                    self.waiting.insert(next, number);
                 }
             }
         }
@@ -189,7 +191,7 @@ impl PublishQueue {
         }
     }
 
-    /// Takes the answers to the batch of a partition, in its order.
+    /// Handles the answers to the batch of a partition, in its order.
     pub(super) fn settle(
         &mut self,
         number: u32,
@@ -201,8 +203,7 @@ impl PublishQueue {
         }
     }
 
-    /// The task of a partition has ended without answers: another one is started if there is something
-    /// to send.
+    /// Handles a task that ended without answers. Schedules another one if the partition has events.
     pub(super) fn restart(&mut self, number: u32, now: Instant) {
         self.settle(number, Vec::new(), now);
         if let Some(partition) = self.partitions.get_mut(&number) {
@@ -213,14 +214,14 @@ impl PublishQueue {
         }
     }
 
-    /// Tells publishers that have waited long enough.
+    /// Fails events whose deadline has passed.
     fn sweep(&mut self, now: Instant) {
         let partitions = self.partitions.values_mut();
         let next = partitions.filter_map(|partition| partition.sweep(&mut self.ledger, now));
         self.next_sweep = next.min().map(|at| at.max(now + SWEEP));
     }
 
-    /// Removes what a publisher does not want any more and was not sent.
+    /// Removes the unsent events of a cancelled call.
     pub(super) fn cancel(&mut self, publication: &Publication) {
         for (index, bytes) in publication.cancel() {
             let number = publication.first + index as u64;
@@ -237,15 +238,15 @@ impl PublishQueue {
         }
     }
 
-    /// Fails what of a partition was certainly not published and is not under way, as its part of the engine
-    /// cannot be reached.
+    /// Fails the events of a partition that were certainly not published and are not in flight: its
+    /// part of the engine cannot be reached.
     pub(super) fn fail_unsent(&mut self, partition: u32, message: &str) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
             partition.fail_unsent(&mut self.ledger, message);
         }
     }
 
-    /// Ends all pauses.
+    /// Ends all pauses before further attempts.
     pub(super) fn try_now(&mut self) {
         for partition in self.partitions.values_mut() {
             partition.try_now();
@@ -271,14 +272,14 @@ impl PublishQueue {
         self.closing.is_some_and(|end| is_empty || end <= now)
     }
 
-    /// Takes nothing more, and ends when all is answered, or `drain` is over.
+    /// Refuses further events. The driver ends when all are answered, or `drain` is over.
     pub(super) fn close(&mut self, now: Instant, drain: Duration) {
         let end = far(now, drain);
         self.closing = Some(self.closing.map_or(end, |earlier| earlier.min(end)));
         self.is_driver_needed = true;
     }
 
-    /// Answers all that is left.
+    /// Fails all remaining events.
     pub(super) fn end(&mut self, now: Instant) {
         self.closing.get_or_insert(now);
         self.is_ended = true;
@@ -286,7 +287,7 @@ impl PublishQueue {
             partition.end(&mut self.ledger);
         }
         self.ledger.cancelled = 0;
-        self.crowded.clear();
+        self.waiting.clear();
         self.to_start.clear();
         self.next_sweep = None;
     }
@@ -295,7 +296,7 @@ impl PublishQueue {
         self.is_ended
     }
 
-    /// Returns what follows, after anything has changed.
+    /// Returns what the last change requires.
     pub(super) fn changed(&mut self, now: Instant) -> Changed {
         self.admit();
         let is_over = !self.is_ended && self.is_over(now);
@@ -308,7 +309,7 @@ impl PublishQueue {
         }
     }
 
-    /// Cancelled events that still stand in a queue (count).
+    /// Cancelled events that are still in a queue (count).
     #[cfg(test)]
     pub(super) fn stale(&self) -> usize {
         self.ledger.cancelled

@@ -1,4 +1,4 @@
-//! What publishers, their futures and the driver share.
+//! State that publishers, their futures and the driver share.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::queue::PublishQueue;
 use crate::Throttle;
 use crate::engine::{Engine, Health, Role};
 
-/// What a publisher is told that does not wait.
+/// Why an event was not published, for a publisher that does not wait.
 const AWAY: &str = "the engine cannot be reached now";
 
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) on_unavailable: OnUnavailable,
     queue: Mutex<PublishQueue>,
-    /// The driver has something to do.
+    /// Notified when the driver has something to do.
     pub(super) changed: Notify,
-    /// Pauses are over.
+    /// Notified when pauses end.
     pub(super) live: Notify,
-    /// The driver has ended.
+    /// Notified when the driver has ended.
     pub(super) ended: Notify,
-    /// How often it is told that the engine refuses this program.
+    /// Limits how often a refusal of this program is logged.
     denials: Mutex<Throttle>,
 }
 
@@ -42,7 +42,8 @@ impl Shared {
         })
     }
 
-    /// Works on the queue. Publishers whose events were answered are woken once, after the lock is free.
+    /// Changes the queue. Wakes publishers whose events were answered after the lock is released, each
+    /// once.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut PublishQueue) -> T) -> T {
         let mut queue = self.queue.lock();
         let done = work(&mut queue);
@@ -55,29 +56,28 @@ impl Shared {
             publisher.wake();
         }
         if let Some(loss) = changed.loss {
-            loss.tell();
+            loss.log();
         }
         done
     }
 
-    /// Why publishers are to be told at once that nothing can be published to a partition; `None`: they are
-    /// not.
+    /// Returns why publishers must fail at once for a partition; `None` if they may wait.
     pub(super) fn away(&self, partition: u32) -> Option<String> {
         if self.on_unavailable != OnUnavailable::Fail {
             return None;
         }
-        // What the other links do is no matter of a publisher.
+        // Only the links that publish matter, not those that read or subscribe.
         match self.engine.publisher_health(partition) {
             Health::Away { reason, .. } => Some(format!("{AWAY}: {reason}")),
             Health::Closed => Some(AWAY.to_owned()),
-            // The first link is waited for, as it is about to be there.
+            // The first link is being made: publishers wait for it.
             Health::Starting | Health::Live | Health::Silent { .. } => None,
         }
     }
 
-    /// Tells in the log that the engine refuses this program, while there is a link. That there is
-    /// none for this reason is told by those that keep it.
-    pub(super) fn tell_denial(&self, reason: &str) {
+    /// Logs that the engine refuses the events of this program, while a link exists. If it refuses the
+    /// link itself, `link::health_log` logs that.
+    pub(super) fn log_denial(&self, reason: &str) {
         if !self.engine.health().of(Role::Publisher).is_live() {
             return;
         }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use crate::{Epoch, Offset, Position};
 
-/// Limits of the held events of a stream.
+/// Limits of the held events of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldLimits {
     /// Events (count; default 256).
     pub events: usize,
-    /// Their memory, as the caller declares it (bytes; default 1 MiB).
+    /// Their size, as the caller passes it to [`Sequencer::event`](super::Sequencer::event) (bytes;
+    /// default 1 MiB).
     pub bytes: usize,
 }
 
@@ -29,9 +30,9 @@ impl Default for HeldLimits {
 pub(super) struct HeldEvent<E> {
     /// The offset of the previous event, if the engine provides it.
     pub(super) before: Option<Offset>,
-    /// Its memory.
+    /// Its size.
     pub(super) bytes: usize,
-    /// Number of reads that had begun when it arrived.
+    /// The number of reads that had started when it arrived.
     pub(super) reads: u64,
     pub(super) event: E,
 }

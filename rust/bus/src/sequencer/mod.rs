@@ -1,27 +1,27 @@
 //! Puts the events of one stream into order.
 //!
-//! A [`Sequencer`] takes what an engine delivers for a stream: events that come twice, late, or not at
-//! all. It puts out each event once and in order. Where events are missing it asks for one read of
-//! the engine's history, and delivers what was read; where they cannot be read it puts out
+//! A [`Sequencer`] receives what an engine delivers for a stream. Events may arrive twice, late, or not
+//! at all. It outputs each event once and in order. Where events are missing it requests a read of the
+//! engine's history, and delivers the events of the answer. If they cannot be read, it outputs
 //! [`Output::Missed`] in their place.
 //!
-//! A pure state machine: the caller has the clock, the lock and the link. The caller
+//! It is a pure state machine: the caller has the clock, the lock and the link. The caller
 //! - calls [`Sequencer::ready`], [`Sequencer::event`] and [`Sequencer::doubt`] in the order in which
-//!   the engine learnt of them, and `doubt` as well when it has dropped an arrival itself;
-//! - looks at [`Sequencer::wants_read`] after each call. It begins the read when it suits
-//!   ([`Sequencer::begin_read`]) and answers with [`Sequencer::page`] or [`Sequencer::read_failed`].
-//!   A pause before it costs nothing: late events close gaps by themselves;
+//!   the engine learned of them, and `doubt` also when it has dropped an arrival itself;
+//! - checks [`Sequencer::wants_read`] after each call. It starts the read whenever it likes
+//!   ([`Sequencer::begin_read`]), and passes the answer to [`Sequencer::page`] or
+//!   [`Sequencer::read_failed`]. A pause before the read is harmless: a late event may fill the gap in
+//!   that time;
 //! - pauses longer after each of [`Sequencer::fruitless_reads`];
-//! - calls [`Sequencer::begin_audit`] and [`Sequencer::audited`] from time to time: a lost event that was
-//!   the last of its stream shows in no other way.
+//! - calls [`Sequencer::begin_audit`] and [`Sequencer::audited`] periodically: only an audit finds the
+//!   loss of the last event of a stream.
 //!
-//! What is asked of an engine: the head and the events that a read returns are not older than any
-//! event that had arrived before the read began; the head that `ready` tells was read after the
-//! newest doubt; under [`Numbering::Sparse`] events arrive in order, and each loss is followed by doubt.
-//! Without a history, what was published before the head of an audit was read arrives before that head,
-//! or is lost.
+//! It requires of an engine: the head and the events that a read returns are not older than any event
+//! that arrived before the read started; the head of `ready` was read after the newest doubt; with
+//! [`Numbering::Sparse`] events arrive in order, and a doubt follows each loss. Without a history, an
+//! event that was published before the head of an audit was read arrives before that head, or is lost.
 //!
-//! Not here: which streams are wanted, how many reads run at once, and what a position looks like.
+//! Not here: which streams are wanted, how many reads run at once, and the format of positions.
 
 mod epochs;
 mod held;
@@ -39,24 +39,25 @@ use epochs::PastEpochs;
 use held::{Held, HeldEvent};
 use order::before;
 
-/// Orders the events of one stream. `E` is what the caller carries: an event or its bytes.
+/// Orders the events of one stream. `E` is the event as the caller stores it, decoded or as bytes.
 #[derive(Debug)]
 pub struct Sequencer<E> {
     numbering: Numbering,
     has_history: bool,
     is_ready: bool,
-    /// All up to here was delivered or missed. Without meaning before `is_ready`.
+    /// Every event up to this position was delivered or reported as missed. Meaningless before
+    /// `is_ready`.
     last: Position,
     held: Held<E>,
     doubt: Doubt,
     reading: Reading,
-    /// What `last` was when the newest doubt arose since `ready`: an offset that the engine had
-    /// reached before it lost a link.
+    /// The value of `last` at the newest doubt since `ready`: the engine had reached this offset before
+    /// the link was lost.
     floor: Option<Offset>,
     past: PastEpochs,
-    /// [`Output::Missed`] must come before anything else.
+    /// [`Output::Missed`] must be output before anything else.
     owes_missed: bool,
-    /// An audit has begun, and nothing has come since that its answer may be older than.
+    /// An audit has started, and no later `ready`, doubt or epoch has made its answer obsolete.
     is_audited: bool,
     reads_begun: u64,
     failed_reads: u32,
@@ -64,31 +65,31 @@ pub struct Sequencer<E> {
     counters: SequencerCounters,
 }
 
-/// Whether events after the last one may be missing, beside those that what is held shows.
+/// Whether events after `last` may be missing, in addition to the gaps before held events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Doubt {
     None,
-    /// Perhaps: `ready` can tell.
+    /// Perhaps. The next `ready` decides it.
     Suspected,
-    /// The sequencer knows it: it must read.
+    /// Certainly: a read is needed.
     Certain,
 }
 
-/// The one read that may be under way.
+/// The read in progress; there is one at most.
 #[derive(Debug, Clone, Copy)]
 enum Reading {
     No,
     Yes {
         after: Offset,
-        /// What the read is to clear.
+        /// The doubt that the read resolves.
         doubt: Doubt,
     },
-    /// What it answers is not asked any more.
+    /// Its answer will be ignored.
     Obsolete,
 }
 
 impl<E> Sequencer<E> {
-    /// The sequencer of a stream that is wanted, and not ready yet.
+    /// Creates the sequencer of a wanted stream that is not ready yet.
     #[must_use]
     pub fn new(numbering: Numbering, has_history: bool, limits: HeldLimits) -> Self {
         Self {
@@ -110,40 +111,41 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// The position up to which all was delivered or missed; `None` before the first
-    /// [`Self::ready`].
+    /// The position up to which every event was delivered or reported as missed; `None` before the
+    /// first [`Self::ready`].
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.is_ready.then_some(self.last)
     }
 
-    /// Whether nothing is known to be missing, and nothing is in doubt.
+    /// Whether no event is known or suspected to be missing.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.is_ready && self.is_sure() && !self.owes_missed
     }
 
-    /// Whether the history should be read. False while a read is under way.
+    /// Whether the history should be read. False while a read is in progress.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         let is_incomplete = self.doubt > Doubt::None || !self.held.is_empty();
         self.has_history && self.is_ready && is_incomplete && matches!(self.reading, Reading::No)
     }
 
-    /// Reads in a row that have brought nothing: failures, and answers without what is missing. The
-    /// caller pauses longer with each.
+    /// How many reads in a row have failed, or have not returned the missing events. The caller pauses
+    /// longer with each.
     #[must_use]
     pub fn fruitless_reads(&self) -> u32 {
         self.failed_reads.saturating_add(self.futile_reads)
     }
 
-    /// What was counted since the last call.
+    /// Returns the counts since the last call.
     pub fn take_counters(&mut self) -> SequencerCounters {
         mem::take(&mut self.counters)
     }
 
-    /// All events after `head` will arrive from now on. Those after the first `ready` are delivered.
-    /// It comes again after a link was lost, and after the [`Self::doubt`] that this has raised.
+    /// Handles the promise that every event after `head` arrives from now on. After the first `ready`
+    /// events are delivered. It is called again after a link was lost, but only after the
+    /// [`Self::doubt`] for that loss.
     pub fn ready(&mut self, head: Position, sink: &mut impl Sink<E>) {
         self.is_audited = false;
         if !self.is_ready {
@@ -153,11 +155,11 @@ impl<E> Sequencer<E> {
         }
         let was_live = self.is_live();
         let floor = self.floor.take().unwrap_or(self.last.offset);
-        // What is held arrived over links that may be lost. An engine that has lost its newest events
-        // with them uses their offsets again.
+        // Held events arrived over links that may be lost. An engine that has lost its newest events at
+        // the same time uses their offsets again.
         let has_dropped = self.held.retain(|_, _| false) > 0;
         if head.epoch != self.last.epoch || head.offset < floor {
-            // In the same epoch, the engine has lost events that it had delivered.
+            // If the epoch is the same, the engine has lost events that it had delivered.
             self.doubt = Doubt::None;
             self.go_on_in(head, sink);
             if has_dropped {
@@ -173,8 +175,9 @@ impl<E> Sequencer<E> {
         self.count_gap(was_live);
     }
 
-    /// An event has arrived. `before`: the offset of the event before it ([`Numbering::Linked`]), 0
-    /// where that was not kept any more; `bytes`: what holding it costs.
+    /// Handles an event that has arrived. `before`: the offset of the previous event
+    /// ([`Numbering::Linked`]), 0 if the engine no longer keeps that event; `bytes`: its size while it
+    /// is held.
     pub fn event(
         &mut self,
         at: Position,
@@ -198,11 +201,12 @@ impl<E> Sequencer<E> {
         self.count_gap(was_live);
     }
 
-    /// Events may be missing after those that have arrived: a link was lost, a queue was full.
+    /// Notes that events after those that have arrived may be missing: a link was lost, or a queue was
+    /// full.
     pub fn doubt(&mut self, sink: &mut impl Sink<E>) {
         self.is_audited = false;
         if !self.is_ready {
-            // The head that `ready` tells covers what arrived before.
+            // The head of `ready` covers the events that arrived before it.
             self.held.retain(|_, _| false);
             self.doubt = Doubt::None;
             return;
@@ -211,7 +215,8 @@ impl<E> Sequencer<E> {
         self.floor = Some(self.last.offset);
         match self.numbering {
             _ if self.has_history => self.suspect(),
-            // The next event shows what is missing; that one whose predecessor is unknown does not.
+            // Dense: the next event shows a gap by its offset. Linked: an event whose predecessor is
+            // unknown shows none.
             Numbering::Dense => {}
             Numbering::Linked => self.suspect(),
             Numbering::Sparse => self.miss(sink),
@@ -219,13 +224,14 @@ impl<E> Sequencer<E> {
         self.count_gap(was_live);
     }
 
-    /// The engine is about to be asked for the newest position of the stream: one audit at a time.
+    /// Starts an audit: the caller is about to ask the engine for the newest position of the stream. At
+    /// most one audit is in progress.
     pub fn begin_audit(&mut self) {
         self.is_audited = true;
     }
 
-    /// The engine was asked for the newest position of the stream. Events that were published since
-    /// may have arrived before the answer.
+    /// Handles the answer to an audit. Events that were published after the engine read its answer may
+    /// have arrived before the answer.
     pub fn audited(&mut self, head: Position, sink: &mut impl Sink<E>) {
         self.settle(sink);
         let is_current = mem::take(&mut self.is_audited);
@@ -234,12 +240,12 @@ impl<E> Sequencer<E> {
         }
         let was_live = self.is_live();
         if self.has_history {
-            // The answer may be older than `last`: a read shows what is true.
+            // The answer may be older than `last`: only a read can decide.
             self.suspect();
         } else if !is_current {
-            // Nothing tells which of two epochs is the newer one. The next audit can.
+            // It is unknown which of the two epochs is newer. The next audit can decide.
         } else if head.epoch != self.last.epoch {
-            // The stream was in its epoch before the head was read: so that of the head is newer.
+            // `last` was in its epoch before the head was read, so the epoch of the head is newer.
             self.go_on_from(head, sink);
         } else if head.offset > self.last.offset {
             self.pass_over(head.offset, sink);
@@ -247,8 +253,8 @@ impl<E> Sequencer<E> {
         self.count_gap(was_live);
     }
 
-    /// Begins the read that [`Self::wants_read`]: the caller reads the events after the position that
-    /// is returned, and answers with [`Self::page`] or [`Self::read_failed`].
+    /// Starts the read that [`Self::wants_read`] requests. The caller reads the events after the
+    /// returned position, and passes the answer to [`Self::page`] or [`Self::read_failed`].
     pub fn begin_read(&mut self) -> Option<Position> {
         if !self.wants_read() {
             return None;
@@ -262,8 +268,8 @@ impl<E> Sequencer<E> {
         Some(self.last)
     }
 
-    /// The read was answered: with events in their order, none of them left out, and with the newest
-    /// position of the stream. Where events end before `head`, another read is wanted.
+    /// Handles the answer to a read: events in order and without a gap, and the newest position of the
+    /// stream. If the events end before `head`, another read is wanted.
     pub fn page(
         &mut self,
         events: impl IntoIterator<Item = (Position, E)>,
@@ -294,8 +300,8 @@ impl<E> Sequencer<E> {
         self.complete(start, head, sink);
     }
 
-    /// The read has failed. What to do then depends on why: it is wanted again, or the events cannot
-    /// be read any more.
+    /// Handles a failed read. By its cause, another read is wanted, or the events are reported as
+    /// missed.
     pub fn read_failed(&mut self, error: &ReadError, sink: &mut impl Sink<E>) {
         let Some((after, doubt)) = self.end_read(sink) else {
             return;
@@ -309,7 +315,7 @@ impl<E> Sequencer<E> {
                 self.failed_reads = 0;
                 let known = after..=self.last.offset;
                 if head.epoch == self.last.epoch && known.contains(&head.offset) {
-                    // What was missing has arrived since, or nothing was.
+                    // The missing events have arrived since, or none were missing.
                     self.complete(self.last, head, sink);
                 } else if matches!(error, ReadError::OtherEpoch { .. }) {
                     self.go_on_in(head, sink);

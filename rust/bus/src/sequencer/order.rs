@@ -1,6 +1,6 @@
-//! How a sequencer decides what is delivered, held, dropped or missed.
+//! Decides which events a sequencer delivers, holds, drops or reports as missed.
 //!
-//! Not here: what it is told and asked from outside (`sequencer`).
+//! Not here: the interface of the sequencer (`sequencer`).
 
 use std::mem;
 
@@ -9,12 +9,13 @@ use super::{Doubt, Output, Reading, Sequencer, Sink};
 use crate::engine::Numbering;
 use crate::{Offset, Position};
 
-/// Reads in a row that are answered without bringing what is missing, before it is given up (count).
-/// More than one, as an answer may come from a copy of the history that is behind.
+/// Reads in a row that may be answered without the missing events before these are reported as missed
+/// (count). More than one, because an answer may come from a replica of the history that is behind.
 const MAX_FUTILE_READS: u32 = 5;
 
 impl<E> Sequencer<E> {
-    /// The first `ready`: what has arrived before is part of the stream where it is after `head`.
+    /// Handles the first `ready`. Events that arrived earlier belong to the stream if they are after
+    /// `head`.
     pub(super) fn begin(&mut self, head: Position, sink: &mut impl Sink<E>) {
         self.is_ready = true;
         self.last = head;
@@ -28,7 +29,7 @@ impl<E> Sequencer<E> {
                     self.arrive(at, event, sink);
                 }
             } else if self.has_history {
-                // Whether it is of a newer epoch than `head`, a read shows.
+                // It may be of an epoch newer than that of `head`: a read decides.
                 self.hold(at, event);
             } else {
                 self.past.add(at.epoch);
@@ -41,10 +42,10 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// `ready` has come again, in an epoch that is known, with a history to read.
+    /// Handles a later `ready` in the current epoch, when there is a history to read.
     pub(super) fn compare(&mut self, head: Position, has_dropped: bool) {
         if matches!(self.reading, Reading::Yes { .. }) {
-            // Its answer, too, may be one of the history before.
+            // The answer may describe an earlier history of the engine.
             self.reading = Reading::Obsolete;
             self.doubt = Doubt::Certain;
         }
@@ -87,7 +88,7 @@ impl<E> Sequencer<E> {
         if self.past.contains(at.epoch) {
             self.counters.stale += 1;
         } else if self.has_history {
-            // The read tells which of the two epochs is the present one.
+            // A read decides which of the two epochs is current.
             self.hold(at, event);
         } else {
             let offset = before(at.offset);
@@ -97,7 +98,7 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// Whether no event is between the last one and this one, which is after it. `is_sure`: whether
+    /// Whether no event is missing between the last event and this one, which is after it. `is_sure`:
     /// no loss is known or suspected.
     pub(super) fn follows(&self, at: Offset, before: Option<Offset>, is_sure: bool) -> bool {
         match self.numbering {
@@ -118,12 +119,12 @@ impl<E> Sequencer<E> {
                 counters.most_held_bytes = counters.most_held_bytes.max(self.held.bytes());
             }
             Holding::Double => self.counters.doubles += 1,
-            // It is read again: a read that is under way may have been answered before it.
+            // A further read is needed: the one in progress may be answered without this event.
             Holding::Full => self.doubt = Doubt::Certain,
         }
     }
 
-    /// Delivers what is held, up to the first gap.
+    /// Delivers held events up to the first gap.
     pub(super) fn drain(&mut self, is_sure: bool, sink: &mut impl Sink<E>) {
         while let Some((offset, event)) = self.held.first(self.last.epoch) {
             let is_double = offset <= self.last.offset;
@@ -145,7 +146,7 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// Returns false when the sink has not taken the event.
+    /// Returns false when the sink had no room for the event.
     pub(super) fn deliver(&mut self, at: Position, event: E, sink: &mut impl Sink<E>) -> bool {
         let is_taken = self.settle(sink) && sink.take(Output::Deliver(at, event));
         if is_taken {
@@ -159,7 +160,7 @@ impl<E> Sequencer<E> {
         is_taken
     }
 
-    /// Ends the read that is under way; `None`: there is none whose answer counts.
+    /// Ends the read in progress. Returns `None` if its answer must be ignored.
     pub(super) fn end_read(&mut self, sink: &mut impl Sink<E>) -> Option<(Offset, Doubt)> {
         self.settle(sink);
         match mem::replace(&mut self.reading, Reading::No) {
@@ -172,10 +173,10 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// What a read has brought after `start` was delivered.
+    /// Continues after the events that a read returned after `start` were delivered.
     pub(super) fn complete(&mut self, start: Position, head: Position, sink: &mut impl Sink<E>) {
         let is_complete = self.last.offset >= head.offset;
-        // The epoch was the present one when the read began.
+        // The epoch was current when the read started.
         let (epoch, reads) = (self.last.epoch, self.reads_begun);
         let is_answered = |event: &HeldEvent<E>| event.reads < reads;
         let stale = self
@@ -203,8 +204,8 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// The history of the engine is another one, whose newest event is at `head`. In an epoch that is
-    /// new here all that it keeps of the epoch is read: it was published after what is missing.
+    /// Continues in another history of the engine, whose newest event is at `head`. If its epoch is new
+    /// here, all its events that the engine keeps are read: they were published after the missing ones.
     pub(super) fn go_on_in(&mut self, head: Position, sink: &mut impl Sink<E>) {
         let is_new = head.epoch != self.last.epoch && !self.past.contains(head.epoch);
         if !is_new || !self.has_history {
@@ -217,19 +218,19 @@ impl<E> Sequencer<E> {
         }
         self.go_on_from(Position { offset, ..head }, sink);
         if self.numbering == Numbering::Dense && self.last.offset >= head.offset {
-            // What had arrived is all that there is to read.
+            // The events that had arrived are all that could be read.
             self.doubt = doubt;
         }
     }
 
-    /// What is between the last event and `head` cannot be read.
+    /// Continues at `head`: the events between the last one and `head` cannot be read.
     pub(super) fn go_on_from(&mut self, head: Position, sink: &mut impl Sink<E>) {
         if head.epoch != self.last.epoch {
             self.is_audited = false;
             self.past.add(self.last.epoch);
             self.past.remove(head.epoch);
         } else if head.offset < self.last.offset {
-            // Offsets are used again: which history an event is of cannot be told.
+            // Offsets are used again, so the history of a held event is unknown.
             if self.held.retain(|at, _| at.epoch != head.epoch) > 0 {
                 self.doubt = Doubt::Certain;
             }
@@ -240,7 +241,7 @@ impl<E> Sequencer<E> {
         self.futile_reads = 0;
         self.last = head;
         if self.floor.is_some() {
-            // What the new epoch had reached when the doubt arose is not known.
+            // The offset that the new epoch had reached when the doubt arose is unknown.
             self.floor = Some(Offset::default());
         }
         self.miss(sink);
@@ -252,7 +253,7 @@ impl<E> Sequencer<E> {
         self.drain(is_sure, sink);
     }
 
-    /// Events up to here are missing, and there is no history.
+    /// Reports the events up to this offset as missed: there is no history.
     pub(super) fn pass_over(&mut self, offset: Offset, sink: &mut impl Sink<E>) {
         self.last.offset = self.last.offset.max(offset);
         self.miss(sink);
@@ -263,13 +264,13 @@ impl<E> Sequencer<E> {
         self.settle(sink);
     }
 
-    /// Puts out [`Output::Missed`] where it is owed; returns false when the sink has not taken it.
+    /// Outputs [`Output::Missed`] if it is due. Returns false if the sink had no room.
     pub(super) fn settle(&mut self, sink: &mut impl Sink<E>) -> bool {
         if self.owes_missed && sink.take(Output::Missed(self.last)) {
             self.owes_missed = false;
             self.counters.missed += 1;
         } else if self.owes_missed && self.has_history {
-            // So that it is called again.
+            // A read is requested so that this is called again.
             self.doubt = Doubt::Certain;
         }
         !self.owes_missed
@@ -289,7 +290,7 @@ impl<E> Sequencer<E> {
     }
 }
 
-/// An offset before this one, with none between them where events are counted one by one.
+/// Returns an offset directly before this one. Exact where events are numbered one by one.
 pub(super) fn before(offset: Offset) -> Offset {
     if offset.minor > 0 {
         Offset {

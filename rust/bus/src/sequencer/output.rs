@@ -7,14 +7,14 @@ use crate::Position;
 pub enum Output<E> {
     /// The event at this position.
     Deliver(Position, E),
-    /// Events are or may be missing. The stream goes on after this position, which may be of
-    /// another epoch, or before the last delivered one.
+    /// Events are missing, or may be. The stream continues after this position, which may be of another
+    /// epoch, or before the last delivered event.
     Missed(Position),
 }
 
 /// Receives the output of a sequencer.
 pub trait Sink<E> {
-    /// Takes an output. Returns false when there is no room for it. The sequencer then reads the
+    /// Accepts an output. Returns false when there is no room for it. The sequencer then reads the
     /// event again later, or repeats [`Output::Missed`] before any other output.
     fn take(&mut self, output: Output<E>) -> bool;
 }
@@ -28,20 +28,20 @@ impl<E, F: FnMut(Output<E>) -> bool> Sink<E> for F {
 /// The counters of a sequencer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SequencerCounters {
-    /// Events that were dropped because they had been delivered already.
+    /// Events that were dropped because they had been delivered before.
     pub doubles: u64,
     /// How often a gap was found, or could have occurred.
     pub gaps: u64,
     /// Events that were delivered from history.
     pub gap_events: u64,
-    /// Reads that were begun.
+    /// Reads that were started.
     pub reads: u64,
-    /// How often [`Output::Missed`] was put out.
+    /// How often [`Output::Missed`] was output.
     pub missed: u64,
     /// Events that were dropped because they are of a past epoch.
     pub stale: u64,
-    /// The most events that were held at one time.
+    /// The largest number of events that were held at once.
     pub most_held: usize,
-    /// The most bytes that were held at one time.
+    /// The largest size of the events that were held at once (bytes).
     pub most_held_bytes: usize,
 }

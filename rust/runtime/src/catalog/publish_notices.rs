@@ -73,7 +73,7 @@ impl TenantNotices {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel,
-                "an event with a tenant_id reaches the subscribers of all tenants, as there is no tenant isolation: give the manager Security(tenant=TenantIsolation()), or leave tenant_id out; this is told once for each channel"
+                "an event with a tenant_id reaches the subscribers of all tenants, as there is no tenant isolation: pass Security(tenant=TenantIsolation()) to the manager, or leave tenant_id out; this is logged once for each channel"
             );
         }
     }
@@ -90,7 +90,7 @@ fn tell_publisher(channel: &str, is_isolated: bool) {
         tracing::warn!(
             target: "fraiseql_subs",
             channel,
-            "an event with a tenant_id is published as if tenants were not isolated, and servers that isolate them do not receive it: give the publisher tenant=TenantIsolation() as the servers have it, or leave tenant_id out; this is told once for each channel"
+            "an event with a tenant_id is published as if tenants were not isolated, and servers that isolate them do not receive it: pass tenant=TenantIsolation() to the publisher as to the servers, or leave tenant_id out; this is logged once for each channel"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! What a Redis engine is told: where the servers are, who it is, what it keeps, how long it waits.
+//! Settings of a Redis engine.
 //!
-//! Not here: connecting (`socket`, `link`). Nothing here shows a secret in `Debug`.
+//! Not here: connecting (`socket`, `link`). No type here shows a secret in `Debug`.
 
 mod url;
 
@@ -9,39 +9,39 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A Redis engine as it is configured.
+/// Settings of a Redis engine.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the servers are.
     pub topology: Topology,
     /// TLS; `None`: plain text.
     pub tls: Option<Tls>,
-    /// Who connects to Redis; `None`: the user `default` without a password.
+    /// The user and password for Redis; `None`: the user `default` without a password.
     pub credentials: Option<Credentials>,
-    /// Who connects to the sentinels. Passwords of Redis are not shown to them.
+    /// The user and password for the sentinels. They never receive those for Redis.
     pub sentinel_credentials: Option<Credentials>,
     /// The number of the database; 0 in a cluster.
     pub database: i64,
-    /// What all keys and channels begin with. Nodes with another prefix are another bus.
+    /// The prefix of all keys and channels. Nodes with another prefix use another bus.
     pub prefix: String,
-    /// How many parts the bus has: a power of two up to 1,024, the same in all nodes.
+    /// The number of partitions: a power of two up to 1,024, the same in all nodes.
     pub partitions: u32,
-    /// What Redis keeps for clients that return; `None`: it carries live events alone.
+    /// What Redis keeps for resuming clients; `None`: nothing, only live events are delivered.
     pub history: Option<StreamHistory>,
-    /// For how long an event that is published again with the same id is the same event.
+    /// How long Redis recognizes an event that is published again with the same id.
     pub idempotency: Duration,
     /// The largest envelope (bytes).
     pub max_event_bytes: usize,
-    /// How long the engine waits.
+    /// Timeouts and intervals.
     pub times: Times,
 }
 
 /// What Redis keeps of each stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamHistory {
-    /// The newest events, at least this many of them; Redis may keep some more.
+    /// How many of the newest events are kept, at least. Redis may keep more.
     pub events: u64,
-    /// A stream without events for this long is forgotten. At least a second.
+    /// After this time without an event the stream is deleted. At least a second.
     pub age: Duration,
 }
 
@@ -54,17 +54,17 @@ pub enum Topology {
     Sentinel {
         /// The sentinels.
         sentinels: Vec<Address>,
-        /// What they call the master.
+        /// The name by which they know the master.
         master: String,
     },
     /// A Redis Cluster.
     Cluster {
-        /// Some of its servers; the others are learnt from them.
+        /// Some of its servers. They name the others.
         seeds: Vec<Address>,
     },
 }
 
-/// Where one server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A name or an IP address, and a port.
@@ -73,20 +73,19 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// How TLS is spoken. Files are read again for each connection. The certificate of the server is
-/// always verified.
+/// Settings of TLS. Files are read again for each connection. The certificate of the server is always
+/// verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The authorities that the server's certificate may come from, as PEM; `None`: those that the
-    /// system trusts.
+    /// The authorities that may sign the server's certificate, as PEM; `None`: those of the system.
     pub authorities: Option<PathBuf>,
     /// The certificate of this client and its key, as PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// What asks for a user (`None`: `default`) and a password, before each connection.
+/// Provides a user (`None`: `default`) and a password before each connection.
 ///
-/// An error says in words for the log why there is none, without a secret.
+/// If there is none, the error says why, for the log and without a secret.
 #[derive(Clone)]
 pub struct Credentials {
     ask: Arc<dyn Fn() -> Answer + Send + Sync>,
@@ -96,62 +95,62 @@ pub struct Credentials {
 /// A user and a password, or why there are none.
 type Answer = Result<(Option<String>, String), String>;
 
-/// How long the engine waits. The defaults are right outside of tests.
+/// Timeouts and intervals. The defaults are right outside of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// For a connection, from the name of the server to the first answer.
+    /// Timeout of making a connection, from resolving the name to the first answer.
     pub connect: Duration,
-    /// For a callable to return the password, before each connection.
+    /// Timeout of the callable that returns the password.
     pub password: Duration,
-    /// For the answer to a command.
+    /// Timeout of the answer to a command.
     pub answer: Duration,
-    /// How long a link is silent before it is asked for a sign of life.
+    /// How long a link is silent before a ping is sent.
     pub ping_after: Duration,
-    /// How long a link is silent before it is dropped.
+    /// How long a link is silent before it is closed.
     pub dead_after: Duration,
-    /// The first pause between attempts to connect; it doubles, and its length is random.
+    /// First pause between attempts to connect. It doubles with each failure, and is partly random.
     pub backoff: Duration,
-    /// The longest pause.
+    /// Longest pause between attempts to connect.
     pub backoff_limit: Duration,
-    /// The pause after an error that only a change of the configuration mends.
+    /// Pause after an error that only a change of the configuration solves.
     pub configuration_pause: Duration,
-    /// A link that lived this long is made again at once.
+    /// After a link that lived this long, the next attempt is made at once.
     pub settled_after: Duration,
-    /// How long wanted streams are collected for one command.
+    /// How long changed streams are collected for one command.
     pub collect: Duration,
-    /// How long no event comes through the subscriber link before a probe is published.
+    /// How long the subscriber link receives no event before a probe is published.
     pub probe_after: Duration,
-    /// For a probe to come back.
+    /// How long a probe may take to come back.
     pub probe_answer: Duration,
-    /// The longest time between probes that do not come back.
+    /// Longest time between probes that do not come back.
     pub probe_limit: Duration,
-    /// How often a cluster is asked which master has what, without a reason.
+    /// How often a cluster is asked for its masters when nothing requires it.
     pub look_after: Duration,
 }
 
-/// A URL or an option of it is wrong. The text never holds a secret.
+/// A URL or one of its options is wrong. The text never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub(super) String);
 
 impl Config {
-    /// Reads a URL: `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://h1,h2/master` or
+    /// Parses a URL: `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://h1,h2/master` or
     /// `redis+cluster://h1,h2`, with `user:password@` before the hosts and options after `?`.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names what is wrong and what to write.
+    /// [`ConfigError`] says what is wrong and what to write.
     pub fn from_url(text: &str) -> Result<Self, ConfigError> {
         let config = url::parse(text)?;
         config.check()?;
         Ok(config)
     }
 
-    /// Checks what has a range.
+    /// Checks the settings that have a range.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names what is wrong and what to write.
+    /// [`ConfigError`] says what is wrong and what to write.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError(text));
         if !self.partitions.is_power_of_two() || self.partitions > 1024 {
@@ -169,7 +168,7 @@ impl Config {
         }
         if matches!(self.topology, Topology::Cluster { .. }) && self.database != 0 {
             return wrong(format!(
-                "db={} is wrong: a cluster has the database 0 alone",
+                "db={} is wrong: a cluster has only database 0",
                 self.database
             ));
         }
@@ -192,7 +191,7 @@ impl Config {
         Ok(())
     }
 
-    /// How long making a link may take.
+    /// The longest time that making a link may take.
     pub(super) fn patience(&self) -> Duration {
         let asks = self.credentials.as_ref();
         let waits = asks.is_some_and(|credentials| credentials.may_wait);
@@ -204,7 +203,7 @@ impl Config {
         password + self.times.connect
     }
 
-    /// Warns where passwords and events leave the machine unencrypted.
+    /// Warns if passwords and events leave the machine unencrypted.
     pub(super) fn warn_of_plain_text(&self) {
         let addresses = match &self.topology {
             Topology::Single(address) => std::slice::from_ref(address),
@@ -226,7 +225,7 @@ impl Config {
         }
     }
 
-    /// The command that publishes: in a cluster that of sharded channels.
+    /// The command that publishes: `SPUBLISH` in a cluster, `PUBLISH` otherwise.
     pub(super) fn publish_command(&self) -> &'static str {
         match self.topology {
             Topology::Cluster { .. } => "SPUBLISH",
@@ -283,8 +282,8 @@ impl Default for Times {
 }
 
 impl Credentials {
-    /// Asks a callable before each connection, so that a password may change. It may block, and is
-    /// called on a thread for that.
+    /// Creates credentials from a callable, which is called before each connection so that a password
+    /// may change. It may block: it is called on a separate thread.
     pub fn from_callable(
         ask: impl Fn() -> Result<(Option<String>, String), String> + Send + Sync + 'static,
     ) -> Self {
@@ -294,7 +293,7 @@ impl Credentials {
         }
     }
 
-    /// A user and a password that stay the same.
+    /// Creates credentials that do not change.
     #[must_use]
     pub fn fixed(user: Option<String>, password: String) -> Self {
         Self {

@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         "rediss+sentinel" => (Kind::Sentinel, true),
         "redis+cluster" => (Kind::Cluster, false),
         "rediss+cluster" => (Kind::Cluster, true),
-        // What stands there may be a secret that was pasted to the wrong place.
+        // The text may be a secret that was pasted in the wrong place, so the error does not show it.
         _ => {
             return Err(wrong(format!(
                 "the scheme of the bus is unknown: write {SCHEMES}"
@@ -210,7 +210,8 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigErro
             }
         }
         _ => {
-            // A name may be the rest of a password with '?' or '&' in it.
+            // The name may be the end of a password that contains '?' or '&', so the error does not
+            // show it.
             return Err(ConfigError(format!(
                 "an option of the bus is unknown: the options are {OPTIONS}"
             )));

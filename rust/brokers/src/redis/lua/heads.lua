@@ -1,5 +1,5 @@
 -- Returns the newest position of each stream, or '!' and an error: a stream that cannot be stored now must
--- not hinder those that are. KEYS: 2 and 3 counter and history of the first stream, and so on.
+-- not affect the others. KEYS: 2 and 3 counter and history of the first stream, and so on.
 local results = {}
 for key = 2, #KEYS, 2 do
   local is_found, epoch, offset = pcall(head, KEYS[key], KEYS[key + 1])

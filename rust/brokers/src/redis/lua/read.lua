@@ -1,6 +1,6 @@
 -- Reads the events after a position. KEYS: 2 counter, 3 history. ARGV: 6 the epoch, 7 the offset, 8 how
 -- many events at most, 9 how many bytes are enough.
--- Returns a word, the newest position and the envelopes, oldest first. All of it is one moment.
+-- Returns a word ('epoch', 'late' or 'found'), the newest position and the envelopes, oldest first.
 local epoch, offset = head(KEYS[2], KEYS[3])
 local newest = position(epoch, offset)
 local after, limit, enough = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -14,7 +14,7 @@ while after < offset and #found < limit and bytes < enough do
   if page.err and not string.find(page.err, '^WRONGTYPE') then
     return page
   end
-  -- The key of another program keeps no event.
+  -- A key that another program has written (WRONGTYPE) counts as an empty history.
   if #page == 0 then
     return { 'late', newest }
   end

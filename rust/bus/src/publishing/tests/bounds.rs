@@ -69,7 +69,7 @@ async fn a_partition_that_is_stuck_does_not_stop_the_others() {
         .unwrap();
     assert_eq!(other.await, (1..=5).map(at).collect::<Vec<_>>());
     assert!(before.elapsed() < Duration::from_millis(100));
-    // Events with a place may be under way when the deadline passes.
+    // Admitted events may be in flight when the deadline passes.
     let results = stuck.await;
     assert!(results.iter().all(Result::is_err));
     assert_eq!(
@@ -92,7 +92,7 @@ async fn a_publisher_waits_for_room_until_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_never_be_published_is_refused_at_the_call() {
+async fn events_that_can_never_be_published_are_refused_at_the_call() {
     let model = Arc::new(Model::new([]).with(|can| can.max_event_bytes = 10));
     let publisher = started(&model);
     let large = Outgoing {
@@ -122,7 +122,7 @@ async fn what_can_never_be_published_is_refused_at_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_cancelled_publisher_has_not_sent_is_not_published() {
+async fn unsent_events_of_a_cancelled_publisher_are_not_published() {
     let model = Arc::new(Model::new([]));
     let publisher = start(&model, &narrow(3, 1000)).0;
     let publish = |id| publisher.publish(events("a", [id]), patiently()).unwrap();
@@ -143,7 +143,7 @@ async fn what_a_cancelled_publisher_has_not_sent_is_not_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_under_way_are_not_sent_again_for_a_cancelled_publisher() {
+async fn events_in_flight_are_not_sent_again_for_a_cancelled_publisher() {
     let model = Arc::new(Model::new([Answer::Busy(0)]));
     let publisher = started(&model);
     let under_way = publisher.publish(events("a", [1]), patiently()).unwrap();
@@ -156,7 +156,7 @@ async fn events_under_way_are_not_sent_again_for_a_cancelled_publisher() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_cancelled_publishers_leave_nothing_behind() {
+async fn events_of_many_cancelled_publishers_are_removed() {
     let model = Arc::new(Model::new([]));
     model.then(Answer::Away);
     let publisher = start(&model, &narrow(100, 10_000)).0;

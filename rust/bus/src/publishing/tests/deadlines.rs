@@ -10,7 +10,7 @@ async fn timed(publishing: Publishing) -> (Vec<PublishResult>, u128) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_was_never_taken_was_not_sent() {
+async fn an_event_that_was_never_accepted_fails_as_not_sent() {
     for failure in [Answer::Away, Answer::Busy(0)] {
         let model = Arc::new(Model::new([]));
         model.then(failure.clone());
@@ -52,7 +52,7 @@ async fn an_event_that_was_sent_and_has_no_answer_may_have_been_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_is_told_at_its_deadline_while_its_event_is_under_way() {
+async fn a_publisher_receives_an_error_at_its_deadline_while_its_event_is_in_flight() {
     let mut model = Model::new([]);
     model.round_trip = Duration::from_secs(2);
     let model = Arc::new(model);
@@ -73,7 +73,7 @@ async fn a_publisher_is_told_at_its_deadline_while_its_event_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_whose_publisher_was_told_is_not_sent_again() {
+async fn an_event_whose_publisher_received_an_error_is_not_sent_again() {
     let mut model = Model::new([Answer::Cut {
         taken: 0,
         answered: 0,
@@ -89,7 +89,7 @@ async fn an_event_whose_publisher_was_told_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_is_over_sends_nothing() {
+async fn an_event_past_its_deadline_is_not_sent() {
     let model = Arc::new(Model::new([]));
     let publisher = started(&model);
     let results = publisher

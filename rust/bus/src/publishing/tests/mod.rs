@@ -1,4 +1,4 @@
-//! Tests of publishing against a model of an engine. Time is tokio's, and paused.
+//! Tests of publishing with a model of an engine. They run on the paused clock of tokio.
 
 mod bounds;
 mod deadlines;

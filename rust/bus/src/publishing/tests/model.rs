@@ -1,4 +1,4 @@
-//! A model of an engine: it has a log for each stream, knows ids, and fails as it is told.
+//! A model of an engine. It keeps a log of each stream, recognizes ids, and fails as a script says.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -19,19 +19,19 @@ pub(super) const EPOCH: Epoch = Epoch(1);
 /// What the engine does with a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
-    /// Takes all.
+    /// Accepts all events.
     Take,
     /// Has no link.
     Away,
-    /// Takes so many, and is then busy.
+    /// Accepts so many events, then has no room.
     Busy(usize),
-    /// Takes so many, answers so many of them, and loses the link.
+    /// Accepts so many events, answers so many of them, then loses the link.
     Cut { taken: usize, answered: usize },
-    /// Refuses the events at these places.
+    /// Refuses the events at these indexes.
     Refuse(Vec<usize>),
     /// Refuses the program.
     Deny,
-    /// Has a fault.
+    /// Panics.
     Panic,
 }
 
@@ -44,13 +44,13 @@ pub(super) struct Model {
 
 struct ModelState {
     script: VecDeque<Answer>,
-    /// What follows the script.
+    /// The answer after the end of the script.
     then: Answer,
     health: EngineHealth,
     log: HashMap<StreamKey, Vec<Arc<str>>>,
     known: HashMap<Arc<str>, Position>,
     under_way: HashSet<u32>,
-    /// Events of this stream are never taken.
+    /// Events of this stream are never accepted.
     stuck: Option<StreamKey>,
     /// The server of this partition is away.
     lost: Option<u32>,
@@ -97,26 +97,26 @@ impl Model {
         state.then = answer;
     }
 
-    /// Has the links of one role be away, and the others live.
+    /// Sets the links of one role to away, and the others to live.
     pub(super) fn lose(&self, role: Role) {
         let mut health = all(&Health::Live);
         health.set(role, away());
         self.state.lock().health = health;
     }
 
-    /// Has the server of the partition of a stream be away, and so, as a whole, the engine.
+    /// Sets the server of the stream's partition, and the engine as a whole, to away.
     pub(super) fn lose_partition(&self, stream: &str) {
         let mut state = self.state.lock();
         state.lost = Some(partition(stream));
         state.health = all(&away());
     }
 
-    /// Has no event of a stream taken, whatever the script says.
+    /// Stops accepting events of a stream, whatever the script says.
     pub(super) fn stick(&self, stream: &str) {
         self.state.lock().stuck = Some(StreamKey::of_channel(stream));
     }
 
-    /// The ids of the events of a stream, in its order.
+    /// The ids of the events of a stream, in order.
     pub(super) fn log(&self, stream: &str) -> Vec<String> {
         let state = self.state.lock();
         let log = state.log.get(&StreamKey::of_channel(stream));
@@ -206,7 +206,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// What the trait asks for, with an `Arc` of the model in its futures.
+/// Implements the trait, whose futures need an `Arc` of the model.
 pub(super) struct Handle(pub(super) Arc<Model>);
 
 impl Engine for Handle {
@@ -293,7 +293,7 @@ impl Engine for Handle {
     }
 }
 
-/// Nothing of publishing speaks with other nodes.
+/// Publishing sends no messages to other nodes.
 impl Control for Handle {
     fn join(&self, _: &str, _: Arc<dyn ControlArrivals>) {}
 

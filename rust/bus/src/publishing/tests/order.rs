@@ -1,4 +1,4 @@
-//! For any behaviour of the engine and the publishers: each stream has the events in order and
+//! Property tests: whatever the engine and the publishers do, each stream has its events in order and
 //! once, and publishers receive the true outcome.
 
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::*;
 struct Call {
     /// The stream of each event.
     streams: Vec<&'static str>,
-    /// How long its publisher waits before it (ms).
+    /// The pause of the publisher before the call (ms).
     after: u64,
     timeout: u64,
     then: Then,
@@ -20,7 +20,7 @@ struct Call {
 #[derive(Debug, Clone)]
 enum Then {
     Wait,
-    /// Does not wait for it, and reads its result at the end.
+    /// Reads its result at the end.
     Later,
     /// Drops it after this time (ms).
     Cancel(u64),
@@ -98,15 +98,15 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// The outcome of each event, as its publisher has received it.
-type Told = Vec<(Outgoing, PublishResult)>;
+type Outcomes = Vec<(Outgoing, PublishResult)>;
 
 async fn run_caller(
     publisher: Publisher,
     caller: usize,
     calls: Vec<Call>,
     max_events: usize,
-) -> Told {
-    let mut told = Vec::new();
+) -> Outcomes {
+    let mut outcomes = Vec::new();
     let mut later = Vec::new();
     let mut count = 0;
     for call in calls {
@@ -123,15 +123,15 @@ async fn run_caller(
         // There are two partitions, and an empty one always accepts an event.
         assert!(publisher.counts().queue_events <= max_events + 1);
         match call.then {
-            Then::Wait => told.extend(batch.into_iter().zip(publishing.await)),
+            Then::Wait => outcomes.extend(batch.into_iter().zip(publishing.await)),
             Then::Later => later.push((batch, publishing)),
             Then::Cancel(ms) => _ = tokio::time::timeout_at(in_ms(ms), publishing).await,
         }
     }
     for (batch, publishing) in later {
-        told.extend(batch.into_iter().zip(publishing.await));
+        outcomes.extend(batch.into_iter().zip(publishing.await));
     }
-    told
+    outcomes
 }
 
 async fn run(case: Case) {
@@ -161,9 +161,9 @@ async fn run(case: Case) {
         pass(100).await;
         publisher.close(Duration::from_millis(case.drain)).await;
     }
-    let mut told = Vec::new();
+    let mut outcomes = Vec::new();
     for caller in callers {
-        told.extend(caller.await.unwrap());
+        outcomes.extend(caller.await.unwrap());
     }
     publisher.close(Duration::from_millis(case.drain)).await;
     driver.await.unwrap();
@@ -175,7 +175,7 @@ async fn run(case: Case) {
             let events: Vec<_> = log.iter().filter(|id| id.starts_with(&prefix)).collect();
             assert!(events.is_sorted_by(|a, b| a < b), "{stream}: {log:?}");
         }
-        for (event, result) in told
+        for (event, result) in outcomes
             .iter()
             .filter(|(event, _)| *event.stream.channel == *stream)
         {
@@ -199,7 +199,7 @@ async fn run(case: Case) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn streams_have_the_order_of_their_publishers_and_publishers_are_told_the_truth(case in cases()) {
+    fn streams_keep_the_order_of_publishers_and_publishers_receive_true_outcomes(case in cases()) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(run(case));

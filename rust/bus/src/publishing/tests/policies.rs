@@ -23,7 +23,7 @@ async fn a_publisher_that_waits_succeeds_when_the_engine_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_that_does_not_wait_is_told_at_once() {
+async fn a_publisher_that_does_not_wait_fails_at_once() {
     let model = Arc::new(Model::new([]));
     model.then(Answer::Away);
     let publisher = start(&model, &with(OnUnavailable::Fail)).0;
@@ -44,7 +44,7 @@ async fn a_publisher_that_does_not_wait_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn publishers_that_do_not_wait_are_told_when_the_engine_goes() {
+async fn publishers_that_do_not_wait_fail_when_the_engine_goes_away() {
     let model = Arc::new(Model::new([Answer::Cut {
         taken: 1,
         answered: 0,
@@ -60,14 +60,14 @@ async fn publishers_that_do_not_wait_are_told_when_the_engine_goes() {
         [Some((Outcome::NotSent, true)); 19]
     );
     assert!(before.elapsed() < Duration::from_millis(150));
-    // What may have been published is tried until its deadline.
+    // An event that may have been published is tried until its deadline.
     model.then(Answer::Take);
     assert_eq!(sent.await, [at(1)]);
     assert_eq!(model.log("a"), ["1"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn publishers_that_do_not_wait_are_told_of_the_server_of_their_own_partition() {
+async fn publishers_that_do_not_wait_fail_for_the_server_of_their_partition_only() {
     let model = Arc::new(Model::new([]));
     model.lose_partition("a");
     let publisher = start(&model, &with(OnUnavailable::Fail)).0;
@@ -77,7 +77,7 @@ async fn publishers_that_do_not_wait_are_told_of_the_server_of_their_own_partiti
     assert_eq!(before.elapsed(), Duration::ZERO);
     let to_b = publisher.publish(events("b", [2]), patiently()).unwrap();
     assert_eq!(to_b.await, [at(1)]);
-    // Of a batch for both nothing is sent.
+    // If one event of a batch must fail at once, none is sent.
     let batch = [events("b", [3]), events("a", [4])].concat();
     let to_both = publisher.publish(batch, patiently()).unwrap().await;
     assert_eq!(failures(&to_both), [Some((Outcome::NotSent, true)); 2]);
@@ -166,7 +166,7 @@ async fn queued_events_that_are_lost_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_is_told_of_its_own_link_alone() {
+async fn a_publisher_fails_for_the_publisher_link_only() {
     for role in [Role::Reader, Role::Subscriber] {
         let model = Arc::new(Model::new([]));
         let publisher = start(&model, &with(OnUnavailable::Fail)).0;
@@ -184,7 +184,7 @@ async fn a_publisher_is_told_of_its_own_link_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_configuration_is_waited_for_as_an_engine_that_is_away() {
+async fn publishers_wait_for_a_wrong_configuration_as_for_an_engine_that_is_away() {
     for on_unavailable in [OnUnavailable::Wait, OnUnavailable::Queue] {
         let model = Arc::new(Model::new([]));
         model.then(Answer::Deny);
@@ -216,7 +216,7 @@ async fn a_configuration_that_stays_wrong_is_the_reason_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_that_does_not_wait_is_told_of_a_wrong_configuration_at_once() {
+async fn a_publisher_that_does_not_wait_fails_at_once_for_a_wrong_configuration() {
     let model = Arc::new(Model::new([]));
     model.then(Answer::Deny);
     let publisher = start(&model, &with(OnUnavailable::Fail)).0;

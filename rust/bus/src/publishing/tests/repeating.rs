@@ -63,7 +63,7 @@ async fn partitions_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_were_not_taken_are_sent_again_before_queued_ones() {
+async fn events_that_were_not_accepted_are_sent_again_before_queued_ones() {
     for failure in [
         Answer::Away,
         Answer::Busy(0),
@@ -134,7 +134,7 @@ async fn a_refusal_after_a_lost_answer_says_that_the_event_may_have_been_publish
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_published_is_not_sent_again_where_ids_are_not_known() {
+async fn an_event_that_may_have_been_published_is_not_sent_again_without_idempotency() {
     let script = [
         Answer::Cut {
             taken: 1,
@@ -160,7 +160,7 @@ async fn what_may_have_been_published_is_not_sent_again_where_ids_are_not_known(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_published_is_not_sent_again_when_its_id_is_forgotten_soon() {
+async fn an_event_that_may_have_been_published_is_not_sent_again_late_in_the_idempotency_window() {
     let model = Model::new([Answer::Cut {
         taken: 1,
         answered: 0,
@@ -238,7 +238,7 @@ async fn a_pause_ends_when_the_engine_can_be_reached_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_fails_is_called_again() {
+async fn an_engine_that_panics_is_called_again() {
     let model = Arc::new(Model::new([Answer::Panic]));
     let publisher = started(&model);
     let first = publisher.publish(events("a", [1]), patiently()).unwrap();

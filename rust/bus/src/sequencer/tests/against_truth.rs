@@ -1,5 +1,5 @@
-//! Random faults against a model with one truth: what is delivered is what was published, in order and
-//! once, or [`Output::Missed`] comes where events do not.
+//! Random faults in a model of an engine that records what was published. A subscriber receives these
+//! events in order and once, or [`Output::Missed`] in place of those that it does not receive.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -25,7 +25,7 @@ enum Step {
         place: usize,
     },
     Doubt,
-    /// The link is lost with all that is on it; `ready` follows with `PushReady`.
+    /// The link is lost, and all messages on it. `ready` follows with `PushReady`.
     Cut,
     PushReady,
     BeginRead {
@@ -42,9 +42,9 @@ enum Step {
     Failover {
         lost: usize,
     },
-    /// The engine begins a new epoch, and no link is lost: it has forgotten the stream.
+    /// The engine has forgotten the stream, and starts a new epoch. No link is lost.
     Forget,
-    /// The engine starts again without its newest events, and does not know it.
+    /// The engine starts again without its newest events, and in the same epoch.
     UnfencedFailover {
         lost: usize,
     },
@@ -82,7 +82,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Published {
     at: Position,
     before: Offset,
-    /// Counts all events of the stream, also over epochs.
+    /// Numbers all events of the stream, across epochs.
     id: u64,
 }
 
@@ -90,9 +90,10 @@ struct Published {
 enum Message {
     Event(Published),
     Doubt,
-    /// The head, and the newest event that was published then.
+    /// The head, and the newest event at that time.
     Ready(Position, u64),
-    /// The answer to an audit, behind what was published before: without history.
+    /// The answer to an audit without a history. It arrives after the events that were published before
+    /// it.
     Head(Position),
 }
 
@@ -104,7 +105,7 @@ struct Engine {
     epoch: Epoch,
     head: Offset,
     kept: VecDeque<Published>,
-    /// Events up to here are not kept.
+    /// Events up to this offset are not kept.
     trimmed: Offset,
     newest: u64,
 }
@@ -157,7 +158,7 @@ impl Engine {
         }
     }
 
-    /// Loses the newest events that it keeps; returns their ids.
+    /// Loses the newest events that it keeps. Returns their ids.
     fn lose(&mut self, count: usize) -> Vec<u64> {
         let lost = self.kept.split_off(self.kept.len().saturating_sub(count));
         self.head = self.kept.back().map_or(self.trimmed, |last| last.at.offset);
@@ -172,15 +173,16 @@ impl Engine {
     }
 }
 
-/// Who is subscribed.
+/// Receives the output of the sequencer, and checks it.
 #[derive(Debug, Default)]
 struct Subscriber {
-    /// The newest event that it knows; `None` before it is confirmed.
+    /// The newest event that it has received or was told to have missed; `None` before the first
+    /// `ready`.
     last: Option<u64>,
     has_missed: bool,
-    /// Events that the engine has lost without a trace before they were delivered.
-    void: HashSet<u64>,
-    /// Outputs that have no room.
+    /// Events that the engine lost before they were delivered, and cannot report as lost.
+    lost_silently: HashSet<u64>,
+    /// Outputs that it refuses (count).
     refuses: usize,
 }
 
@@ -195,13 +197,13 @@ impl Subscriber {
             Output::Deliver(at, event) => {
                 let last = self.last.expect("nothing comes before ready");
                 assert_eq!(at, event.at);
-                // A head that is behind is taken for a lost tail: events may come again, and not
-                // without a word.
+                // A head that is older looks like lost events: events may come again, but only after
+                // `Missed`.
                 let is_in_order = self.has_missed || event.id > last;
                 assert!(is_in_order, "{} after {last}", event.id);
                 assert!(
                     self.has_missed || self.lacks(event.id - 1).is_none(),
-                    "{} after {last}: events are missing without a word",
+                    "{} after {last}: events are missing without `Missed`",
                     event.id,
                 );
                 self.has_missed = false;
@@ -211,10 +213,10 @@ impl Subscriber {
         true
     }
 
-    /// An event up to `newest` that it has not received.
+    /// Returns an event up to `newest` that was neither received nor reported as missed.
     fn lacks(&self, newest: u64) -> Option<u64> {
         let last = self.last.expect("it is ready");
-        (last + 1..=newest).find(|id| !self.void.contains(id))
+        (last + 1..=newest).find(|id| !self.lost_silently.contains(id))
     }
 }
 
@@ -224,11 +226,11 @@ struct World {
     sequencer: Sequencer<Published>,
     subscriber: Subscriber,
     wire: VecDeque<Message>,
-    /// The head that the next `ready` tells.
+    /// The head of the next `ready`.
     ready: Option<(Position, u64)>,
-    /// The position after which is read, and the answer where it was made at once.
+    /// The position after which a read reads, and its answer if that was made at once.
     read: Option<(Position, Option<Answer>)>,
-    /// The answer to an audit.
+    /// The answer to an audit that has started.
     audit: Option<Position>,
     is_audit_asked: bool,
     has_silent_loss: bool,
@@ -281,7 +283,7 @@ impl World {
                     |message: &Message| matches!(message, Message::Ready(..) | Message::Head(_));
                 let end = self.wire.iter().position(is_head);
                 let end = end.unwrap_or(self.wire.len());
-                // A copy of a lost event that comes after a later one would break the order.
+                // A copy of a lost event that arrives after a later event would break the order.
                 let later = if numbering == Sparse { 0 } else { later };
                 if let Some(&message @ Message::Event(_)) = self.wire.front() {
                     self.wire.insert(end.min(1 + later), message);
@@ -348,7 +350,7 @@ impl World {
             Step::Trim { keep } => {
                 self.engine.trim(keep);
                 if self.engine.kept.is_empty() && self.has_silent_loss {
-                    // The next event will not show what is missing before it.
+                    // The next event cannot show that an earlier one is missing.
                     self.step(Step::Doubt);
                 }
             }
@@ -366,7 +368,7 @@ impl World {
                 self.is_audit_asked = false;
                 let last = self.subscriber.last.unwrap_or(u64::MAX);
                 self.subscriber
-                    .void
+                    .lost_silently
                     .extend(lost.into_iter().filter(|&id| id > last));
                 if self.read.take().is_some() {
                     self.answer(Err(unavailable()));
@@ -402,7 +404,7 @@ impl World {
         self.wire.pop_front();
         self.has_silent_loss |= is_shown;
         if !is_shown {
-            // A head that is on its way is older than the doubt: it is asked for again.
+            // A head that is under way is older than the doubt: another one is requested.
             let messages = self.wire.len();
             self.wire
                 .retain(|message| !matches!(message, Message::Ready(..)));
@@ -452,7 +454,7 @@ impl World {
         self.sequencer.audited(head, &mut sink);
     }
 
-    /// No more faults: all arrives and is read.
+    /// Delivers and reads everything, without further faults.
     fn settle(&mut self) {
         self.subscriber.refuses = 0;
         self.step(Step::PushReady);
@@ -479,16 +481,17 @@ impl World {
     }
 
     fn check(&mut self) {
-        // Without a history, whether an event whose predecessor is not kept follows stays in doubt.
+        // Without a history, it stays unknown whether events are missing before an event whose
+        // predecessor is not kept.
         let may_doubt = self.engine.numbering == Linked && !self.has_history;
         assert!(self.sequencer.is_live() || may_doubt);
         let subscriber = &self.subscriber;
         let lacks = subscriber.lacks(self.engine.newest);
         assert!(
             subscriber.has_missed || lacks.is_none(),
-            "{lacks:?} never came, without a word"
+            "{lacks:?} is missing without `Missed`"
         );
-        // And it goes on.
+        // The stream still works.
         for _ in 0..2 {
             self.step(Step::Publish { gap: 1 });
             self.arrive();

@@ -3,7 +3,7 @@
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
 
-/// A stream whose last event is 4, with a read under way.
+/// A stream whose last event is 4, with a read in progress.
 fn reading(numbering: Numbering) -> Stream {
     let mut stream = Stream::ready_at(numbering, true, 4);
     stream.doubt();
@@ -102,7 +102,7 @@ fn events_that_are_not_kept_any_more_are_missed_once() {
 }
 
 #[test]
-fn too_late_for_nothing_is_not_missed() {
+fn a_read_that_is_too_late_is_not_missed_when_no_event_is_missing() {
     let mut stream = reading(Dense);
     stream.events(1, [5, 6]);
     stream.read_failed(ReadError::TooLate { head: at(1, 5) });
@@ -151,7 +151,7 @@ fn an_event_of_another_epoch_is_dropped_when_a_later_read_shows_the_same_epoch()
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.event(at(9, 1));
     stream.begin_read();
-    // The read decides nothing about an event that arrives after the read has begun.
+    // The read does not decide about an event that arrives after the read has started.
     stream.event(at(9, 2));
     stream.page(1, [5], 5);
     assert_eq!(stream.out(), deliver(1, [5]));
@@ -220,7 +220,7 @@ fn a_history_that_does_not_reach_its_own_head_is_missed_in_the_end() {
 }
 
 #[test]
-fn a_page_with_a_hole_is_missed_in_its_place() {
+fn a_gap_in_a_page_is_missed_in_its_place() {
     let mut stream = reading(Dense);
     stream.page(1, [5, 8], 8);
     assert_eq!(
@@ -230,7 +230,7 @@ fn a_page_with_a_hole_is_missed_in_its_place() {
 }
 
 #[test]
-fn an_answer_that_was_not_asked_for_is_ignored() {
+fn an_answer_without_a_read_is_ignored() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.page(1, [5], 5);
     stream.read_failed(ReadError::TooLate { head: at(1, 9) });
@@ -239,7 +239,7 @@ fn an_answer_that_was_not_asked_for_is_ignored() {
 }
 
 #[test]
-fn an_event_that_was_not_taken_is_read_again() {
+fn an_event_without_room_in_the_sink_is_read_again() {
     for numbering in [Dense, Sparse] {
         let mut stream = Stream::ready_at(numbering, true, 4);
         stream.room = 1;
@@ -257,7 +257,7 @@ fn an_event_that_was_not_taken_is_read_again() {
 }
 
 #[test]
-fn missed_that_was_not_taken_comes_before_anything_else() {
+fn missed_without_room_in_the_sink_is_repeated_before_anything_else() {
     let mut stream = reading(Dense);
     stream.room = 0;
     stream.read_failed(ReadError::TooLate { head: at(1, 9) });

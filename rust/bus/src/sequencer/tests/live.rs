@@ -4,7 +4,7 @@ use super::*;
 use Numbering::{Dense, Linked, Sparse};
 
 #[test]
-fn events_in_order_are_delivered_and_doubles_are_not() {
+fn events_in_order_are_delivered_and_duplicates_are_not() {
     for numbering in [Dense, Sparse] {
         let mut stream = Stream::ready_at(numbering, true, 4);
         stream.events(1, [5, 5, 4, 6, 5, 6]);
@@ -40,7 +40,7 @@ fn a_late_event_closes_a_gap_without_a_read() {
     stream.event(at(1, 5));
     assert_eq!(stream.out(), deliver(1, [5, 6, 7]));
     assert!(stream.is_live());
-    // Also when the read is under way already.
+    // Also when the read is in progress.
     stream.event(at(1, 9));
     stream.begin_read();
     stream.event(at(1, 8));
@@ -51,7 +51,7 @@ fn a_late_event_closes_a_gap_without_a_read() {
 }
 
 #[test]
-fn a_link_to_the_last_event_is_in_order_and_one_to_a_later_event_is_a_gap() {
+fn a_predecessor_after_the_last_event_is_a_gap() {
     let mut stream = Stream::ready_at(Linked, true, 40);
     stream.linked(at(1, 50), 40);
     stream.linked(at(1, 50), 40);
@@ -67,7 +67,7 @@ fn a_link_to_the_last_event_is_in_order_and_one_to_a_later_event_is_a_gap() {
 }
 
 #[test]
-fn a_link_to_an_event_before_the_last_position_shows_that_none_is_between() {
+fn a_predecessor_before_the_last_position_is_not_a_gap() {
     // The position of a stream without events may be one of the log that holds it.
     let mut stream = Stream::ready_at(Linked, true, 40);
     stream.linked(at(1, 50), 30);
@@ -94,7 +94,7 @@ fn an_event_whose_predecessor_is_not_kept_is_in_order_unless_there_is_doubt() {
 }
 
 #[test]
-fn offsets_that_only_order_are_not_taken_for_gaps() {
+fn sparse_offsets_do_not_show_gaps() {
     let mut stream = Stream::ready_at(Sparse, true, 4);
     stream.events(1, [10, 500]);
     let within = Offset {
@@ -112,7 +112,7 @@ fn offsets_that_only_order_are_not_taken_for_gaps() {
 }
 
 #[test]
-fn doubt_holds_events_that_only_order_and_not_those_that_are_counted() {
+fn doubt_holds_events_with_sparse_offsets_and_not_those_with_dense_ones() {
     for (numbering, at_once) in [(Dense, vec![5, 6]), (Sparse, vec![])] {
         let mut stream = Stream::ready_at(numbering, true, 4);
         stream.doubt();
@@ -143,7 +143,7 @@ fn doubt_during_a_read_leads_to_another_one() {
 }
 
 #[test]
-fn an_audit_shows_a_lost_tail() {
+fn an_audit_detects_the_loss_of_the_last_events() {
     for numbering in [Dense, Linked, Sparse] {
         let mut stream = Stream::ready_at(numbering, true, 4);
         stream.audited(at(1, 4));

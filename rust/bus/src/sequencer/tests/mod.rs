@@ -10,11 +10,11 @@ use super::{HeldLimits, Output, Sequencer, SequencerCounters};
 use crate::engine::{Numbering, ReadError};
 use crate::{Epoch, Offset, Position};
 
-/// A sequencer whose events are their own offsets, and what it has put out.
+/// A sequencer whose events are their own offsets, and its output.
 struct Stream {
     sequencer: Sequencer<u64>,
     out: Vec<Output<u64>>,
-    /// How many outputs are taken before the sink is full.
+    /// How many outputs it accepts before it is full.
     room: usize,
 }
 
@@ -53,7 +53,7 @@ impl Stream {
         stream
     }
 
-    /// What has been put out since the last call.
+    /// Returns the output since the last call.
     fn out(&mut self) -> Vec<Output<u64>> {
         std::mem::take(&mut self.out)
     }
@@ -102,7 +102,7 @@ impl Stream {
         self.on(|sequencer, mut sink| sequencer.doubt(&mut sink));
     }
 
-    /// An audit to which nothing comes between.
+    /// An audit during which nothing arrives.
     fn audited(&mut self, head: Position) {
         self.sequencer.begin_audit();
         self.answer_audit(head);
@@ -112,7 +112,7 @@ impl Stream {
         self.on(|sequencer, mut sink| sequencer.audited(head, &mut sink));
     }
 
-    /// Begins a read, which must be wanted; returns the offset after which is read.
+    /// Starts the read, which must be wanted. Returns the offset after which it reads.
     fn begin_read(&mut self) -> u64 {
         let after = self.sequencer.begin_read().expect("a read is wanted");
         after.offset.major

@@ -17,7 +17,7 @@ fn events_up_to_the_first_head_are_not_delivered_and_those_after_it_are() {
 }
 
 #[test]
-fn events_that_came_before_ready_in_disorder_are_delivered_in_order() {
+fn events_that_arrived_out_of_order_before_ready_are_delivered_in_order() {
     let mut stream = Stream::new(Dense, true);
     stream.events(1, [7, 5, 6, 5]);
     stream.ready(at(1, 4));
@@ -25,7 +25,7 @@ fn events_that_came_before_ready_in_disorder_are_delivered_in_order() {
 }
 
 #[test]
-fn a_gap_among_events_that_came_before_ready_is_read() {
+fn a_gap_among_events_that_arrived_before_ready_is_read() {
     let mut stream = Stream::new(Dense, true);
     stream.events(1, [5, 7]);
     stream.ready(at(1, 4));
@@ -51,7 +51,7 @@ fn events_that_had_no_room_before_ready_are_read() {
 }
 
 #[test]
-fn events_of_another_epoch_before_ready_are_judged_by_a_read() {
+fn a_read_decides_about_events_of_another_epoch_before_ready() {
     // The epoch of the event has ended.
     let mut stream = Stream::new(Dense, true);
     stream.event(at(9, 5));
@@ -76,7 +76,7 @@ fn events_of_another_epoch_before_ready_are_judged_by_a_read() {
 }
 
 #[test]
-fn doubt_before_the_first_ready_means_nothing() {
+fn doubt_before_the_first_ready_has_no_effect() {
     for has_history in [true, false] {
         let mut stream = Stream::new(Sparse, has_history);
         stream.doubt();
@@ -99,13 +99,13 @@ fn ready_again_at_the_last_position_ends_the_doubt_without_a_read() {
 }
 
 #[test]
-fn ready_again_does_not_end_a_doubt_that_a_failed_read_was_to_clear_of_dropped_events() {
+fn ready_again_does_not_end_a_doubt_about_dropped_events_after_a_failed_read() {
     let mut stream = Stream::ready_at(Sparse, true, 4);
     stream.doubt();
     stream.large_event(at(1, 5), 101);
     stream.begin_read();
     stream.read_failed(unavailable());
-    // The engine had read its head before it published the event.
+    // The engine read its head before it published the event.
     stream.ready(at(1, 4));
     assert!(stream.wants_read());
 }
@@ -137,7 +137,7 @@ fn ready_again_with_another_epoch_is_missed_once() {
 }
 
 #[test]
-fn a_head_behind_what_was_reached_before_the_link_was_lost_is_a_new_history() {
+fn a_head_behind_the_last_event_before_the_link_was_lost_is_a_new_history() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.events(1, [5, 6]);
     stream.doubt();
@@ -149,7 +149,7 @@ fn a_head_behind_what_was_reached_before_the_link_was_lost_is_a_new_history() {
 }
 
 #[test]
-fn a_head_behind_events_that_came_since_the_link_was_lost_is_only_late() {
+fn a_head_behind_events_that_arrived_after_the_link_was_lost_is_only_late() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.doubt();
     stream.event(at(1, 5));
@@ -166,7 +166,7 @@ fn events_held_or_read_over_a_lost_link_are_read_again() {
     stream.begin_read();
     stream.doubt();
     stream.ready(at(1, 6));
-    // The engine that answers has lost 5 to 7, and published others.
+    // The engine that answers has lost events 5 to 7, and has published others.
     stream.page(1, [5, 6, 7], 7);
     assert_eq!(stream.out(), vec![]);
     assert_eq!(stream.begin_read(), 4);

@@ -1,4 +1,4 @@
-//! An engine without a history: nothing can be read, so what is missing is told at once.
+//! An engine without a history: missing events cannot be read, so they are reported as missed at once.
 
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
@@ -73,7 +73,7 @@ fn a_new_epoch_is_missed_once_and_the_old_one_does_not_come_back() {
 }
 
 #[test]
-fn events_before_ready_that_cannot_be_judged_or_had_no_room_are_missed() {
+fn events_before_ready_of_unknown_order_or_without_room_are_missed() {
     let mut stream = Stream::new(Sparse, false);
     stream.events(2, [9]);
     stream.events(1, [3, 5]);
@@ -92,7 +92,7 @@ fn events_before_ready_that_cannot_be_judged_or_had_no_room_are_missed() {
 }
 
 #[test]
-fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
+fn an_event_without_room_in_the_sink_is_missed_before_the_next_one() {
     for numbering in [Dense, Sparse] {
         let mut stream = Stream::ready_at(numbering, false, 4);
         stream.room = 0;
@@ -102,7 +102,7 @@ fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
         stream.event(at(1, 7));
         assert_eq!(stream.out(), [missed(1, 6), deliver(1, [7])].concat());
         assert_eq!(stream.counters().missed, 1);
-        // The last one, too: an audit tells of it.
+        // An audit also reports the loss of the last event.
         stream.room = 0;
         stream.event(at(1, 8));
         stream.room = usize::MAX;
@@ -113,10 +113,10 @@ fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
 }
 
 #[test]
-fn an_audit_is_not_believed_after_what_its_answer_may_be_older_than() {
+fn an_audit_whose_answer_may_be_outdated_is_ignored() {
     type Between = fn(&mut Stream);
     let cases: [(Between, Position); 3] = [
-        // The stream has gone on to an epoch after that of the answer.
+        // The stream has moved to an epoch after that of the answer.
         (|stream| stream.event(at(3, 1)), at(2, 0)),
         // The engine has lost its newest events, and uses their offsets again.
         (|stream| stream.doubt(), at(1, 9)),
@@ -136,7 +136,7 @@ fn an_audit_is_not_believed_after_what_its_answer_may_be_older_than() {
 }
 
 #[test]
-fn an_audit_brings_a_stream_back_to_an_epoch_that_was_taken_for_an_old_one() {
+fn an_audit_returns_a_stream_to_an_epoch_that_was_considered_past() {
     let mut stream = Stream::new(Dense, false);
     // The engine has begun epoch 2 after it was asked for the head.
     stream.event(at(2, 1));
