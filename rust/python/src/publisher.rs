@@ -64,8 +64,8 @@ impl PublisherCore {
                 "bus: memory:// reaches no other process: pass the URL of the engine that the servers use, such as redis://127.0.0.1:6379".to_owned(),
             )
         })?;
-        let engine = config.engine(history.as_ref())?;
         let tenant = tenant.map(|tenant| tenant.read()).transpose()?;
+        let engine = config.engine(history.as_ref(), tenant.is_some())?;
         log::listen();
         let publisher = py.detach(|| EnginePublisher::start(engine, tenant));
         let publisher = publisher.map_err(|error| runtime_error(&error))?;
