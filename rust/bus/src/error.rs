@@ -28,6 +28,10 @@ pub enum BusError {
     /// A channel name must hold at least one character. Not retryable.
     #[error("the channel is empty: name one, such as `orders`")]
     EmptyChannel,
+    /// Events with the same id are one event, so all events with an empty id would be one. Not
+    /// retryable.
+    #[error("the event_id is empty: pass an id of the event, or leave it out")]
+    EmptyId,
 }
 
 /// Why nothing of a batch was published.

@@ -80,10 +80,13 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// [`BusError::EmptyChannel`], [`BusError::TenantConflict`].
+    /// [`BusError::EmptyChannel`], [`BusError::EmptyId`], [`BusError::TenantConflict`].
     pub fn check(&self, draft: &mut Draft) -> Result<(), BusError> {
         if draft.channel.is_empty() {
             return Err(BusError::EmptyChannel);
+        }
+        if draft.id.as_deref() == Some("") {
+            return Err(BusError::EmptyId);
         }
         self.stamp
             .as_ref()
@@ -464,6 +467,16 @@ mod tests {
             ..draft(1)
         };
         assert_eq!(intake.try_publish(nameless), Err(BusError::EmptyChannel));
+    }
+
+    #[test]
+    fn an_empty_id_is_refused() {
+        let intake = intake(1);
+        let draft = Draft {
+            id: Some("".into()),
+            ..draft(1)
+        };
+        assert_eq!(intake.try_publish(draft), Err(BusError::EmptyId));
     }
 
     #[test]

@@ -54,9 +54,10 @@ pub(crate) fn batch_error(BatchError { index, error }: &BatchError) -> PyErr {
 fn told(error: &BusError, problem: String) -> PyErr {
     match error {
         BusError::Closed => manager_closed(),
-        BusError::EmptyChannel | BusError::TenantConflict { .. } | BusError::Envelope(_) => {
-            publish_error(problem)
-        }
+        BusError::EmptyChannel
+        | BusError::EmptyId
+        | BusError::TenantConflict { .. }
+        | BusError::Envelope(_) => publish_error(problem),
         BusError::Publish(PublishError::Closed) => manager_closed(),
         BusError::Publish(failed) => {
             let outcome = match failed.outcome() {

@@ -166,6 +166,8 @@ async def test_data_is_what_a_manager_takes(redis):
             await publisher.publish("points", object())
         with pytest.raises(PublishError, match="channel"):
             await publisher.publish("", 1)
+        with pytest.raises(PublishError, match="the event_id is empty"):
+            await publisher.publish("points", 1, event_id="")
 
 
 async def test_without_an_engine_the_error_says_what_is_known(redis):

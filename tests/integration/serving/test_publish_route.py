@@ -173,6 +173,7 @@ async def test_a_host_that_is_not_allowed_is_refused():
         (400, b'{"data":1}', {}, "`channel` is missing"),
         (400, b'{"channel":"ticks"}', {}, "`data` is missing"),
         (400, b'{"channel":"","data":1}', {}, "`channel` is empty"),
+        (400, b'{"channel":"a","data":1,"event_id":""}', {}, "event_id is empty"),
         (400, b'{"channel":"a","data":1,"chanel":"a"}', {}, '"chanel" is no member'),
         (400, b'{"channel":"a","data":1,"data":2}', {}, "`data` is given twice"),
         (400, b'[{"channel":"a","data":1},{"channel":7,"data":1}]', {}, "events[1]: `channel`"),

@@ -196,9 +196,10 @@ fn invalid(BatchError { index, error }: &BatchError, is_list: bool) -> Response 
         }
         BusError::Publish(PublishError::TooLarge { .. }) => publishing::refusal(413, &problem()),
         BusError::Publish(_) => publishing::answer(&[answered(Err(error.clone()))], false),
-        BusError::Envelope(_) | BusError::TenantConflict { .. } | BusError::EmptyChannel => {
-            publishing::refusal(400, &format!("Invalid request: {}", problem()))
-        }
+        BusError::Envelope(_)
+        | BusError::TenantConflict { .. }
+        | BusError::EmptyChannel
+        | BusError::EmptyId => publishing::refusal(400, &format!("Invalid request: {}", problem())),
     }
 }
 
