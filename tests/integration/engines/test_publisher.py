@@ -106,8 +106,20 @@ async def test_a_tenant_is_published_to_alone(redis):
         await publisher.publish("ticks", 2, tenant_id="mine")
         assert await receive(stream, 1) == [2]
         assert await receive(others, 1) == [1]
-        with pytest.raises(PublishError, match="tenant"):
-            await publisher.publish("ticks", {"tenant_id": "mine"}, tenant_id="other")
+        wrong = {"channel": "ticks", "data": {"tenant_id": "mine"}, "tenant_id": "other"}
+        with pytest.raises(PublishError, match=r"^tenant_id is `other`"):
+            await publisher.publish(**wrong)
+        with pytest.raises(PublishError, match=r"^events\[1\]: tenant_id is `other`"):
+            await publisher.publish_many([("ticks", 1), wrong])
+        with SyncPublisher(redis.url, tenant=TenantIsolation()) as sync:
+            with pytest.raises(PublishError, match=r"^tenant_id is `other`"):
+                sync.publish(**wrong)
+            with pytest.raises(PublishError, match=r"^events\[1\]: tenant_id is `other`"):
+                sync.publish_many([("ticks", 1), wrong])
+            with pytest.raises(PublishError, match=r"^data: "):
+                sync.publish("ticks", object())
+            with pytest.raises(PublishError, match=r"^events\[1\].data: "):
+                sync.publish_many([("ticks", 1), ("ticks", object())])
 
 
 @pytest.mark.parametrize("is_isolated", [True, False])
