@@ -90,11 +90,7 @@ pub(super) async fn disagreement(shared: &Shared, link: &Link) -> Result<Option<
         false => config.partitions.to_string(),
     };
     let mut command = redis::cmd("SET");
-    command
-        .arg(&key)
-        .arg(&own)
-        .arg("NX")
-        .arg("GET");
+    command.arg(&key).arg(&own).arg("NX").arg("GET");
     let Value::BulkString(found) = link.ask(&command).await? else {
         return Ok(None);
     };
