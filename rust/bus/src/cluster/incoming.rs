@@ -218,11 +218,14 @@ impl Waiting<'_> {
         state.requests.sent(self.request, asked);
     }
 
-    /// Waits until all nodes have answered.
+    /// Waits until all nodes have answered, and have announced themselves: without its announcement
+    /// the name of a node is not known.
     pub(super) async fn complete(&self) {
-        let request = self.request;
-        let is_complete =
-            |state: &IncomingState, is_settled| state.requests.is_complete(request, is_settled);
+        let is_complete = |state: &IncomingState, is_settled| {
+            let mut answered = state.requests.answered_by(self.request);
+            state.requests.is_complete(self.request, is_settled)
+                && (is_settled || answered.all(|node| state.nodes.get(node).is_some()))
+        };
         self.incoming.wait_until(is_complete).await;
     }
 

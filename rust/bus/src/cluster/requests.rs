@@ -142,6 +142,12 @@ impl Requests {
         open.missing.is_empty() && have_all
     }
 
+    /// The nodes from which an answer has come.
+    pub(super) fn answered_by(&self, request: u64) -> impl Iterator<Item = &NodeId> {
+        let open = self.open.get(&request).into_iter();
+        open.flat_map(|open| open.answers.keys())
+    }
+
     /// Ends a request.
     pub(super) fn end(&mut self, request: u64) -> RequestAnswers {
         let Some(open) = self.open.remove(&request) else {
