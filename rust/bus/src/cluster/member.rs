@@ -352,7 +352,7 @@ impl Cluster {
         tracing::warn!(
             target: "fraiseql_subs",
             %error,
-            "nodes cannot exchange messages: correct the permissions of the bus"
+            "nodes cannot exchange messages: the engine refuses them"
         );
     }
 
