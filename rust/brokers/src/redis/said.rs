@@ -34,7 +34,9 @@ impl Secrets {
         let printable: String = self
             .without_secrets(text)
             .chars()
-            .filter(|letter| letter.is_ascii_graphic() || *letter == ' ' || letter.is_alphanumeric())
+            .filter(|letter| {
+                letter.is_ascii_graphic() || *letter == ' ' || letter.is_alphanumeric()
+            })
             .collect();
         self.without_secrets(&printable)
             .trim()

@@ -35,7 +35,10 @@ pub(super) async fn masters(
             },
             // What has to be corrected is told, not that another sentinel is away.
             Err(why) => {
-                if fault.as_ref().is_none_or(|fault: &Fault| !fault.is_configuration()) {
+                if fault
+                    .as_ref()
+                    .is_none_or(|fault: &Fault| !fault.is_configuration())
+                {
                     fault = Some(why);
                 }
             }

@@ -428,5 +428,8 @@ async fn a_command_that_was_renamed_is_named_and_waited_for() {
     let Err(AttemptError::Denied(why)) = answer else {
         panic!("{answer:?}");
     };
-    assert!(why.contains("'EVALSHA'") && !why.contains("s3cret"), "{why}");
+    assert!(
+        why.contains("'EVALSHA'") && !why.contains("s3cret"),
+        "{why}"
+    );
 }

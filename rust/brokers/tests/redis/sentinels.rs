@@ -162,9 +162,15 @@ async fn a_master_that_sentinels_do_not_know_is_reported() {
 async fn the_scheme_of_another_kind_of_server_is_reported_with_the_right_one() {
     let server = Server::on_a_port(&[]);
     let one = sentinel(server.port, 1);
-    eventually("the sentinel answers", || ask(one.port, &["PING"]).contains("PONG")).await;
+    eventually("the sentinel answers", || {
+        ask(one.port, &["PING"]).contains("PONG")
+    })
+    .await;
     for (url, hint) in [
-        (format!("redis://127.0.0.1:{}", one.port), "a sentinel answers"),
+        (
+            format!("redis://127.0.0.1:{}", one.port),
+            "a sentinel answers",
+        ),
         (
             format!("redis+sentinel://127.0.0.1:{}/main", server.port),
             "is no sentinel: write redis://",

@@ -323,8 +323,14 @@ mod tests {
             ("redis://host?history=s3cret", "on or off"),
             ("redis://host?s3cret=1", "partitions"),
             ("redis://host?partitions=12", "power of two"),
-            ("redis://host?partitions=16&partitions=32", "partitions twice"),
-            ("redis://host?partitions=16&partitions=16", "partitions twice"),
+            (
+                "redis://host?partitions=16&partitions=32",
+                "partitions twice",
+            ),
+            (
+                "redis://host?partitions=16&partitions=16",
+                "partitions twice",
+            ),
             ("redis://host/1?db=1", "db twice"),
             ("redis://host?prefix=a&db=1&prefix=s3cret", "prefix twice"),
             (
