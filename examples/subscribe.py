@@ -8,6 +8,7 @@
 
 import asyncio
 import json
+import os
 import sys
 
 from websockets.asyncio.client import connect
@@ -39,5 +40,8 @@ if __name__ == "__main__":
         asyncio.run(main(url, document))
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:
+        # What reads the output has ended, such as `head`. The interpreter flushes it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(f"nothing serves {url} ({error}): start it first, for example with `make demo`")

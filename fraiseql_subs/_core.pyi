@@ -25,9 +25,11 @@ __all__ = [
     "RECORDS_TOLD_AFTER",
     "Admission",
     "Connection",
+    "ConnectionPages",
     "Core",
     "Event",
     "Publication",
+    "PublishKeys",
     "PublisherCore",
     "Receipt",
     "Response",
@@ -152,16 +154,32 @@ class PublisherCore:
     def __new__(
         cls, bus: BusOptions, history: History | None, tenant: TenantIsolation | None
     ) -> Self: ...
-    def publish(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
-        """Publish a batch and block until it is answered."""
+    def publish(
+        self, events: Iterable[tuple[str, Any] | dict[str, Any]], is_batch: bool
+    ) -> list[Receipt]:
+        """Publish a batch and block until it is answered; `is_batch`: errors name the event."""
     def publish_then(
         self,
         events: Iterable[tuple[str, Any] | dict[str, Any]],
+        is_batch: bool,
         done: Callable[[list[Receipt] | None, BaseException | None], None],
     ) -> None:
         """Publish a batch; call `done(receipts, error)` on another thread once it is answered."""
     def close(self, drain: float) -> None:
         """Wait until what was published is answered, at most `drain` seconds, and end the link."""
+
+@final
+class ConnectionPages:
+    """The connections of nodes, in parts."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> list[_Listed]: ...
+
+@final
+class PublishKeys:
+    """Digests of the keys of programs that publish over HTTP."""
+
+    def __new__(cls, keys: Sequence[str]) -> Self: ...
 
 @final
 class Publication(Coroutine[Any, Any, _T_co]):
@@ -306,7 +324,7 @@ class Core:
         host: str,
         port: int,
         path: str,
-        publish: tuple[str, list[str]] | None,
+        publish: tuple[str, PublishKeys] | None,
         tls: tuple[bytes, bytes] | None,
         unix: str | None,
         reuse_port: bool,
@@ -326,7 +344,7 @@ class Core:
         """Close the selected connections of all nodes; return their number."""
     def connections_everywhere(
         self, timeout: float
-    ) -> asyncio.Future[tuple[list[_Listed], _Reached]]:
+    ) -> asyncio.Future[tuple[ConnectionPages, _Reached]]:
         """List the connections of all nodes."""
     def nodes(self) -> asyncio.Future[list[_Node]]:
         """List the nodes, this one first."""

@@ -5,6 +5,7 @@ Not here: what nodes tell each other, which is in the compiled core.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
@@ -162,11 +163,15 @@ class Membership(ABC):
         return [ConnectionInfo(*listed) for listed in self._core.connections()]
 
     async def _connections_everywhere(self, timeout: float) -> ClusterConnections:
-        listed, reached = await self._core.connections_everywhere(timeout)
-        connections = (
-            ConnectionInfo(id, _identity(user, tenant), peer, protocol, count, since, node)
-            for node, id, user, tenant, peer, protocol, count, since in listed
-        )
+        pages, reached = await self._core.connections_everywhere(timeout)
+        connections: list[ConnectionInfo] = []
+        for page in pages:
+            connections += (
+                ConnectionInfo(id, _identity(user, tenant), peer, protocol, count, since, node)
+                for node, id, user, tenant, peer, protocol, count, since in page
+            )
+            # There may be very many: others have their turn on the event loop.
+            await asyncio.sleep(0)
         return ClusterConnections(tuple(connections), *_reached(reached))
 
     async def nodes(self) -> list[Node]:

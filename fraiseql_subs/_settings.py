@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from ._core import PublishKeys
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import History, is_number, refuse
 from .errors import ConfigurationError
@@ -23,7 +24,7 @@ PUBLISH_PATH = "/publish"
 MIN_KEY_CHARACTERS = 16
 """Length of the shortest key (characters)."""
 
-PublishKeys: TypeAlias = tuple[str, list[str]]
+PublishSettings: TypeAlias = tuple[str, PublishKeys]
 """The path at which programs publish, and the valid keys."""
 
 _KEY = re.compile(r"[!-~]+")
@@ -132,7 +133,7 @@ def check_endpoint(value: object) -> None:
     _check_path("path", value, 'such as "/graphql"')
 
 
-def check_publishing(keys: object, path: object, endpoint: str) -> PublishKeys | None:
+def check_publishing(keys: object, path: object, endpoint: str) -> PublishSettings | None:
     """Return where programs publish and the keys that they need; None: nowhere.
 
     Args:
@@ -159,7 +160,7 @@ def check_publishing(keys: object, path: object, endpoint: str) -> PublishKeys |
             _refuse_key(type(key).__name__)
         if len(key) < MIN_KEY_CHARACTERS or not is_header_text(key):
             _refuse_key(f"a text of {len(key)} characters")
-    return str(path), listed
+    return str(path), PublishKeys(listed)
 
 
 def _refuse_key(described: str) -> NoReturn:

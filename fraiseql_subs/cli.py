@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import _core, publish_command
-from .publish_command import UsageError
+from .publish_command import INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments after the command's name; default: those of the process.
 
     Returns:
-        The exit status: 0 for success, 1 for a failure, 2 for an invalid command line; see the
-        subcommands for others.
+        The exit status: 0 for success, 1 for a failure, 2 for an invalid command line, 130 after
+        Ctrl-C; see the subcommands for others.
     """
     parser = argparse.ArgumentParser(
         prog="fraiseql-subs", description="GraphQL subscriptions for Python, run by Rust."
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except UsageError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _add_load(commands: Commands) -> None:

@@ -469,6 +469,8 @@ class SubscriptionManager(Membership):
             if asyncio.iscoroutine(main):
                 main.close()
             raise
+        # A traceback that shows variables must not show the key.
+        del publish_key
         # Ctrl-C before the server has started.
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._run(server, main))

@@ -1,22 +1,24 @@
 """The command `fraiseql-subs publish`: publishes events from a shell.
 
-Not here: where events go (`publish_targets`).
+Not here: where events go (`publish_targets`), and how their data are read (`publish_input`).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import io
 import json
 import os
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING
 
 from ._settings import is_header_text
+from ._texts import has_utf8
 from .config import DEFAULT_HISTORY, History
 from .errors import ConfigurationError
+from .publish_input import InputError, data_of, lines_of_stdin, whole_stdin
 from .publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
 
 if TYPE_CHECKING:
@@ -31,11 +33,11 @@ KEY = "FRAISEQL_SUBS_PUBLISH_KEY"
 BATCH = 500
 """Events that are sent together (count)."""
 
-_CHUNK = 64 * 1024
-_CHUNKS = 16
-_MAX_LINE = 16 * 1024 * 1024
+BATCH_BYTES = 256 * 1024
+"""Lines that are sent together (bytes); one that is longer is sent alone."""
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
 
 _EPILOG = f"""\
 examples:
@@ -49,11 +51,12 @@ The key for a URL of HTTP is read from {KEY}.
 """
 
 
-Put: TypeAlias = "Callable[[list[bytes] | None], None]"
-
-
 class UsageError(Exception):
     """The command line is invalid."""
+
+
+class _OutputError(Exception):
+    """What is printed cannot be written."""
 
 
 def add(commands: Commands) -> None:
@@ -131,14 +134,22 @@ def run(options: argparse.Namespace) -> int:
         UsageError: The command line is invalid; nothing was published.
     """
     _check(options)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An id may have characters that the terminal has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     publication = _Publication(options, _target(options))
     try:
         return asyncio.run(publication.run())
     except KeyboardInterrupt:
-        print(f"stopped: {publication.published} events were published", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads what is printed. The interpreter flushes stdout once more at its end.
+        with contextlib.suppress(_OutputError):
+            _complain(f"stopped: {publication.published} events were published")
+        return INTERRUPTED
+    except _OutputError as error:
+        cause = error.__cause__
+        if not isinstance(cause, BrokenPipeError):
+            with contextlib.suppress(_OutputError):
+                _complain(f"fraiseql-subs publish: stdout cannot be written: {cause}")
+        # The interpreter flushes stdout once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -150,6 +161,16 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--lines reads stdin: write - in place of the data")
     if options.lines and options.event_id is not None:
         raise UsageError("--event-id is the id of one event, and --lines reads several")
+    texts = {
+        "the channel": options.channel,
+        "--event-type": options.event_type,
+        "--tenant": options.tenant,
+        "--event-id": options.event_id,
+        "--to": options.to or os.environ.get(TO),
+    }
+    for name, text in texts.items():
+        if not has_utf8(text or ""):
+            raise UsageError(f"{name} is not UTF-8: write it in UTF-8")
     if not 0 < options.timeout <= 3600:
         raise UsageError("--timeout: write seconds above 0, at most 3600")
 
@@ -202,22 +223,26 @@ class _Publication:
         if self._options.lines:
             async with self._target:
                 return 0 if await self._publish_lines() else 1
-        text = self._options.data
-        if text == "-":
-            text = await asyncio.to_thread(sys.stdin.buffer.read)
         try:
-            event = self._event(text)
-        except ValueError as error:
-            example = """a text has quotes of its own, as in '"paid"'"""
-            raise UsageError(f"the data is not JSON ({error}): {example}") from None
+            event = self._event(await self._text())
+        except InputError as error:
+            is_argument = self._options.data != "-"
+            example = """; a text has quotes of its own, as in '"paid"'""" if is_argument else ""
+            raise UsageError(f"the data cannot be published: {error}{example}") from None
         async with self._target:
             return 0 if await self._publish([(None, event)]) else 1
 
-    def _event(self, text: str | bytes) -> Event:
+    async def _text(self) -> bytes:
+        if self._options.data == "-":
+            return await whole_stdin()
+        # The bytes of the argument, also where they are not UTF-8.
+        return os.fsencode(self._options.data)
+
+    def _event(self, text: bytes) -> Event:
         options = self._options
         event = {
             "channel": options.channel,
-            "data": json.loads(text, parse_constant=_refuse_constant),
+            "data": data_of(text),
             "event_type": options.event_type,
             "tenant_id": options.tenant,
             "event_id": options.event_id,
@@ -227,25 +252,28 @@ class _Publication:
     async def _publish_lines(self) -> bool:
         """Publish the lines of stdin; stop at the first that is not published."""
         number = 0
-        async for lines in _lines():
-            batch: list[tuple[int | None, Event]] = []
-            for line in lines:
-                number += 1
-                if not line.strip():
-                    continue
-                try:
+        batch: list[tuple[int | None, Event]] = []
+        try:
+            async for lines in lines_of_stdin():
+                size = 0
+                for line in lines:
+                    number += 1
+                    if not line.strip():
+                        continue
+                    if batch and (len(batch) == BATCH or size + len(line) > BATCH_BYTES):
+                        if not await self._publish(batch):
+                            return False
+                        batch, size = [], 0
                     batch.append((number, self._event(line)))
-                except ValueError as error:
-                    if await self._publish(batch):
-                        message = f"it is not JSON ({error})"
-                        self._tell(number, EventAnswer.failed(message))
+                    size += len(line)
+                if not await self._publish(batch):
                     return False
-                if len(batch) == BATCH:
-                    if not await self._publish(batch):
-                        return False
-                    batch = []
-            if not await self._publish(batch):
-                return False
+                batch = []
+        except InputError as error:
+            if await self._publish(batch):
+                number += error.is_of_next_line
+                self._tell(number, EventAnswer.failed(str(error)))
+            return False
         return True
 
     async def _publish(self, batch: list[tuple[int | None, Event]]) -> bool:
@@ -261,45 +289,26 @@ class _Publication:
         self.published += answer.is_published
         if self._options.json:
             place = {} if number is None else {"line": number}
-            print(json.dumps({**place, **answer.told}), flush=True)
+            _print(json.dumps({**place, **answer.told}))
         elif answer.is_published:
-            print(answer.text, flush=True)
+            _print(answer.text)
         else:
             place_text = "" if number is None else f"line {number}: "
-            print(f"fraiseql-subs publish: {place_text}{answer.text}", file=sys.stderr)
+            _complain(f"fraiseql-subs publish: {place_text}{answer.text}")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-async def _lines() -> AsyncIterator[list[bytes]]:
-    """Yield the lines of stdin, those that are read together at once."""
-    queue: asyncio.Queue[list[bytes] | None] = asyncio.Queue(_CHUNKS)
-    loop = asyncio.get_running_loop()
-
-    def put(lines: list[bytes] | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(lines), loop).result()
-
-    # Not the executor of the loop, which waits for its threads: this one may wait for input.
-    threading.Thread(target=_read, args=(put,), daemon=True).start()
-    while (lines := await queue.get()) is not None:
-        yield lines
-
-
-def _read(put: Put) -> None:
-    """Read stdin to its end; not by `sys.stdin`, whose lock would hold up the program's end."""
-    rest = b""
+def _print(text: str) -> None:
     try:
-        while chunk := os.read(0, _CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if lines:
-                put(lines)
-            if len(rest) > _MAX_LINE:
-                break
-        if rest:
-            put([rest])
-        put(None)
-    except RuntimeError:
-        # The loop has ended.
+        print(text, flush=True)
+    except OSError as error:
+        raise _OutputError from error
+
+
+def _complain(text: str) -> None:
+    # Without stderr `print` would write to stdout.
+    if sys.stderr is None:
         return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError as error:
+        raise _OutputError from error

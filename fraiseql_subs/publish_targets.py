@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import ssl
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,10 +19,14 @@ from urllib.parse import SplitResult, urlsplit
 from typing_extensions import Self
 
 from ._core import Receipt
+from ._daemon import on_daemon_thread
 from .config import History
 from .errors import FraiseQLSubsError, PublishError
 from .publisher import Publisher
 from .security import TenantIsolation
+
+_PLACE = re.compile(r"events\[(?P<index>[0-9]{1,4})\]: ")
+"""How a server names the event of a request that it refuses."""
 
 Event: TypeAlias = dict[str, Any]
 """The parameters of `publish` that are given."""
@@ -53,6 +58,17 @@ class EventAnswer:
     ) -> EventAnswer:
         """Return the answer for an event that was not published, or may not have been."""
         return cls({"error": message, "retryable": retryable, "outcome": outcome})
+
+    def of_each(self, count: int) -> list[EventAnswer]:
+        """Return the answer for each event of a request that was refused as a whole."""
+        refused = _PLACE.search(self.told["error"])
+        if refused is None or int(refused["index"]) >= count:
+            return [self] * count
+        message = "another event of the same request was refused"
+        answers = [EventAnswer.failed(message, retryable=True)] * count
+        told = {**self.told, "error": _PLACE.sub("", self.told["error"], count=1)}
+        answers[int(refused["index"])] = EventAnswer(told)
+        return answers
 
     @property
     def is_published(self) -> bool:
@@ -152,9 +168,9 @@ class HttpTarget:
 
     async def publish(self, events: list[Event]) -> list[EventAnswer]:
         """Publish events in order; return an answer for each."""
-        answers = await asyncio.to_thread(self._send, events)
+        answers = await on_daemon_thread(lambda: self._send(events))
         if isinstance(answers, EventAnswer):
-            return [answers] * len(events)
+            return answers.of_each(len(events))
         return answers
 
     def _send(self, events: list[Event]) -> list[EventAnswer] | EventAnswer:
@@ -224,7 +240,8 @@ class HttpTarget:
             )
         # It may come from a proxy, which does not say what became of the request.
         message = f"{self._place}{self._path}: an answer that cannot be read (status {status})"
-        return EventAnswer.failed(message, retryable=status >= 500, outcome="unknown")
+        is_retryable = status >= 500 or status in (408, 429)
+        return EventAnswer.failed(message, retryable=is_retryable, outcome="unknown")
 
 
 def _told(error: Exception) -> str:

@@ -138,7 +138,7 @@ class SyncPublisher(_LinkedPublisher):
                 `retryable` and `outcome` say what is known.
         """
         events = [_event(channel, data, event_type, tenant_id, event_id)]
-        return self._link.core.publish(events)[0]
+        return self._link.core.publish(events, False)[0]
 
     def publish_many(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
         """Publish a batch in order; see `SubscriptionManager.publish_many`.
@@ -147,7 +147,7 @@ class SyncPublisher(_LinkedPublisher):
             PublishError: An event is malformed, and nothing was published; or the engine has not
                 taken an event in time, and others may have been published.
         """
-        return self._link.core.publish(events)
+        return self._link.core.publish(events, True)
 
     def close(self) -> None:
         """Wait until what was published is answered, at most 5 s, and end the link."""
@@ -183,13 +183,15 @@ class Publisher(_LinkedPublisher):
     ) -> Receipt:
         """Publish one event; done when the engine has it. See `SyncPublisher.publish`.
 
+        A coroutine: without `await` nothing is sent.
+
         Who awaits it may be cancelled; the event is published all the same.
 
         Raises:
             PublishError: As for `SyncPublisher.publish`.
         """
-        receipts = await self._publish([_event(channel, data, event_type, tenant_id, event_id)])
-        return receipts[0]
+        events = [_event(channel, data, event_type, tenant_id, event_id)]
+        return (await self._publish(events, is_batch=False))[0]
 
     async def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
@@ -199,9 +201,11 @@ class Publisher(_LinkedPublisher):
         Raises:
             PublishError: As for `SyncPublisher.publish_many`.
         """
-        return await self._publish(events)
+        return await self._publish(events, is_batch=True)
 
-    async def _publish(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
+    async def _publish(
+        self, events: Iterable[tuple[str, Any] | dict[str, Any]], *, is_batch: bool
+    ) -> list[Receipt]:
         loop = asyncio.get_running_loop()
         published: asyncio.Future[list[Receipt]] = loop.create_future()
 
@@ -218,7 +222,7 @@ class Publisher(_LinkedPublisher):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, receipts, error)
 
-        self._link.core.publish_then(events, done)
+        self._link.core.publish_then(events, is_batch, done)
         return await published
 
     async def close(self) -> None:

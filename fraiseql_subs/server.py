@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from ._ownership import Ownership
 from ._records import records
-from ._settings import PublishKeys
+from ._settings import PublishSettings
 from ._signals import SIGNALS
 from ._texts import naming_lone_surrogates
 from .errors import ConfigurationError
@@ -77,7 +77,7 @@ class Server:
         *,
         unix: str | Path | None = None,
         reuse_port: bool = False,
-        publish: PublishKeys | None = None,
+        publish: PublishSettings | None = None,
     ) -> None:
         self.unix = None if unix is None else str(unix)
         # As plain `str` and `int`, also for the default values.

@@ -80,7 +80,7 @@ local function slot_of(tag)
   return crc % 16384
 end
 
-local partitions = tonumber(redis.call('GET', prefix .. ':layout') or '')
+local partitions = tonumber(string.match(redis.call('GET', prefix .. ':layout') or '', '^%d+') or '')
 if not partitions then
   return redis.error_reply('ERR no server of fraiseql-subs has connected with this prefix')
 end

@@ -17,7 +17,8 @@ async function publish(event, attempts = 5) {
         body: JSON.stringify(event),
       });
       // A proxy may answer by something else than JSON.
-      const unreadable = { error: `status ${response.status}`, retryable: response.status >= 500 };
+      const { status } = response;
+      const unreadable = { error: `status ${status}`, retryable: status >= 500 || status === 429 };
       const answer = await response.json().catch(() => unreadable);
       if (response.ok) return answer;
       problem = answer.error;

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 
 from shop import BUS, Order, Status
 
@@ -47,4 +48,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except BrokenPipeError:
+        # What reads the output has ended, such as `head`. The interpreter flushes it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,10 +91,14 @@ class ServerProcess(LoggedProcess):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
         own_port = writer.get_extra_info("sockname")[1]
-        writer.write(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        response = await asyncio.wait_for(reader.read(), PATIENCE)
+        try:
+            writer.write(
+                b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            )
+            response = await asyncio.wait_for(reader.read(), PATIENCE)
+        finally:
+            writer.close()
         assert response.startswith(b"HTTP/1.1 200 "), response
-        writer.close()
         await writer.wait_closed()
         await eventually(lambda: not self.serves(own_port), "the server has closed its socket")
         return True

@@ -67,6 +67,7 @@ impl BusUrl {
     }
 
     /// Creates an engine that is not started. It keeps the events that `history` allows; `None`: none.
+    /// `by_tenant`: whether each tenant has its own streams.
     ///
     /// # Errors
     ///
@@ -74,6 +75,7 @@ impl BusUrl {
     pub fn engine(
         &self,
         history: Option<&bus::HistoryLimits>,
+        by_tenant: bool,
     ) -> Result<Arc<dyn Engine>, BusUrlError> {
         match self {
             #[cfg(feature = "redis")]
@@ -85,6 +87,7 @@ impl BusUrl {
                 });
                 // The setting `history=off` in the URL takes precedence.
                 config.history = config.history.and(kept);
+                config.by_tenant = by_tenant;
                 Ok(Arc::new(crate::redis::Redis::new(config)?))
             }
         }

@@ -28,4 +28,57 @@ pub enum BusError {
     /// A channel name must hold at least one character. Not retryable.
     #[error("the channel is empty: name one, such as `orders`")]
     EmptyChannel,
+    /// Events with the same id are one event, so all events with an empty id would be one. Not
+    /// retryable.
+    #[error("the event_id is empty: pass an id of the event, or leave it out")]
+    EmptyId,
+}
+
+/// Why nothing of a batch was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchError {
+    /// The event that is refused, counted from 0; `None`: the error concerns all of them.
+    pub index: Option<usize>,
+    /// Why.
+    pub error: BusError,
+}
+
+impl BatchError {
+    /// The error of one event of a batch.
+    #[must_use]
+    pub fn of_event(index: usize, error: BusError) -> Self {
+        let index = Some(index);
+        Self { index, error }
+    }
+
+    /// Checks the events of a batch in their order.
+    ///
+    /// # Errors
+    ///
+    /// The first event that `check` refuses.
+    pub fn check_each<T>(
+        events: impl IntoIterator<Item = T>,
+        mut check: impl FnMut(T) -> Result<(), BusError>,
+    ) -> Result<(), Self> {
+        let mut events = events.into_iter().enumerate();
+        events.try_for_each(|(index, event)| {
+            check(event).map_err(|error| Self::of_event(index, error))
+        })
+    }
+}
+
+impl From<BusError> for BatchError {
+    fn from(error: BusError) -> Self {
+        let index = match &error {
+            BusError::Publish(PublishError::TooLarge { index, .. }) => Some(*index),
+            _ => None,
+        };
+        Self { index, error }
+    }
+}
+
+impl From<PublishError> for BatchError {
+    fn from(error: PublishError) -> Self {
+        BusError::from(error).into()
+    }
 }

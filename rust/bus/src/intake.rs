@@ -10,7 +10,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
-use crate::{BusError, Draft, Event, Gap, Position, Receipt, Stream, StreamItem, Streams};
+use crate::{
+    BatchError, BusError, Draft, Event, Gap, Position, Receipt, Stream, StreamItem, Streams,
+};
 
 /// Completes and validates drafts before they are accepted.
 pub trait Stamp: std::fmt::Debug + Send + Sync {
@@ -78,10 +80,13 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// [`BusError::EmptyChannel`], [`BusError::TenantConflict`].
+    /// [`BusError::EmptyChannel`], [`BusError::EmptyId`], [`BusError::TenantConflict`].
     pub fn check(&self, draft: &mut Draft) -> Result<(), BusError> {
         if draft.channel.is_empty() {
             return Err(BusError::EmptyChannel);
+        }
+        if draft.id.as_deref() == Some("") {
+            return Err(BusError::EmptyId);
         }
         self.stamp
             .as_ref()
@@ -114,20 +119,18 @@ impl Intake {
     pub fn try_publish_many(
         &self,
         mut drafts: Vec<Draft>,
-    ) -> Result<Result<Vec<Receipt>, Vec<Draft>>, BusError> {
-        for draft in &mut drafts {
-            self.check(draft)?;
-        }
+    ) -> Result<Result<Vec<Receipt>, Vec<Draft>>, BatchError> {
+        BatchError::check_each(&mut drafts, |draft| self.check(draft))?;
         let Ok(count) = u32::try_from(drafts.len()) else {
             return Ok(Err(drafts));
         };
         match self.room.try_acquire_many(count) {
             Ok(permits) => {
                 permits.forget();
-                self.push_many(drafts).map(Ok)
+                Ok(Ok(self.push_many(drafts)?))
             }
             Err(TryAcquireError::NoPermits) => Ok(Err(drafts)),
-            Err(TryAcquireError::Closed) => Err(BusError::Closed),
+            Err(TryAcquireError::Closed) => Err(BusError::Closed.into()),
         }
     }
 
@@ -420,7 +423,7 @@ mod tests {
         };
         assert_eq!(
             intake.try_publish_many(vec![draft(1), nameless]),
-            Err(BusError::EmptyChannel)
+            Err(BatchError::of_event(1, BusError::EmptyChannel))
         );
         assert!(intake.is_empty());
         assert_eq!(intake.try_publish_many(Vec::new()), Ok(Ok(Vec::new())));
@@ -464,6 +467,16 @@ mod tests {
             ..draft(1)
         };
         assert_eq!(intake.try_publish(nameless), Err(BusError::EmptyChannel));
+    }
+
+    #[test]
+    fn an_empty_id_is_refused() {
+        let intake = intake(1);
+        let draft = Draft {
+            id: Some("".into()),
+            ..draft(1)
+        };
+        assert_eq!(intake.try_publish(draft), Err(BusError::EmptyId));
     }
 
     #[test]

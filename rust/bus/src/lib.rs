@@ -39,7 +39,7 @@ mod stream_key;
 mod throttle;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES};
-pub use error::BusError;
+pub use error::{BatchError, BusError};
 pub use event::{Draft, Event, Gap, Receipt, StreamItem};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};

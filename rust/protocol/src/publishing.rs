@@ -4,12 +4,14 @@
 //! "event_id"?}`. All of it is checked before an event is published. Not here: keys (`security`),
 //! publishing (`runtime`).
 
+use std::fmt::Display;
+
 use serde_json::{Value, json};
 
 use crate::head::Head;
 use crate::http_request::HttpRequest;
 use crate::json::{JsonSlice, Reader, Unreadable};
-use crate::members;
+use crate::members::{self, Fault};
 use crate::posted::{bad_request, json_text};
 use crate::response::{RETRY_AFTER, Response};
 
@@ -155,6 +157,15 @@ pub fn refused(refusal: &Response) -> Response {
     }
 }
 
+/// Names an event of a request in error texts.
+#[must_use]
+pub fn place(index: usize, is_list: bool) -> String {
+    match is_list {
+        true => format!("events[{index}]"),
+        false => "the event".to_owned(),
+    }
+}
+
 /// Reads a request. `max_bytes`: what its values may take in memory (bytes).
 ///
 /// # Errors
@@ -166,10 +177,11 @@ pub fn read(request: HttpRequest<'_>, max_bytes: usize) -> Result<PostedEvents, 
 
 fn read_events(request: HttpRequest<'_>, max_bytes: usize) -> Result<PostedEvents, Response> {
     let text = json_text(request)?;
+    let is_list = text.trim_start().starts_with('[');
     let (mut listed, mut count) = (Vec::new(), 0_usize);
     let whole = members::read(text, |reader| {
         let mut event = None;
-        let whole = if text.trim_start().starts_with('[') {
+        let whole = if is_list {
             reader.list(|reader| {
                 count += 1;
                 if count > MAX_EVENTS {
@@ -186,8 +198,16 @@ fn read_events(request: HttpRequest<'_>, max_bytes: usize) -> Result<PostedEvent
         };
         listed.extend(event);
         Ok(whole)
-    })
-    .map_err(bad_request)?;
+    });
+    let invalid = |index, problem: &dyn Display| {
+        let place = place(index, is_list);
+        Response::error(400, &format!("Invalid request: {place}: {problem}"))
+    };
+    let whole = whole.map_err(|fault| match fault {
+        // It is the last event that was begun.
+        Fault::Unreadable(_) => invalid(count.saturating_sub(1), &fault),
+        fault => bad_request(fault),
+    })?;
     if count > MAX_EVENTS {
         let problem = format!("a request may have at most {MAX_EVENTS} events: send several");
         return Err(Response::error(413, &problem));
@@ -196,17 +216,9 @@ fn read_events(request: HttpRequest<'_>, max_bytes: usize) -> Result<PostedEvent
         let problem = "the events take too much memory: send fewer values at once";
         return Err(Response::error(413, problem));
     }
-    let is_list = whole.is_list();
-    let place = |index: usize| match is_list {
-        true => format!("events[{index}]"),
-        false => "the event".to_owned(),
-    };
     let events = listed.iter().enumerate().map(|(index, members)| {
-        let invalid = |problem| {
-            let place = place(index);
-            Response::error(400, &format!("Invalid request: {place}: {problem}"))
-        };
-        members.event().map_err(invalid)
+        let event = members.event();
+        event.map_err(|problem| invalid(index, &problem))
     });
     Ok(PostedEvents {
         events: events.collect::<Result<_, _>>()?,
@@ -377,7 +389,11 @@ mod tests {
             (r#"{"channel":"a","data":"\ud800"}"#, "a lone surrogate"),
             (r#"{"channel":"\udc00","data":1}"#, "a lone surrogate"),
             (r#"{"channel":"a","data":1e999}"#, "a number out of range"),
-            (&deep, "more than 127 levels"),
+            (&deep, "the event: it cannot be read (more than 127 levels)"),
+            (
+                r#"[{"channel":"a","data":1},{"channel":"a","data":"\ud800"}]"#,
+                "events[1]: it cannot be read (a lone surrogate)",
+            ),
         ] {
             let (status, message) = error_of(body);
             assert_eq!(status, 400, "{body}");

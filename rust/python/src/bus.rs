@@ -107,7 +107,7 @@ pub(crate) fn check_bus(bus: PyBus) -> PyResult<()> {
         accept_raw: false,
     };
     match bus.read(link).map_err(bus_fault)? {
-        Some(config) => config.engine(None).map(drop),
+        Some(config) => config.engine(None, false).map(drop),
         None => Ok(()),
     }
 }
@@ -191,11 +191,16 @@ impl PyRedis {
 }
 
 impl BusConfig {
-    /// Creates the engine for one start of a manager. It keeps what `history` says.
-    pub(crate) fn engine(&self, history: Option<&HistoryLimits>) -> PyResult<EngineConfig> {
+    /// Creates the engine for one start of a manager. It keeps what `history` says. `by_tenant`:
+    /// whether tenants are isolated.
+    pub(crate) fn engine(
+        &self,
+        history: Option<&HistoryLimits>,
+        by_tenant: bool,
+    ) -> PyResult<EngineConfig> {
         let engine: Arc<dyn Engine> = self
             .url()
-            .engine(history)
+            .engine(history, by_tenant)
             .map_err(|error| bus_fault(error.to_string()))?;
         Ok(EngineConfig {
             engine,

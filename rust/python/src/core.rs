@@ -14,7 +14,6 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use runtime::{Client, Page, Readiness, opaque_id};
-use security::PublishKeys;
 use serde_json::Value;
 use server::{Address, Endpoint, PublishRoute, Routes, Server, ServerConfig, Tls};
 
@@ -30,6 +29,7 @@ use crate::json::{to_event, to_json_map};
 use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
 use crate::publish;
+use crate::publish_keys::PublishKeys;
 use crate::running::Running;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::stream::Responses;
@@ -398,7 +398,7 @@ impl Core {
         host: String,
         port: u16,
         path: String,
-        publish: Option<(String, Vec<String>)>,
+        publish: Option<(String, Py<PublishKeys>)>,
         tls: Option<(Vec<u8>, Vec<u8>)>,
         unix: Option<PathBuf>,
         reuse_port: bool,
@@ -423,7 +423,7 @@ impl Core {
                 graphql: path,
                 publish: publish.map(|(path, keys)| PublishRoute {
                     path,
-                    keys: PublishKeys::new(keys.iter().map(String::as_str)),
+                    keys: keys.get().keys().clone(),
                 }),
             },
             workers: self.setup.workers(),

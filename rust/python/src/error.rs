@@ -1,7 +1,7 @@
 //! Converts Rust errors to Python exceptions; the only place that does.
 
-use bus::BusError;
 use bus::publishing::{Outcome, PublishError};
+use bus::{BatchError, BusError};
 use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -42,18 +42,28 @@ pub(crate) fn jwt_error(error: &JwtConfigError) -> PyErr {
 }
 
 pub(crate) fn bus_error(error: &BusError) -> PyErr {
+    told(error, error.to_string())
+}
+
+/// Returns the exception for a batch of which nothing was published; it names the event.
+pub(crate) fn batch_error(BatchError { index, error }: &BatchError) -> PyErr {
+    let place = index.map(|index| format!("events[{index}]: "));
+    told(error, format!("{}{error}", place.unwrap_or_default()))
+}
+
+fn told(error: &BusError, problem: String) -> PyErr {
     match error {
         BusError::Closed => manager_closed(),
-        BusError::EmptyChannel | BusError::TenantConflict { .. } | BusError::Envelope(_) => {
-            publish_error(error.to_string())
-        }
+        BusError::EmptyChannel
+        | BusError::EmptyId
+        | BusError::TenantConflict { .. }
+        | BusError::Envelope(_) => publish_error(problem),
         BusError::Publish(PublishError::Closed) => manager_closed(),
         BusError::Publish(failed) => {
             let outcome = match failed.outcome() {
                 Outcome::NotSent => "not_sent",
                 Outcome::Unknown => "unknown",
             };
-            let problem = failed.to_string();
             exceptions::PublishError::new_err((problem, failed.is_retryable(), outcome))
         }
     }

@@ -10,7 +10,7 @@
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`: the engine as it is configured;
-//! - `publish`, `publisher`, `event`, `event_data`, `stream`: events in, events and results out;
+//! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
@@ -43,6 +43,7 @@ mod not_json;
 mod password;
 mod policy;
 mod publish;
+mod publish_keys;
 mod publisher;
 mod pulse;
 mod resolver;
@@ -79,6 +80,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Response>()?;
     module.add_class::<core::Core>()?;
     module.add_class::<publish::Receipt>()?;
+    module.add_class::<nodes::ConnectionPages>()?;
+    module.add_class::<publish_keys::PublishKeys>()?;
     module.add_class::<publisher::PublisherCore>()?;
     module.add_class::<event::PyEvent>()?;
     PyMapping::register::<event::PyEvent>(py)?;

@@ -9,6 +9,7 @@ use bus::cluster::{
     Closing, ListedConnection, MAX_NAME_BYTES, NodeId, NodeIdentity, NodeInfo, Revocation, Selector,
 };
 use bus::engine::ControlError;
+use parking_lot::Mutex;
 use protocol::Close;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -21,6 +22,9 @@ use crate::setup::seconds;
 
 /// How long a list of nodes waits for them, where this one has just started.
 const NODES_TIME: Duration = Duration::from_secs(2);
+
+/// Connections of a page (count).
+const PAGE: usize = 200;
 
 /// One node: id, name, version, start, connections, subscriptions, lag, whether it is live.
 type PyNode = (String, String, String, f64, u64, u64, u64, bool);
@@ -39,6 +43,22 @@ type PyListed = (
     u64,
     f64,
 );
+
+/// The connections of nodes, in parts that take the event loop a short time each.
+#[pyclass(module = "fraiseql_subs._core", frozen)]
+pub(crate) struct ConnectionPages(Mutex<Box<dyn Iterator<Item = PyListed> + Send>>);
+
+#[pymethods]
+impl ConnectionPages {
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self) -> Option<Vec<PyListed>> {
+        let page: Vec<_> = self.0.lock().by_ref().take(PAGE).collect();
+        (!page.is_empty()).then_some(page)
+    }
+}
 
 /// Which connections are to be closed, and how.
 #[derive(FromPyObject)]
@@ -145,8 +165,9 @@ pub(crate) fn connections<'py>(
         let of_node = |(node, listed): (NodeInfo, Vec<ListedConnection>)| {
             listed.into_iter().map(move |one| to_listed(&node.id, one))
         };
-        let connections: Vec<_> = connections.into_iter().flat_map(of_node).collect();
-        let result = (connections, to_reached(reached)).into_pyobject(py)?;
+        let connections = connections.into_iter().flat_map(of_node);
+        let pages = ConnectionPages(Mutex::new(Box::new(connections)));
+        let result = (pages, to_reached(reached)).into_pyobject(py)?;
         Ok(result.into_any().unbind())
     })
 }

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, mpsc};
 
-use bus::{BusError, Draft, EngineLink};
+use bus::{BatchError, BusError, Draft, EngineLink};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::INTAKE_CAPACITY;
 
 use crate::classes::Classes;
 use crate::describe::describe;
-use crate::error::{bus_error, exceptions, manager_closed, optional_text, publish_error, text};
+use crate::error::{
+    batch_error, bus_error, exceptions, manager_closed, optional_text, publish_error, text,
+};
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_event, to_json};
 use crate::running::Running;
@@ -50,10 +52,28 @@ impl Receipt {
     }
 }
 
+/// How what becomes of a call is told.
+#[derive(Clone, Copy)]
+struct Told {
+    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
+    /// The error of a call of which nothing was published.
+    refused: fn(&BatchError) -> PyErr,
+}
+
+const ONE: Told = Told {
+    result: to_receipt,
+    refused: |refused| bus_error(&refused.error),
+};
+
+const MANY: Told = Told {
+    result: to_receipts,
+    refused: batch_error,
+};
+
 /// Publishes one event: done already unless the bus is behind, or an engine has to answer.
 pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
     if let Some(link) = &running.runtime.state().link {
-        return publish_to_engine(py, running, link, vec![draft], to_receipt);
+        return publish_to_engine(py, running, link, vec![draft], ONE);
     }
     let intake = &running.runtime.state().intake;
     match intake
@@ -63,7 +83,7 @@ pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyRes
         Ok(receipt) => Ok(Publication::done(
             Receipt(receipt).into_pyobject(py)?.into_any().unbind(),
         )),
-        Err(draft) => publish_later(py, running, vec![draft], to_receipt),
+        Err(draft) => publish_later(py, running, vec![draft], ONE),
     }
 }
 
@@ -76,28 +96,30 @@ pub(crate) fn many(
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
     let intake = &running.runtime.state().intake;
-    let mut drafts = read_drafts(events, Some(classes))?;
+    let mut drafts = read_drafts(events, Some(classes), true)?;
     if let Some(tenant) = tenant_id {
-        for draft in &mut drafts {
-            bind_tenant(draft, tenant)?;
+        for (index, draft) in drafts.iter_mut().enumerate() {
+            bind_tenant(index, draft, tenant)?;
         }
     }
     if let Some(link) = &running.runtime.state().link {
-        return publish_to_engine(py, running, link, drafts, to_receipts);
+        return publish_to_engine(py, running, link, drafts, MANY);
     }
     match intake
         .try_publish_many(drafts)
-        .map_err(|error| bus_error(&error))?
+        .map_err(|error| batch_error(&error))?
     {
         Ok(receipts) => Ok(Publication::done(to_receipts(py, receipts)?)),
-        Err(drafts) => publish_later(py, running, drafts, to_receipts),
+        Err(drafts) => publish_later(py, running, drafts, MANY),
     }
 }
 
-/// Reads a batch. `classes`: the types of published objects; `None`: there is no schema.
+/// Reads a batch. `classes`: the types of published objects; `None`: there is no schema. Errors name
+/// the event only if the caller has given a batch, `is_batch`.
 pub(crate) fn read_drafts(
     events: &Bound<'_, PyAny>,
     classes: Option<&Classes>,
+    is_batch: bool,
 ) -> PyResult<Vec<Draft>> {
     let Ok(events) = events.try_iter() else {
         return Err(publish_error(format!(
@@ -105,23 +127,30 @@ pub(crate) fn read_drafts(
             describe(events)
         )));
     };
-    let read =
-        |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| read_draft(index, &event?, classes);
+    let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
+        let place = |member: &str| match is_batch {
+            true => format!("events[{index}]{member}"),
+            false => member.trim_start_matches('.').to_owned(),
+        };
+        read_draft(&place, &event?, classes)
+    };
     events.enumerate().map(read).collect()
 }
 
 /// The parameters of `publish`.
 const PARAMETERS: [&str; 5] = ["channel", "data", "event_type", "tenant_id", "event_id"];
 
-/// Reads `(channel, data)`, or a mapping with the parameters of `publish`.
+/// Reads `(channel, data)`, or a mapping with the parameters of `publish`. `place`: names a member,
+/// such as `.data`, in errors.
 fn read_draft(
-    index: usize,
+    place: &dyn Fn(&str) -> String,
     event: &Bound<'_, PyAny>,
     classes: Option<&Classes>,
 ) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
-            "events[{index}]: {problem}; pass (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted"
+            "{}: {problem}; pass (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted",
+            place("")
         ))
     };
     let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {
@@ -147,7 +176,7 @@ fn read_draft(
         };
         (required("channel")?, required("data")?, Some(options))
     };
-    let place = |name: &str| format!("events[{index}].{name}");
+    let place = |name: &str| place(&format!(".{name}"));
     let option = |name: &str| -> PyResult<Option<Arc<str>>> {
         let Some(options) = options else {
             return Ok(None);
@@ -168,10 +197,10 @@ fn read_draft(
 }
 
 /// Sets the tenant of a draft; refuses another one.
-fn bind_tenant(draft: &mut Draft, tenant: &str) -> PyResult<()> {
+fn bind_tenant(index: usize, draft: &mut Draft, tenant: &str) -> PyResult<()> {
     match &draft.tenant_id {
         Some(named) if **named != *tenant => Err(exceptions::PublishError::new_err(format!(
-            "tenant_id={named:?} is not the tenant that this publisher is bound to: leave it out"
+            "events[{index}]: tenant_id={named:?} is not the tenant that this publisher is bound to: leave it out"
         ))),
         _ => {
             draft.tenant_id = Some(tenant.into());
@@ -187,21 +216,20 @@ fn publish_to_engine(
     running: &Arc<Running>,
     link: &EngineLink,
     mut drafts: Vec<Draft>,
-    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
+    told: Told,
 ) -> PyResult<Publication> {
     let state = running.runtime.state();
-    for draft in &mut drafts {
-        state
-            .check_published(draft)
-            .map_err(|error| bus_error(&error))?;
-    }
+    let checked = state.check_published(&mut drafts);
+    checked.map_err(|error| (told.refused)(&error))?;
     let outcome = outcome(running, &drafts);
-    let work = link.publish(drafts).map_err(|error| bus_error(&error))?;
+    let work = link
+        .publish(drafts)
+        .map_err(|error| (told.refused)(&error))?;
     if running_loop(py).is_ok() {
-        return wait(py, running, work, outcome, result);
+        return wait(py, running, work, &outcome, told.result);
     }
     let finish = move |py: Python<'_>, published: Published| {
-        result(py, published.map_err(|error| bus_error(&error))?)
+        (told.result)(py, published.map_err(|error| bus_error(&error))?)
     };
     let (answer, answered) = mpsc::sync_channel(1);
     let is_running = running.runtime.spawn(async move {
@@ -222,7 +250,7 @@ fn publish_later(
     py: Python<'_>,
     running: &Arc<Running>,
     drafts: Vec<Draft>,
-    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
+    told: Told,
 ) -> PyResult<Publication> {
     if running_loop(py).is_err() {
         return Err(cannot_wait(drafts.len()));
@@ -236,7 +264,7 @@ fn publish_later(
         }
         Ok::<_, BusError>(receipts)
     };
-    wait(py, running, work, outcome, result)
+    wait(py, running, work, &outcome, told.result)
 }
 
 /// What publishing ends with.
@@ -252,19 +280,21 @@ fn wait(
     py: Python<'_>,
     running: &Running,
     work: impl Future<Output = Published> + Send + 'static,
-    outcome: Arc<Outcome>,
+    outcome: &Arc<Outcome>,
     result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Publication> {
-    let of_work = outcome.clone();
+    let (of_work, state) = (outcome.clone(), running.runtime.state().clone());
+    let work = async move {
+        let published = work.await;
+        let failure = published.as_ref().err().map(ToString::to_string);
+        of_work.settle(failure, state.intake.is_closed());
+        published
+    };
     let finish = move |py: Python<'_>, published: Published| {
-        let receipts = published.map_err(|error| {
-            of_work.fail(&error.to_string());
-            bus_error(&error)
-        })?;
-        result(py, receipts)
+        result(py, published.map_err(|error| bus_error(&error))?)
     };
     let future = future(py, &running.bridge, &running.runtime, work, finish)?;
-    Publication::waiting(&future, &outcome)
+    Publication::waiting(&future, outcome)
 }
 
 /// Returns the error that nothing was published, because no event loop on this thread can wait for

@@ -6,12 +6,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bus::publishing::PublishError;
-use bus::{BusError, Receipt};
+use bus::{BatchError, BusError, Receipt};
 use pyo3::prelude::*;
 use runtime::EnginePublisher;
 
 use crate::bus::PyBusOptions;
-use crate::error::{bus_error, config_error, publish_error, runtime_error};
+use crate::error::{batch_error, bus_error, config_error, publish_error, runtime_error};
 use crate::fork;
 use crate::log;
 use crate::policy::PyTenantIsolation;
@@ -64,8 +64,8 @@ impl PublisherCore {
                 "bus: memory:// reaches no other process: pass the URL of the engine that the servers use, such as redis://127.0.0.1:6379".to_owned(),
             )
         })?;
-        let engine = config.engine(history.as_ref())?;
         let tenant = tenant.map(|tenant| tenant.read()).transpose()?;
+        let engine = config.engine(history.as_ref(), tenant.is_some())?;
         log::listen();
         let publisher = py.detach(|| EnginePublisher::start(engine, tenant));
         let publisher = publisher.map_err(|error| runtime_error(&error))?;
@@ -75,23 +75,34 @@ impl PublisherCore {
         })
     }
 
-    /// Publishes a batch and blocks until it is answered.
-    fn publish(&self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let drafts = read_drafts(events, None)?;
+    /// Publishes a batch and blocks until it is answered. Errors name the event if the caller has
+    /// given a batch, `is_batch`.
+    fn publish(
+        &self,
+        py: Python<'_>,
+        events: &Bound<'_, PyAny>,
+        is_batch: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let drafts = read_drafts(events, None, is_batch)?;
         let (answer, answered) = mpsc::sync_channel(1);
         // The receiver waits for exactly this.
         let done = move |result| drop(answer.send(result));
         self.publisher()?
             .publish(drafts, done)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| refused_at_call(&error, is_batch))?;
         let published = py.detach(move || answered.recv());
         log::flush_without_loop(py);
         finish(py, published.unwrap_or(Err(BusError::Closed)))
     }
 
     /// Publishes a batch; calls `done(receipts, error)` on another thread once it is answered.
-    fn publish_then(&self, events: &Bound<'_, PyAny>, done: Py<PyAny>) -> PyResult<()> {
-        let drafts = read_drafts(events, None)?;
+    fn publish_then(
+        &self,
+        events: &Bound<'_, PyAny>,
+        is_batch: bool,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let drafts = read_drafts(events, None, is_batch)?;
         let done = move |published: Result<Vec<Receipt>, BusError>| {
             Python::attach(|py| {
                 let called = match finish(py, published) {
@@ -105,7 +116,7 @@ impl PublisherCore {
         };
         let published = self.publisher()?.publish(drafts, done);
         log::flush_without_loop(events.py());
-        published.map_err(|error| refused(&error))
+        published.map_err(|error| refused_at_call(&error, is_batch))
     }
 
     /// Waits until what was published is answered, at most for `drain` seconds, and ends the link.
@@ -120,6 +131,13 @@ impl PublisherCore {
 
 fn finish(py: Python<'_>, published: Result<Vec<Receipt>, BusError>) -> PyResult<Py<PyAny>> {
     to_receipts(py, published.map_err(|error| refused(&error))?)
+}
+
+fn refused_at_call(refused_batch: &BatchError, is_batch: bool) -> PyErr {
+    match refused_batch.index {
+        Some(_) if is_batch => batch_error(refused_batch),
+        _ => refused(&refused_batch.error),
+    }
 }
 
 fn refused(error: &BusError) -> PyErr {

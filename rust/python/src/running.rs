@@ -92,11 +92,10 @@ impl Running {
             this.bridge.detach(py);
         }
         this.calls.flush(py);
+        py.detach(|| this.runtime.stop());
+        this.unread.end();
         crate::log::flush(py, Some(&this.bridge));
-        py.detach(|| {
-            this.runtime.stop();
-            drop(this);
-        });
+        py.detach(|| drop(this));
     }
 
     fn stop_server(&self, server: &Server) {

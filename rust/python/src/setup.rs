@@ -229,7 +229,7 @@ impl Setup {
         let bus = options.bus.read()?;
         if let Some(bus) = &bus {
             // A fault in it shows where the manager is made.
-            bus.engine(history.as_ref())?;
+            bus.engine(history.as_ref(), policy.tenant.is_some())?;
         }
         Ok(Self {
             sdl,
@@ -308,7 +308,8 @@ impl Setup {
         // Imported now, because a later record may report that no file can be opened.
         py.import("fraiseql_subs._logging")?;
         let engine = self.bus.as_ref();
-        let engine = engine.map(|bus| bus.engine(self.history.as_ref()));
+        let engine =
+            engine.map(|bus| bus.engine(self.history.as_ref(), self.policy.tenant.is_some()));
         let engine = engine.transpose()?;
         let key = random_key().map_err(|error| PyOSError::new_err(error.to_string()))?;
         let bridge = Bridge::attach(event_loop)?;

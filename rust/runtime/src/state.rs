@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bus::cluster::{Cluster, NodeIdentity, Owner, Revocations};
 use bus::engine::Engine;
 use bus::{
-    BusError, Draft, EngineLink, History, HistoryLimits, Intake, LinkOptions, Stamp, Stream,
-    Streams as EventStreams,
+    BatchError, BusError, Draft, EngineLink, History, HistoryLimits, Intake, LinkOptions, Stamp,
+    Stream, Streams as EventStreams,
 };
 use bytes::Bytes;
 use graphql::GraphQLError;
@@ -213,13 +213,17 @@ impl RuntimeState {
         self.event_streams.of(route.channel(), route.tenant())
     }
 
-    /// Completes and checks an event that goes to an engine, and tells of what its publisher may not
+    /// Completes and checks events that go to an engine, and tells of what their publisher may not
     /// know.
     ///
     /// # Errors
     ///
-    /// As [`Intake::check`].
-    pub fn check_published(&self, draft: &mut Draft) -> Result<(), BusError> {
+    /// As [`Intake::check`], of the first event that is refused.
+    pub fn check_published(&self, drafts: &mut [Draft]) -> Result<(), BatchError> {
+        BatchError::check_each(drafts, |draft| self.check_one(draft))
+    }
+
+    fn check_one(&self, draft: &mut Draft) -> Result<(), BusError> {
         self.intake.check(draft)?;
         let mut notices = self.notices.lock();
         notices.look_at(&draft.channel, draft.tenant_id.is_some());

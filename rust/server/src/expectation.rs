@@ -6,8 +6,8 @@ use actix_http::{Request, Response};
 use protocol::http::HttpRequest;
 
 use crate::handshake::UpgradeService;
-use crate::head::{fault_of, headers_of, peer_of};
-use crate::http::{closing, refuse_malformed, respond};
+use crate::head::{fault_of, headers_of, is_too_large, peer_of};
+use crate::http::{closing, refuse_malformed, respond, too_large_head};
 
 /// The response to a request that is refused by its head.
 #[derive(Debug)]
@@ -37,7 +37,9 @@ pub(crate) fn look(upgrades: &UpgradeService, request: &Request) -> Result<(), R
     if publishers.is_none() && !upgrades.path.is_match(path) {
         return Ok(());
     }
-    let headers = headers_of(head, |_| true);
+    let limit = upgrades.current.worker.state().limits.max_head_bytes;
+    let is_too_large = is_too_large(head, limit);
+    let headers = headers_of(head, |name| !is_too_large || name == "origin");
     let asked = HttpRequest {
         method: head.method.as_str(),
         query: head.uri.query().unwrap_or_default(),
@@ -46,6 +48,14 @@ pub(crate) fn look(upgrades: &UpgradeService, request: &Request) -> Result<(), R
     };
     let peer = peer_of(head);
     let peer = peer.as_deref();
+    if is_too_large {
+        let refusal = too_large_head(limit);
+        let refusal = match publishers {
+            Some(_) => responder.refuse_publisher(peer, &refusal).into(),
+            None => responder.refuse(&asked, peer, refusal),
+        };
+        return refuse(respond(refusal, None));
+    }
     let looked = match publishers {
         Some(publishers) => publishers.look(responder, &asked, peer),
         None => responder.look_at(&asked, peer),

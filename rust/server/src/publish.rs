@@ -60,7 +60,7 @@ impl Publishers {
         asked: &protocol::http::HttpRequest<'_>,
         peer: Option<&str>,
     ) -> Result<(), Reply> {
-        let looked = responder.may_publish(asked, peer, &self.keys);
+        let looked = responder.look_at_publisher(asked, peer, &self.keys);
         looked.map_err(Reply::from)
     }
 }
@@ -106,5 +106,6 @@ async fn answer(
         }
     };
     asked.body = &body;
-    respond(responder.publish(asked, place).await, socket)
+    let published = responder.publish(asked, peer.as_deref(), place);
+    respond(published.await, socket)
 }

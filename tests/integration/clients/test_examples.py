@@ -59,6 +59,19 @@ async def test_the_example_without_a_server_says_what_to_do():
     assert code == 1 and "make demo" in err and "Traceback" not in err
 
 
+async def test_subscribing_ends_quietly_when_its_output_is_not_read(tmp_path):
+    serving = await start_command(
+        sys.executable, "examples/orders.py", "--port", "0", "--interval", "0.01"
+    )
+    (url,) = re.findall(r"ws://\S+", await read_line(serving))
+    errors = tmp_path / "errors"
+    command = f"{shlex.quote(sys.executable)} examples/subscribe.py {url} 2>{errors} | head -n 1"
+    code, out, _ = await finish(await start_command("bash", "-c", command))
+    assert (code, out.count("\n"), errors.read_text()) == (0, 1, "")
+    serving.send_signal(signal.SIGINT)
+    await finish(serving)
+
+
 def test_every_command_that_examples_name_is_there():
     text = "".join(path.read_text() for path in sorted((ROOT / "examples").glob("*.py")))
     makefile = (ROOT / "Makefile").read_text()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cluster import know_each_other, member, names, through_a_proxy
 from declared import node
 from nodes import OwnProcess
 from support import PATIENCE, eventually
+from support.raw_http import handshake
 from support.tcp_proxy import Admission
 
 from fraiseql_subs import BusError, Identity, SubscriptionManager
@@ -58,7 +60,11 @@ async def test_nodes_list_each_other_with_what_they_carry(start, connect):
 async def test_a_node_that_ends_is_gone_at_once(start):
     (a, _), (b, _) = await start("a", "b")
     await b.close(drain=0.0)
-    assert names(await a.nodes()) == ["a"]
+
+    async def is_gone() -> bool:
+        return names(await a.nodes()) == ["a"]
+
+    await eventually(is_gone, "it has said that it leaves")
     ended = await a.disconnect(identity=ADA)
     assert ended.unanswered == () and ended.is_complete
 
@@ -188,6 +194,26 @@ async def test_many_connections_come_in_parts_and_whole(redis, start, connect):
         await connect(url, {"user": user})
     listed = await a.connections(cluster=True)
     assert {each.identity.user_id for each in listed.connections} == users
+
+
+async def test_very_many_connections_are_listed_whole_and_in_order(start):
+    (a, url), (b, _) = await start("a", "b")
+    place = urlsplit(url)
+    sockets = []
+    try:
+        for _ in range(300):
+            _, writer = await asyncio.open_connection(place.hostname, place.port)
+            sockets.append(writer)
+            writer.write(handshake(host=place.netloc))
+        await eventually(lambda: len(a.connections()) == 300, "all are connected")
+        own = [each.connection_id for each in a.connections()]
+        for manager in (a, b):
+            listed = await manager.connections(cluster=True, timeout=PATIENCE)
+            assert [each.connection_id for each in listed.connections] == own
+            assert listed.is_complete
+    finally:
+        for writer in sockets:
+            writer.close()
 
 
 async def test_a_node_that_is_cut_off_is_named_and_none_of_its_connections_listed(

@@ -6,43 +6,19 @@ import asyncio
 import json
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 
 import pytest
 from declared import node
 from nodes import take
+from publishing_command import publish, start
 from support import PATIENCE
-from support.programs import ENVIRONMENT
 from support.publishing import KEY
 from support.redis_server import RedisServer, free_port
 
 from fraiseql_subs import Identity, Limits, Security, TenantIsolation
 
 FEED = "subscription { feed }"
-
-
-async def start(*arguments: str, **environment: str) -> Process:
-    """Start the command."""
-    inherited = {name: value for name, value in ENVIRONMENT.items() if "PUBLISH" not in name}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fraiseql_subs", "publish"),
-        *arguments,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        env={**inherited, **environment},
-    )
-
-
-async def publish(
-    *arguments: str, stdin: bytes = b"", **environment: str
-) -> tuple[int, list[str], str]:
-    """Run the command; return its status, the lines it prints, and its errors."""
-    process = await start(*arguments, **environment)
-    out, err = await asyncio.wait_for(process.communicate(stdin), PATIENCE)
-    assert process.returncode is not None
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode, out.decode().splitlines(), err.decode()
 
 
 async def test_an_event_is_published_to_redis(redis: RedisServer):

@@ -75,9 +75,15 @@ async def test_an_event_that_is_too_large_for_the_engine_is_told(redis: RedisSer
     async with manager.serve(port=0, publish_key=KEY) as server:
         small = {"channel": "feed", "data": 1}
         response = await post(server.publish_url, [small, {"channel": "feed", "data": "x" * size}])
-        assert response.status_code == 413 and "event 1 of the batch" in response.json()["error"]
-        long = await post(server.publish_url, {"channel": "feed", "data": 1, "event_id": "x" * 255})
+        assert response.status_code == 413 and "events[1]: " in response.json()["error"]
+        alone = await post(server.publish_url, {"channel": "feed", "data": "x" * size})
+        assert alone.status_code == 413 and "the event: " in alone.json()["error"]
+        named = {"channel": "feed", "data": 1, "event_id": "x" * 255}
+        long = await post(server.publish_url, named)
         assert long.status_code == 400 and "254" in long.json()["error"]
+        listed = await post(server.publish_url, [small, small, named])
+        assert listed.status_code == 400
+        assert "Invalid request: events[2]: `id` has 255 bytes" in listed.json()["error"]
         assert (await post(server.publish_url, small)).json()["offset"] == 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import PATIENCE, eventually
+from support.paths import ROOT
 from support.redis_server import RedisServer
 
 from fraiseql_subs import (
@@ -25,6 +26,8 @@ from fraiseql_subs import (
     TenantIsolation,
     passthrough,
 )
+
+SCRIPT = ROOT / "examples" / "other_languages" / "publish.lua"
 
 ticks = passthrough("ticks", int, channel="ticks")
 TICKS = "subscription { ticks }"
@@ -103,34 +106,60 @@ async def test_a_tenant_is_published_to_alone(redis):
         await publisher.publish("ticks", 2, tenant_id="mine")
         assert await receive(stream, 1) == [2]
         assert await receive(others, 1) == [1]
-        with pytest.raises(PublishError, match="tenant"):
-            await publisher.publish("ticks", {"tenant_id": "mine"}, tenant_id="other")
+        wrong = {"channel": "ticks", "data": {"tenant_id": "mine"}, "tenant_id": "other"}
+        with pytest.raises(PublishError, match=r"^tenant_id is `other`"):
+            await publisher.publish(**wrong)
+        with pytest.raises(PublishError, match=r"^events\[1\]: tenant_id is `other`"):
+            await publisher.publish_many([("ticks", 1), wrong])
+        with SyncPublisher(redis.url, tenant=TenantIsolation()) as sync:
+            with pytest.raises(PublishError, match=r"^tenant_id is `other`"):
+                sync.publish(**wrong)
+            with pytest.raises(PublishError, match=r"^events\[1\]: tenant_id is `other`"):
+                sync.publish_many([("ticks", 1), wrong])
+            with pytest.raises(PublishError, match=r"^data: "):
+                sync.publish("ticks", object())
+            with pytest.raises(PublishError, match=r"^events\[1\].data: "):
+                sync.publish_many([("ticks", 1), ("ticks", object())])
 
 
-@pytest.mark.parametrize("tenant_id", [None, "mine"])
-async def test_a_publisher_that_was_not_told_of_isolation_is_noticed(redis, caplog, tenant_id):
-    """No subscriber may see what it publishes; a node says so once, and counts."""
+@pytest.mark.parametrize("is_isolated", [True, False])
+async def test_a_publisher_that_was_told_otherwise_of_isolation_is_refused(redis, is_isolated):
+    """Its events would reach no client."""
+    isolation = TenantIsolation()
+    security = Security(tenant=isolation if is_isolated else None)
+    manager = SubscriptionManager([ticks], bus=redis.url, security=security)
+    tenant = None if is_isolated else isolation
+    async with manager:
+        await eventually(lambda: redis.command("GET", "fs1:layout"), "the manager has connected")
+        publisher = Publisher(redis.url, tenant=tenant, publish_timeout=1.0)
+
+        async def is_refused() -> bool:
+            with pytest.raises(PublishError) as failed:
+                await publisher.publish("ticks", 1, tenant_id="mine")
+            return "set the same tenant= in all" in str(failed.value)
+
+        async with publisher:
+            await eventually(is_refused, "the error says what differs")
+
+
+@pytest.mark.alone
+async def test_events_of_other_programs_without_a_tenant_are_noticed(redis, caplog):
+    """No subscriber may see them; a node says so once, and counts."""
     security = Security(tenant=TenantIsolation())
     manager = SubscriptionManager([ticks], bus=redis.url, security=security)
     mine = Identity(user_id="1", tenant_id="mine")
-    async with (
-        manager,
-        manager.subscribe(TICKS, identity=mine) as stream,
-        Publisher(redis.url) as publisher,
-    ):
+    async with manager, manager.subscribe(TICKS, identity=mine) as stream:
         # What the manager publishes itself is counted once.
         await manager.publish("ticks", 0)
-        for number in range(3):
-            await publisher.publish("ticks", number, tenant_id=tenant_id)
+        for _ in range(3):
+            await redis.command("--eval", str(SCRIPT), ",", "ticks", "{}")
         counted = lambda: manager.metrics().events_without_tenant == 4  # noqa: E731
         await eventually(counted, "all are counted")
         await manager.publish("ticks", 3, tenant_id="mine")
         assert await receive(stream, 1) == [3]
         assert manager.metrics().events_without_tenant == 4
     told = [each for each in caplog.records if "another program publishes" in each.getMessage()]
-    assert len(told) == 1 and "tenant=TenantIsolation() to its Publisher" in told[0].getMessage()
-    of_publisher = "published as if tenants were not isolated"
-    assert (of_publisher in caplog.text) is (tenant_id is not None)
+    assert len(told) == 1 and "publish it for a tenant" in told[0].getMessage()
 
 
 @pytest.mark.alone
@@ -154,6 +183,8 @@ async def test_data_is_what_a_manager_takes(redis):
             await publisher.publish("points", object())
         with pytest.raises(PublishError, match="channel"):
             await publisher.publish("", 1)
+        with pytest.raises(PublishError, match="the event_id is empty"):
+            await publisher.publish("points", 1, event_id="")
 
 
 async def test_without_an_engine_the_error_says_what_is_known(redis):

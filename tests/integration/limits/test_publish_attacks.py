@@ -67,6 +67,35 @@ async def test_keys_that_are_right_count_for_no_rate():
             assert (await post(url(used), EVENT)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (400, b"{", {}),
+        (400, b"\xff", {}),
+        (400, b"7", {}),
+        (400, b'[{"channel":"ticks","data":"\\ud800"}]', {}),
+        (400, b'{"channel":"ticks"}', {}),
+        (413, b"[" + b"{}," * 1000 + b"{}]", {}),
+        (413, b'{"channel":"ticks","data":[' + b"{}," * 340_000 + b"0]}", {}),
+        (413, b" " * 2_000_000, {}),
+        (415, EVENT, {"content-type": "text/plain"}),
+        (415, EVENT, {"content-encoding": "gzip"}),
+    ],
+)
+async def test_bodies_that_cannot_be_read_count_for_their_address(status, body, headers):
+    security = 'security=Security(rates=Rates(refusals="3/h"))'
+    async with server(security) as attacked:
+        for _ in range(10):
+            assert (await post(url(attacked), EVENT)).status_code == 200
+        statuses = [
+            (await post(url(attacked), body, headers=headers)).status_code for _ in range(4)
+        ]
+        assert statuses == [status, status, status, 429]
+        refused = await post(url(attacked), EVENT)
+        assert refused.status_code == 429 and refused.json()["retryable"] is True
+        assert int(refused.headers["retry-after"]) >= 1
+
+
 async def test_slow_bodies_are_ended():
     async with server("limits=Limits(request_timeout=0.5)") as attacked:
         before = attacked.descriptors
@@ -85,6 +114,9 @@ async def test_huge_heads_and_lengths_are_refused():
         assert answer.status == 431
         long = await ask(url(attacked), head(RIGHT, length=1 << 40), to_end=True)
         assert long.status == 413
+        expecting = head(RIGHT, large, "Expect: 100-continue")
+        answer = await ask(url(attacked), expecting, to_end=True)
+        assert answer.status == 431 and json.loads(answer.body)["outcome"] == "not_sent"
         key = f"Authorization: Bearer {'x' * 60_000}"
         assert (await ask(url(attacked), head(key) + EVENT, to_end=True)).status == 401
 
@@ -143,5 +175,19 @@ async def test_requests_count_for_max_connections():
         await eventually(is_full, "a further request is refused")
         refused = await post(url(used), EVENT)
         assert refused.json()["retryable"] is True and refused.headers["retry-after"] == "1"
+        # The body is not requested.
+        answer = await ask(url(used), head(RIGHT, "Expect: 100-continue"), to_end=True)
+        assert answer.status == 503 and answer.is_closed
+        assert json.loads(answer.body)["retryable"] is True
+        assert answer.headers["retry-after"] == "1"
+        # A wrong key is told as such, also then.
+        answer = await ask(url(used), head(WRONG, "Expect: 100-continue"), to_end=True)
+        assert answer.status == 401
         for task in pending:
             task.cancel()
+
+        async def is_requested() -> bool:
+            expecting = head(RIGHT, "Expect: 100-continue")
+            return (await ask(url(used), expecting)).status == 100
+
+        await eventually(is_requested, "there are places again")

@@ -88,6 +88,14 @@ async def test_the_body_of_a_request_past_max_connections_is_not_requested(serve
     writer.close()
 
 
+async def test_the_body_of_a_request_with_a_large_head_is_not_requested(url):
+    large = f"X-Large: {'x' * 70_000}"
+    for expect in ((), ("Expect: 100-continue",)):
+        lines = (*JSON, *expect, large, "Content-Length: 100")
+        answer = await ask(url, request(*lines), to_end=True)
+        assert answer.status == 431 and may_be_read(answer)
+
+
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_the_body_of_an_accepted_request_is_requested(name):
     body = (*JSON, "Expect: 100-continue", f"Content-Length: {len(BODY)}")

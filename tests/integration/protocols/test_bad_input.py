@@ -160,6 +160,13 @@ async def test_an_empty_channel_is_refused(manager):
             await manager.publish("", 1)
 
 
+async def test_an_empty_event_id_is_refused(manager):
+    """Otherwise all events with it would be one."""
+    async with manager:
+        with pytest.raises(PublishError, match="the event_id is empty"):
+            await manager.publish("feed", 1, event_id="")
+
+
 @pytest.mark.parametrize("event", [1, ("feed",), {"channel": "feed"}, {"data": 1}])
 async def test_a_malformed_entry_of_a_batch_is_named_and_nothing_is_published(event, manager):
     async with manager, manager.subscribe("subscription { feed }") as stream:

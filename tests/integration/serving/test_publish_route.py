@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import traceback
 from typing import Any
 
 import httpx
@@ -171,6 +173,7 @@ async def test_a_host_that_is_not_allowed_is_refused():
         (400, b'{"data":1}', {}, "`channel` is missing"),
         (400, b'{"channel":"ticks"}', {}, "`data` is missing"),
         (400, b'{"channel":"","data":1}', {}, "`channel` is empty"),
+        (400, b'{"channel":"a","data":1,"event_id":""}', {}, "event_id is empty"),
         (400, b'{"channel":"a","data":1,"chanel":"a"}', {}, '"chanel" is no member'),
         (400, b'{"channel":"a","data":1,"data":2}', {}, "`data` is given twice"),
         (400, b'[{"channel":"a","data":1},{"channel":7,"data":1}]', {}, "events[1]: `channel`"),
@@ -192,6 +195,40 @@ async def test_what_is_wrong_is_told_and_nothing_is_published(status, body, head
         assert served.metrics().events_accepted == 0
 
 
+GOOD = b'{"channel":"ticks","data":1}'
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"7",
+        b"[]",
+        b'"text"',
+        b'"\\ud800"',
+        b"{}",
+        b'{"channel":"","data":1}',
+        b'{"channel":"ticks","data":"\\udc00"}',
+        b'{"channel":"\\ud800","data":1}',
+        b'{"channel":"ticks","data":1,"\\ud800":2}',
+        b'{"channel":"ticks","data":1e999}',
+        b'{"channel":"ticks","data":{"deep":' + b"[" * 200 + b"]" * 200 + b"}}",
+        b'{"channel":"ticks","data":1,"event_id":7}',
+        b'{"channel":"ticks","data":1,"other":7}',
+        b'{"channel":"ticks","data":1,"data":7}',
+    ],
+)
+async def test_an_error_of_an_event_names_its_place_in_the_list(wrong):
+    async with manager().serve(port=0, publish_key=KEY) as server:
+        listed = b"[" + b",".join([GOOD, GOOD, wrong, GOOD]) + b"]"
+        response = await post(server.publish_url, listed)
+        assert response.status_code == 400, response.text
+        assert "Invalid request: events[2]: " in response.json()["error"]
+        alone = await post(server.publish_url, wrong)
+        if wrong != b"[]":
+            assert alone.status_code == 400
+            assert "Invalid request: the event: " in alone.json()["error"]
+
+
 async def test_more_events_than_a_request_may_have_are_refused():
     async with manager().serve(port=0, publish_key=KEY) as server:
         response = await post(server.publish_url, [{"channel": "a", "data": 1}] * 1001)
@@ -211,7 +248,11 @@ async def test_tenants_are_isolated():
         wrong = {**event, "data": {"id": 3, "tenant_id": "mine"}, "tenant_id": "other"}
         assert (await post(server.publish_url, [other, named])).status_code == 200
         refused = await post(server.publish_url, [named, wrong])
-        assert refused.status_code == 400 and "tenant" in refused.json()["error"]
+        assert refused.status_code == 400
+        assert "events[1]: tenant_id is `other`" in refused.json()["error"]
+        alone = await post(server.publish_url, wrong)
+        assert alone.status_code == 400
+        assert "the event: tenant_id is `other`" in alone.json()["error"]
         assert (await next_of(results))[3] == "2"
         assert served.metrics().events_accepted == 2
 
@@ -283,3 +324,52 @@ def test_keys_and_paths_that_cannot_be_used_are_refused_where_they_are_written(o
         manager().serve(port=0, **options)
     assert part in str(refused.value)
     assert KEY not in str(refused.value) and "0123456789" not in str(refused.value)
+
+
+def shown(exception: BaseException) -> str:
+    """Return a traceback with the variables of its frames."""
+    told = traceback.TracebackException.from_exception(exception, capture_locals=True)
+    return "".join(told.format())
+
+
+def everything_of(thing: object, seen: set[int]) -> list[str]:
+    """Return the representations of an object and of all that it keeps."""
+    if id(thing) in seen:
+        return []
+    seen.add(id(thing))
+    inner = list(getattr(thing, "__dict__", {}).values())
+    if isinstance(thing, dict):
+        inner += [*thing, *thing.values()]
+    elif isinstance(thing, tuple | list | set | frozenset):
+        inner += thing
+    return [repr(thing), *(text for each in inner for text in everything_of(each, seen))]
+
+
+async def test_a_server_does_not_keep_its_keys():
+    served = manager()
+    server = served.serve(port=0, publish_key=[KEY, "another-key-0123456789"])
+    for _ in range(2):
+        texts = everything_of(server, set())
+        assert not [text for text in texts if KEY in text or "another-key" in text]
+    with pytest.raises(ZeroDivisionError) as raised:
+        async with server:
+            assert KEY not in "".join(everything_of(server, set()))
+            assert (await post(server.publish_url, GOOD)).status_code == 200
+            raise ZeroDivisionError
+    assert KEY not in "".join(map(repr, vars(server).values()))
+    assert raised.value
+
+
+def test_a_traceback_of_a_program_that_serves_does_not_show_its_keys():
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    serve = functools.partial(manager().run, port=0, publish_key=KEY, main=fail)
+    with pytest.raises(ZeroDivisionError) as raised:
+        serve()
+    # Without the frame of the test, which has the key.
+    frames = raised.value.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    assert frames is not None
+    assert KEY not in shown(raised.value.with_traceback(frames))

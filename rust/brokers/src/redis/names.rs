@@ -52,7 +52,7 @@ impl Names {
         slot(self.layout().as_bytes())
     }
 
-    /// The key of the setting that all nodes must share: the number of partitions.
+    /// The key of the settings that all nodes must share.
     pub(super) fn layout(&self) -> String {
         format!("{}:layout", self.prefix)
     }
@@ -87,6 +87,11 @@ impl Names {
     /// The key of the state of a partition.
     pub(super) fn partition_key(&self, partition: u32) -> String {
         format!("{}m", self.partitions[partition as usize])
+    }
+
+    /// A key of a partition that holds nothing.
+    pub(super) fn unused(&self, partition: u32) -> String {
+        format!("{}unused", self.partitions[partition as usize])
     }
 
     /// The channel of the probes of one engine.

@@ -1,5 +1,7 @@
 //! Publishes batches.
 
+use std::convert::Infallible;
+
 use bus::Position;
 use bus::engine::{AttemptError, Outgoing, Role};
 use redis::Value;
@@ -7,7 +9,7 @@ use redis::Value;
 use super::fault::Fault;
 use super::link::Link;
 use super::reader;
-use super::script::{BATCH, Script, positions};
+use super::script::{BATCH, Script, positions, refused_commands};
 use super::shared::Shared;
 
 type Attempt = Result<Position, AttemptError>;
@@ -15,9 +17,11 @@ type Attempt = Result<Position, AttemptError>;
 /// Limit of the events of one call (bytes). One event may be larger.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
 
-/// Checks that all nodes use the same number of partitions, and warns if Redis may evict keys. In a
-/// cluster only one master has that key, so `cluster` checks it.
-pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
+/// Checks that the user may run all commands and that this node has the settings of the others, and
+/// warns if Redis may evict keys. `partition`: one that the master has.
+pub(super) async fn check(shared: &Shared, link: &Link, partition: u32) -> Result<(), Fault> {
+    check_permissions(shared, link, partition).await?;
+    // In a cluster only one master has the key of the settings, so `cluster` checks it.
     if !shared.is_cluster()
         && let Some(fault) = disagreement(shared, link).await?
     {
@@ -35,29 +39,84 @@ pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Returns how the number of partitions of this node differs from that of other nodes, as a fault.
+async fn check_permissions(shared: &Shared, link: &Link, partition: u32) -> Result<(), Fault> {
+    let key = shared.names.unused(partition);
+    let has_history = u8::from(shared.config.history.is_some());
+    let answer = link.call(Script::Permissions, |digest| {
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(digest).arg(1).arg(&key).arg(has_history);
+        Ok(call)
+    });
+    match refused_commands(answer.await?)?.as_slice() {
+        [] => Ok(()),
+        refused => Err(Fault::configuration(format!(
+            "Redis refuses commands of the bus to the user: grant it {}",
+            refused.join(", ")
+        ))),
+    }
+}
+
+/// Stores the settings that all nodes share again from time to time, in case Redis has lost them.
+/// Otherwise a program with other settings would not be refused. Never returns.
+pub(super) async fn keep_settings(shared: &Shared, link: &Link) -> Infallible {
+    let mut is_logged = false;
+    loop {
+        tokio::time::sleep(shared.config.times.settings_after).await;
+        match disagreement(shared, link).await {
+            Ok(Some(fault)) if !is_logged => {
+                is_logged = true;
+                tracing::error!(
+                    target: "fraiseql_subs",
+                    reason = fault.reason,
+                    key = shared.names.layout(),
+                    "Redis had lost the settings of the bus, and a program with other settings has \
+                     started: correct that program, and delete the key"
+                );
+            }
+            Ok(None) => is_logged = false,
+            Ok(Some(_)) | Err(_) => {}
+        }
+    }
+}
+
+/// Returns how the settings of this node differ from those of the others, as a fault: the number of
+/// partitions, and whether each tenant has its own streams. The value of the key is the number,
+/// followed by ` by tenant` in the second case.
 pub(super) async fn disagreement(shared: &Shared, link: &Link) -> Result<Option<Fault>, Fault> {
-    let partitions = shared.config.partitions.to_string();
+    let config = &shared.config;
+    let key = shared.names.layout();
+    let own = match config.by_tenant {
+        true => format!("{} by tenant", config.partitions),
+        false => config.partitions.to_string(),
+    };
     let mut command = redis::cmd("SET");
-    command
-        .arg(shared.names.layout())
-        .arg(&partitions)
-        .arg("NX")
-        .arg("GET");
+    command.arg(&key).arg(&own).arg("NX").arg("GET");
     let Value::BulkString(found) = link.ask(&command).await? else {
         return Ok(None);
     };
-    if found == partitions.as_bytes() {
+    if found == own.as_bytes() {
         return Ok(None);
     }
-    let found = String::from_utf8_lossy(&found)
-        .chars()
-        .take(10)
-        .collect::<String>();
-    Ok(Some(Fault::configuration(format!(
-        "other nodes use partitions={found} and this one partitions={partitions}: write the same \
-         number in all, or another prefix"
-    ))))
+    let found = String::from_utf8_lossy(&found);
+    let (others, kind) = found.split_once(' ').unwrap_or((&found, ""));
+    let own = config.partitions;
+    let reason = if others == own.to_string() {
+        let (others, this) = match kind {
+            "" => ("do not isolate tenants", "does"),
+            _ => ("isolate tenants", "does not"),
+        };
+        format!(
+            "other programs on this bus {others}, and this one {this}: set the same tenant= in all, or \
+             another prefix. After a change in all of them, delete the key {key}"
+        )
+    } else {
+        let others = others.chars().take(10).collect::<String>();
+        format!(
+            "other nodes use partitions={others} and this one partitions={own}: write the same number in \
+             all, or another prefix. After a change in all of them, delete the key {key}"
+        )
+    };
+    Ok(Some(Fault::configuration(reason)))
 }
 
 /// Publishes events of one partition, in this order.

@@ -34,15 +34,18 @@ pub(super) enum Script {
     Revoke,
     /// Reads the revocations.
     Revocations,
+    /// Returns the commands that the user may not run.
+    Permissions,
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Publish,
         Self::Heads,
         Self::Read,
         Self::Revoke,
         Self::Revocations,
+        Self::Permissions,
     ];
 
     pub(super) const fn text(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Script {
             Self::Read => concat!(include_str!("lua/stream.lua"), include_str!("lua/read.lua")),
             Self::Revoke => include_str!("lua/revoke.lua"),
             Self::Revocations => include_str!("lua/revocations.lua"),
+            Self::Permissions => include_str!("lua/permissions.lua"),
         }
     }
 }
@@ -200,6 +204,15 @@ pub(super) fn positions(answer: Value) -> Result<Vec<Result<Position, String>>, 
             }
         })
         .collect()
+}
+
+/// The commands in the answer of [`Script::Permissions`].
+pub(super) fn refused_commands(answer: Value) -> Result<Vec<String>, Fault> {
+    let Value::Array(elements) = answer else {
+        return Err(unexpected());
+    };
+    let name = |element: &Value| text(element).map(str::to_owned).ok_or_else(unexpected);
+    elements.iter().map(name).collect()
 }
 
 /// Parses the answer of [`Script::Read`].

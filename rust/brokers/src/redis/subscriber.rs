@@ -215,7 +215,7 @@ impl<'a> Reconciler<'a> {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     reason = fault.reason,
-                    "nodes cannot exchange messages: Redis refuses their channels"
+                    "nodes cannot exchange messages: the bus refuses them"
                 );
             }
         }

@@ -97,7 +97,9 @@ async fn open(
     let link = connect(shared, &addresses, pushes).await?;
     master.has_run(&link.server.run);
     if role == Role::Publisher {
-        publisher::check(shared, &link).await?;
+        let partitions = shared.masters().partitions_of(master);
+        let partition = partitions.first().copied().unwrap_or(0);
+        publisher::check(shared, &link, partition).await?;
     }
     Ok((Arc::new(link), delivery))
 }
@@ -145,7 +147,15 @@ async fn serve(
         },
         None => {
             shared.health.live(master, role, shared.arrivals());
-            link.ended().await
+            // A cluster is asked for its masters periodically, and its settings are stored again then.
+            if role == Role::Publisher && !shared.is_cluster() {
+                tokio::select! {
+                    fault = link.ended() => fault,
+                    never = publisher::keep_settings(shared, &link) => match never {},
+                }
+            } else {
+                link.ended().await
+            }
         }
     }
 }

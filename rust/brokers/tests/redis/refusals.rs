@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brokers::redis::{Config, Credentials, Times};
-use bus::engine::{AttemptError, Engine, Health, Role};
+use bus::engine::{AttemptError, Engine, Health, Outgoing, Role};
 
-use crate::support::{Happened, Node, Server, eventually, quick, stream};
+use crate::support::{Happened, Node, PATIENCE, Server, event, eventually, quick, stream};
 
 /// The permissions that the bus needs, and no others.
 const RULES: &str = "resetchannels &fs1:* resetkeys ~fs1:* -@all +hello +auth +ping +select +info \
@@ -88,14 +88,8 @@ async fn an_event_that_needs_a_missing_permission_waits_for_it() {
         let node = Node::live(server.config()).await;
         let orders = stream("orders");
         node.publish(&orders, &["before"]).await.remove(0).unwrap();
-        drop(node);
         let arguments = ["ACL", "SETUSER", "default", &missing.replace('+', "-")];
         assert_eq!(server.command(&arguments), "OK");
-        let node = Node::start(server.config());
-        eventually("it can publish", || {
-            node.engine.health().of(Role::Publisher).is_live()
-        })
-        .await;
         let orders = stream(if missing == "+hset" { "new" } else { "orders" });
         let answer = node.publish(&orders, &["x"]).await.remove(0);
         let Err(AttemptError::Denied(why)) = answer else {
@@ -104,7 +98,7 @@ async fn an_event_that_needs_a_missing_permission_waits_for_it() {
         assert!(why.contains("NOPERM"), "{why}");
         // It is published with the same id when the permission is granted.
         server.command(&["ACL", "SETUSER", "default", missing]);
-        node.publish(&orders, &["x"]).await.remove(0).unwrap();
+        node.publish_for_certain(&orders, "x").await;
     }
 }
 
@@ -362,6 +356,89 @@ async fn a_password_that_is_not_returned_in_time_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_user_without_a_command_of_the_scripts_learns_its_name_and_loses_no_event() {
+    let orders = stream("orders");
+    for command in [
+        "set", "del", "hset", "hmget", "expire", "unlink", "xadd", "xrange",
+    ] {
+        let server = with_user(&format!("{RULES} -{command}"));
+        let node = Node::start(as_user(&server));
+        let reason = node.configuration_error().await;
+        assert!(reason.contains(&command.to_uppercase()), "{reason}");
+        let answer = node.publish(&orders, &["x"]).await.remove(0);
+        assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
+        server.command(&["ACL", "SETUSER", "bus", &format!("+{command}")]);
+        node.is_live().await;
+        node.want(&orders).await;
+        let position = node.publish_for_certain(&orders, "x").await;
+        assert_eq!(node.received.event(&orders, "x").await, position);
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_loses_a_command_loses_no_event() {
+    let orders = stream("orders");
+    for command in ["hset", "xadd", "publish"] {
+        let server = with_user(RULES);
+        let node = Node::live(as_user(&server)).await;
+        node.want(&orders).await;
+        node.publish_for_certain(&orders, "first").await;
+        server.command(&["ACL", "SETUSER", "bus", &format!("-{command}")]);
+        let again: Arc<[_]> = Arc::new([event(&orders, "again", "again")]);
+        for _ in 0..2 {
+            let answer = node.engine.publish(again.clone()).await.remove(0);
+            assert!(answer.is_err(), "{command}: {answer:?}");
+        }
+        server.command(&["ACL", "SETUSER", "bus", &format!("+{command}")]);
+        eventually_published(&node, &again).await;
+        node.received.event(&orders, "again").await;
+    }
+}
+
+async fn eventually_published(node: &Node, event: &Arc<[Outgoing]>) {
+    let published = async {
+        while node.engine.publish(event.clone()).await.remove(0).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, published).await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_redis_has_lost_are_stored_again() {
+    let server = Server::start();
+    let times = Times {
+        settings_after: Duration::from_millis(20),
+        ..quick()
+    };
+    let _node = Node::live(server.config_of("", times)).await;
+    server.command(&["FLUSHALL"]);
+    eventually("they are there", || {
+        server.command(&["GET", "fs1:layout"]) == "64"
+    })
+    .await;
+    let other = Node::start(server.config_of("?partitions=8", quick()));
+    let reason = other.configuration_error().await;
+    assert!(reason.contains("partitions=64"), "{reason}");
+}
+
+#[tokio::test]
+async fn programs_that_isolate_tenants_and_others_are_refused() {
+    for first in [false, true] {
+        let server = Server::start();
+        let config = |by_tenant| Config {
+            by_tenant,
+            ..server.config()
+        };
+        let _node = Node::live(config(first)).await;
+        let _same = Node::live(config(first)).await;
+        let other = Node::start(config(!first));
+        let reason = other.configuration_error().await;
+        assert!(reason.contains("set the same tenant= in all"), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn nodes_with_other_partitions_are_refused() {
     let server = Server::start();
     let _node = Node::live(server.config()).await;
@@ -420,16 +497,8 @@ async fn a_database_that_redis_does_not_have_is_a_configuration_error() {
 async fn a_command_that_was_renamed_is_named_and_waited_for() {
     let server = Server::with(&["--rename-command", "EVALSHA", "other"]);
     let node = Node::start(server.config());
-    eventually("it can publish", || {
-        node.engine.health().of(Role::Publisher).is_live()
-    })
-    .await;
-    let answer = node.publish(&stream("orders"), &["s3cret"]).await.remove(0);
-    let Err(AttemptError::Denied(why)) = answer else {
-        panic!("{answer:?}");
-    };
-    assert!(
-        why.contains("'EVALSHA'") && !why.contains("s3cret"),
-        "{why}"
-    );
+    let reason = node.configuration_error().await;
+    assert!(reason.contains("'EVALSHA'"), "{reason}");
+    let answer = node.publish(&stream("orders"), &["x"]).await.remove(0);
+    assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
 }

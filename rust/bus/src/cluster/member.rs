@@ -15,9 +15,10 @@ use super::host::NodeHost;
 use super::incoming::{Incoming, Reply};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
+    size,
 };
 use super::nodes::{NodeId, NodeInfo};
-use super::requests::RequestAnswers;
+use super::requests::{MAX_ANSWER_BYTES, RequestAnswers};
 use super::revocations::{Revocation, Revocations};
 use crate::engine::{ControlError, Engine, Health, Role};
 
@@ -68,6 +69,8 @@ pub struct Cluster {
     replies: Mutex<Option<mpsc::Receiver<(NodeId, Reply)>>>,
     /// Limits the requests for lists of connections: each answer may be large.
     lists: Semaphore,
+    /// The list of this node's connections that is built and sent at a time.
+    own_list: Semaphore,
     is_leaving: AtomicBool,
     is_refusal_logged: AtomicBool,
 }
@@ -120,6 +123,7 @@ impl Cluster {
             incoming,
             replies: Mutex::new(Some(replies)),
             lists: Semaphore::new(1),
+            own_list: Semaphore::new(1),
             is_leaving: AtomicBool::new(false),
             is_refusal_logged: AtomicBool::new(false),
         }
@@ -351,8 +355,8 @@ impl Cluster {
         }
         tracing::warn!(
             target: "fraiseql_subs",
-            %error,
-            "nodes cannot exchange messages: the engine refuses them"
+            reason = %error,
+            "nodes cannot exchange messages: the bus refuses them"
         );
     }
 
@@ -400,12 +404,19 @@ impl Cluster {
     }
 
     async fn send_list(&self, to: &NodeId, request: u64, host: &dyn NodeHost) {
-        let pages = pages(host.connections());
-        let last = pages.len() as u64 - 1;
-        for (page, connections) in (0..).zip(pages) {
+        // An end of it cannot come.
+        let Ok(_turn) = self.own_list.acquire().await else {
+            return;
+        };
+        let connections = host.connections().await;
+        if connections.iter().map(size).sum::<usize>() > MAX_ANSWER_BYTES {
+            // The node that asks has no room for it.
+            return;
+        }
+        for (page, (connections, is_last)) in (0..).zip(pages(connections)) {
             let answer = Answer::Connections {
                 page,
-                is_last: page == last,
+                is_last,
                 connections,
             };
             let sent = self.send(Some(to), Content::Answer { request, answer });

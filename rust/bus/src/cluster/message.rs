@@ -300,30 +300,37 @@ fn read(value: &Value) -> Option<Revocation> {
     })
 }
 
-/// Divides connections into pages that fit a message. Returns at least one page.
-pub(super) fn pages(connections: Vec<ListedConnection>) -> Vec<Vec<ListedConnection>> {
-    let mut pages = vec![Vec::new()];
-    let mut bytes = 0;
-    for connection in connections {
-        let size = listed(&connection).to_string().len();
-        if bytes > 0 && bytes + size > PAGE_BYTES {
-            pages.push(Vec::new());
-            bytes = 0;
+/// Divides connections into pages that fit a message, and creates each page when the iterator is
+/// advanced. Returns at least one page, each with whether it is the last.
+pub(super) fn pages(
+    connections: Vec<ListedConnection>,
+) -> impl Iterator<Item = (Vec<ListedConnection>, bool)> {
+    let mut rest = connections.into_iter().peekable();
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
         }
-        bytes += size;
-        if let Some(page) = pages.last_mut() {
-            page.push(connection);
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = rest.peek() {
+            bytes += listed(next).to_string().len();
+            if !page.is_empty() && bytes > PAGE_BYTES {
+                break;
+            }
+            page.extend(rest.next());
         }
-    }
-    pages
+        is_over = rest.peek().is_none();
+        Some((page, is_over))
+    })
 }
 
-/// The approximate size of a connection in memory (bytes).
+/// The approximate size of a connection in the memory of another node (bytes).
 pub(super) fn size(connection: &ListedConnection) -> usize {
+    let told = |text: &String| text.len().min(MAX_TEXT_BYTES);
     let optional = [&connection.user_id, &connection.tenant_id, &connection.peer];
-    let bytes = optional.map(|text| text.as_ref().map_or(0, String::len));
-    let texts = connection.id.len() + connection.protocol.len() + bytes.iter().sum::<usize>();
-    size_of::<ListedConnection>() + texts
+    let optional = optional.into_iter().flatten();
+    let texts = optional.chain([&connection.id, &connection.protocol]);
+    size_of::<ListedConnection>() + texts.map(told).sum::<usize>()
 }
 
 fn listed(connection: &ListedConnection) -> Value {
@@ -492,19 +499,25 @@ mod tests {
         });
         let all: Vec<_> = ordinary.chain(awkward).collect();
         let count = all.len();
-        let pages = pages(all);
-        assert_eq!(pages.iter().map(Vec::len).sum::<usize>(), count);
-        for (page, connections) in (0..).zip(pages) {
+        let pages: Vec<_> = pages(all).collect();
+        assert_eq!(
+            pages.iter().map(|(page, _)| page.len()).sum::<usize>(),
+            count
+        );
+        let last = pages.iter().position(|(_, is_last)| *is_last);
+        assert_eq!(last, Some(pages.len() - 1));
+        for (page, (connections, is_last)) in (0..).zip(pages) {
             let answer = Answer::Connections {
                 page,
-                is_last: false,
+                is_last,
                 connections,
             };
             let bytes = encoded(Content::Answer { request: 1, answer });
             assert!(bytes.len() <= MAX_MESSAGE_BYTES, "{} bytes", bytes.len());
             assert!(Message::decode(&bytes).is_some());
         }
-        assert_eq!(super::pages(Vec::new()), [[]]);
+        let none: Vec<_> = super::pages(Vec::new()).collect();
+        assert_eq!(none, [(Vec::new(), true)]);
     }
 
     proptest! {

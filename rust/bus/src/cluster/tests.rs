@@ -190,7 +190,7 @@ impl NodeHost for Users {
         }
     }
 
-    fn connections(&self) -> Vec<ListedConnection> {
+    fn connections(&self) -> Pending<Vec<ListedConnection>> {
         let listed = |user: &String| ListedConnection {
             id: "c".to_owned(),
             user_id: Some(user.clone()),
@@ -200,7 +200,8 @@ impl NodeHost for Users {
             operations: 1,
             since: 0.0,
         };
-        self.open.lock().iter().map(listed).collect()
+        let open: Vec<_> = self.open.lock().iter().map(listed).collect();
+        Box::pin(async move { open })
     }
 
     fn disconnect(&self, selector: Selector, _: Closing) -> Pending<u64> {

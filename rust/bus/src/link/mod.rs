@@ -28,7 +28,7 @@ use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
 use crate::engine::{Engine, EngineHealth, Health, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
-use crate::{BusError, Draft, Intake, Position, Stream, Streams};
+use crate::{BatchError, Draft, Intake, Position, Stream, Streams};
 
 /// The link of a manager to its engine.
 pub struct EngineLink {
@@ -144,8 +144,9 @@ impl EngineLink {
     ///
     /// # Errors
     ///
-    /// At the call, before anything is sent: an event cannot be written, or is too large.
-    pub fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BusError> {
+    /// At the call, before anything is sent: an event cannot be written, or is too large; the link is
+    /// closed.
+    pub fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BatchError> {
         self.outbox.publish(drafts)
     }
 

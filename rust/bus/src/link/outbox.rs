@@ -17,7 +17,7 @@ use crate::engine::{Engine, Outgoing};
 use crate::publishing::{
     OnUnavailable, PublishCounts, PublishDriver, Published, Publisher, Publishing,
 };
-use crate::{BusError, Draft, Envelope, Receipt, Streams};
+use crate::{BatchError, BusError, Draft, Envelope, Receipt, Streams};
 
 /// Publishes to an engine.
 pub(super) struct Outbox {
@@ -66,7 +66,7 @@ impl Outbox {
         }
     }
 
-    pub(super) fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BusError> {
+    pub(super) fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BatchError> {
         let mut drafts = drafts;
         if self.is_queued {
             // A publisher that does not wait receives no position: the id is all that identifies its
@@ -79,7 +79,11 @@ impl Outbox {
         let published_at = now.map_or(0, |since| since.as_millis() as u64);
         let outgoing = drafts
             .iter()
-            .map(|draft| self.outgoing(draft, published_at))
+            .enumerate()
+            .map(|(index, draft)| {
+                let outgoing = self.outgoing(draft, published_at);
+                outgoing.map_err(|error| BatchError::of_event(index, error))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let until = Instant::now() + self.timeout;
         Ok(LinkPublishing {

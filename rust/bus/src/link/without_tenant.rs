@@ -55,7 +55,7 @@ impl WithoutTenant {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel = &**channel,
-                "another program publishes without a tenant, and no subscriber under TenantIsolation receives it: pass tenant=TenantIsolation() to its Publisher as to this manager, and publish with tenant_id=; further events on this channel are counted in metrics().events_without_tenant alone"
+                "another program publishes without a tenant, and no subscriber under TenantIsolation receives it: publish it for a tenant; further events on this channel are counted in metrics().events_without_tenant alone"
             );
         }
     }

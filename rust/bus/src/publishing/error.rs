@@ -15,7 +15,7 @@ pub enum PublishError {
     /// An envelope is larger than the engine accepts. Returned at the call: no event of the batch was
     /// sent.
     #[error(
-        "event {index} of the batch has {bytes} bytes, and the engine accepts at most {limit}: publish less data, or a reference to it"
+        "the event has {bytes} bytes, and the engine accepts at most {limit}: publish less data, or a reference to it"
     )]
     TooLarge {
         /// The index of the event in the batch, from 0.

@@ -48,10 +48,6 @@ impl JsonSlice<'_> {
         self.text.starts_with('{')
     }
 
-    pub(crate) fn is_list(&self) -> bool {
-        self.text.starts_with('[')
-    }
-
     /// Returns the value if it is a string.
     pub(crate) fn string(&self) -> Option<String> {
         serde_json::from_str(self.text).ok()

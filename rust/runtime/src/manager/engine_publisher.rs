@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bus::{BusError, Draft, EngineLink, Intake, Receipt, Streams};
+use bus::{BatchError, BusError, Draft, EngineLink, Intake, Receipt, Streams};
 use parking_lot::Mutex;
 use security::TenantIsolation;
 
@@ -66,12 +66,13 @@ impl EnginePublisher {
         &self,
         mut drafts: Vec<Draft>,
         done: impl FnOnce(Result<Vec<Receipt>, BusError>) + Send + 'static,
-    ) -> Result<(), BusError> {
-        for draft in &mut drafts {
+    ) -> Result<(), BatchError> {
+        BatchError::check_each(&mut drafts, |draft| {
             self.checks.check(draft)?;
             let mut notices = self.notices.lock();
             notices.look_at(&draft.channel, draft.tenant_id.is_some());
-        }
+            Ok(())
+        })?;
         let thread = self.thread.lock();
         let thread = thread.as_ref().ok_or(BusError::Closed)?;
         let publishing = self.link.publish(drafts)?;

@@ -7,6 +7,7 @@ use bus::engine::Pending;
 use protocol::Close;
 
 use super::event_bus::ShardList;
+use crate::client::ConnectionInfo;
 use crate::state::RuntimeState;
 use crate::worker::{CloseConnections, CloseRevoked};
 
@@ -40,6 +41,20 @@ impl LocalNode {
     }
 }
 
+fn listed_as(connected: &ConnectionInfo) -> ListedConnection {
+    let client = connected.client();
+    let identity = client.and_then(|client| client.identity.as_ref());
+    ListedConnection {
+        id: connected.id.clone(),
+        user_id: identity.map(|identity| identity.user_id.clone()),
+        tenant_id: identity.and_then(|identity| identity.tenant_id.clone()),
+        peer: connected.peer.clone(),
+        protocol: connected.protocol.to_owned(),
+        operations: connected.operations() as u64,
+        since: connected.since,
+    }
+}
+
 impl NodeHost for LocalNode {
     fn status(&self) -> NodeStatus {
         let (state, metrics) = (&self.state, &self.state.metrics);
@@ -52,23 +67,18 @@ impl NodeHost for LocalNode {
         }
     }
 
-    fn connections(&self) -> Vec<ListedConnection> {
-        let listed = self.state.roster.list().into_iter();
-        let listed = listed.map(|connected| {
-            let identity = connected
-                .client()
-                .and_then(|client| client.identity.as_ref());
-            ListedConnection {
-                id: connected.id.clone(),
-                user_id: identity.map(|identity| identity.user_id.clone()),
-                tenant_id: identity.and_then(|identity| identity.tenant_id.clone()),
-                peer: connected.peer.clone(),
-                protocol: connected.protocol.to_owned(),
-                operations: connected.operations() as u64,
-                since: connected.since,
-            }
+    /// There may be very many, so the list is built on a thread that may be busy.
+    fn connections(&self) -> Pending<Vec<ListedConnection>> {
+        let state = self.state.clone();
+        let listing = tokio::task::spawn_blocking(move || {
+            let listed = state.roster.list();
+            listed
+                .iter()
+                .map(|connected| listed_as(connected))
+                .collect()
         });
-        listed.collect()
+        // An error means that the thread, and with it the node, ends.
+        Box::pin(async move { listing.await.unwrap_or_default() })
     }
 
     fn disconnect(&self, selector: Selector, closing: Closing) -> Pending<u64> {

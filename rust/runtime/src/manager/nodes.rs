@@ -107,7 +107,7 @@ impl Runtime {
     /// connections is listed with none.
     pub async fn connections_everywhere(&self, limit: Duration) -> Listed {
         let until = Instant::now() + limit;
-        let own = (self.own_node(), self.local_node().connections());
+        let own = (self.own_node(), self.local_node().connections().await);
         let mut listed = Listed {
             reached: Reached {
                 answered: vec![own.0.clone()],

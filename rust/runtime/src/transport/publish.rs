@@ -3,7 +3,7 @@
 //! Not here: bodies (`protocol::publishing`), keys (`security`).
 
 use bus::publishing::{Outcome, PublishError};
-use bus::{BusError, Draft, EngineLink, Receipt};
+use bus::{BatchError, BusError, Draft, EngineLink, Receipt};
 use protocol::http::{HttpRequest, Response};
 use protocol::publishing::{self, EventAnswer, PostedEvent};
 use security::{Check, PublishKeys};
@@ -32,15 +32,27 @@ impl Responder {
     ) -> Result<Place, Response> {
         self.may_publish(request, peer, keys)?;
         let place = self.state.places.take_for_publisher();
-        place.ok_or_else(|| publishing::refused(&Response::unavailable(TOO_MANY)))
+        place.ok_or_else(too_many)
     }
 
-    /// Checks the head of a request to publish.
+    /// Checks whether [`Self::admit_publisher`] would accept a request now.
     ///
     /// # Errors
     ///
     /// The response with the reason.
-    pub fn may_publish(
+    pub fn look_at_publisher(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+        keys: &PublishKeys,
+    ) -> Result<(), Response> {
+        self.may_publish(request, peer, keys)?;
+        let has_room = self.state.places.has_room();
+        has_room.then_some(()).ok_or_else(too_many)
+    }
+
+    /// Checks the head of a request to publish.
+    fn may_publish(
         &self,
         request: &HttpRequest<'_>,
         peer: Option<&str>,
@@ -68,28 +80,38 @@ impl Responder {
             })
     }
 
-    /// Refuses a request to publish whose body was not read, and counts this for its address.
+    /// Refuses a request to publish whose body cannot be read, and counts this for its address.
     #[must_use]
     pub fn refuse_publisher(&self, peer: Option<&str>, refusal: &Response) -> Response {
         self.state.refused(peer);
         publishing::refused(refusal)
     }
 
-    /// Publishes the events of an accepted request.
-    pub async fn publish(&self, request: HttpRequest<'_>, place: Place) -> Reply {
-        let mut reply = Reply::from(self.published(request).await);
+    /// Publishes the events of an accepted request. A body that cannot be read counts for the address
+    /// of its client.
+    pub async fn publish(
+        &self,
+        request: HttpRequest<'_>,
+        peer: Option<&str>,
+        place: Place,
+    ) -> Reply {
+        let mut reply = Reply::from(self.published(request, peer).await);
         reply.place = Some(place);
         reply
     }
 
-    async fn published(&self, request: HttpRequest<'_>) -> Response {
+    async fn published(&self, request: HttpRequest<'_>, peer: Option<&str>) -> Response {
         let state = &self.state;
         let bytes = state.limits.max_message_bytes;
         let values = (bytes * MAX_VARIABLES_FACTOR).max(MAX_VARIABLES_BYTES);
         let posted = match publishing::read(request, values) {
             Ok(posted) => posted,
-            Err(refusal) => return refusal,
+            Err(refusal) => {
+                state.refused(peer);
+                return refusal;
+            }
         };
+        let is_list = posted.is_list;
         let drafts: Vec<_> = posted.events.into_iter().map(draft).collect();
         let published = match &state.link {
             Some(link) => to_engine(state, link, drafts).await,
@@ -98,11 +120,15 @@ impl Responder {
         match published {
             Ok(published) => {
                 let answers: Vec<_> = published.into_iter().map(answered).collect();
-                publishing::answer(&answers, posted.is_list)
+                publishing::answer(&answers, is_list)
             }
-            Err(refusal) => refusal,
+            Err(error) => invalid(&error, is_list),
         }
     }
+}
+
+fn too_many() -> Response {
+    publishing::refused(&Response::unavailable(TOO_MANY))
 }
 
 fn draft(event: PostedEvent) -> Draft {
@@ -119,19 +145,14 @@ fn draft(event: PostedEvent) -> Draft {
 ///
 /// # Errors
 ///
-/// The response to events of which none was sent.
+/// None of the events was sent.
 async fn to_engine(
     state: &RuntimeState,
     link: &EngineLink,
     mut drafts: Vec<Draft>,
-) -> Result<Vec<Published>, Response> {
-    for draft in &mut drafts {
-        state
-            .check_published(draft)
-            .map_err(|error| invalid(&error))?;
-    }
-    let publishing = link.publish(drafts).map_err(|error| invalid(&error))?;
-    Ok(publishing.each().await)
+) -> Result<Vec<Published>, BatchError> {
+    state.check_published(&mut drafts)?;
+    Ok(link.publish(drafts)?.each().await)
 }
 
 /// Publishes to the bus of this process, and waits for room, at most for `request_timeout`.
@@ -139,12 +160,11 @@ async fn to_engine(
 /// # Errors
 ///
 /// As [`to_engine`].
-async fn to_intake(state: &RuntimeState, drafts: Vec<Draft>) -> Result<Vec<Published>, Response> {
+async fn to_intake(state: &RuntimeState, drafts: Vec<Draft>) -> Result<Vec<Published>, BatchError> {
     let intake = &state.intake;
-    let drafts = match intake.try_publish_many(drafts) {
-        Ok(Ok(receipts)) => return Ok(receipts.into_iter().map(Ok).collect()),
-        Ok(Err(drafts)) => drafts,
-        Err(error) => return Err(invalid(&error)),
+    let drafts = match intake.try_publish_many(drafts)? {
+        Ok(receipts) => return Ok(receipts.into_iter().map(Ok).collect()),
+        Err(drafts) => drafts,
     };
     let until = Instant::now() + state.limits.request_timeout;
     let mut published = Vec::with_capacity(drafts.len());
@@ -163,19 +183,23 @@ fn behind() -> BusError {
     })
 }
 
-/// Returns the response to events of which none was sent.
-fn invalid(error: &BusError) -> Response {
+/// Returns the response to events of which none was sent. It names the event that is refused, as
+/// [`publishing::read`] does.
+fn invalid(BatchError { index, error }: &BatchError, is_list: bool) -> Response {
+    let problem = || match index {
+        Some(index) => format!("{}: {error}", publishing::place(*index, is_list)),
+        None => error.to_string(),
+    };
     match error {
         BusError::Closed | BusError::Publish(PublishError::Closed) => {
             publishing::refused(&Response::shutting_down())
         }
-        BusError::Publish(PublishError::TooLarge { .. }) => {
-            publishing::refusal(413, &error.to_string())
-        }
+        BusError::Publish(PublishError::TooLarge { .. }) => publishing::refusal(413, &problem()),
         BusError::Publish(_) => publishing::answer(&[answered(Err(error.clone()))], false),
-        BusError::Envelope(_) | BusError::TenantConflict { .. } | BusError::EmptyChannel => {
-            publishing::refusal(400, &format!("Invalid request: {error}"))
-        }
+        BusError::Envelope(_)
+        | BusError::TenantConflict { .. }
+        | BusError::EmptyChannel
+        | BusError::EmptyId => publishing::refusal(400, &format!("Invalid request: {}", problem())),
     }
 }
 

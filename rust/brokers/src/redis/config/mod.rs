@@ -26,6 +26,8 @@ pub struct Config {
     pub prefix: String,
     /// The number of partitions: a power of two up to 1,024, the same in all nodes.
     pub partitions: u32,
+    /// Whether each tenant has its own streams; the same in all nodes.
+    pub by_tenant: bool,
     /// What Redis keeps for resuming clients; `None`: nothing, only live events are delivered.
     pub history: Option<StreamHistory>,
     /// How long Redis recognizes an event that is published again with the same id.
@@ -128,6 +130,8 @@ pub struct Times {
     pub probe_limit: Duration,
     /// How often a cluster is asked for its masters when nothing requires it.
     pub look_after: Duration,
+    /// How often the settings that all nodes share are stored again, in case the server has lost them.
+    pub settings_after: Duration,
 }
 
 /// A URL or one of its options is wrong. The text never contains a secret.
@@ -263,6 +267,7 @@ impl Config {
             database: 0,
             prefix: "fs1".to_owned(),
             partitions: 64,
+            by_tenant: false,
             history: Some(StreamHistory::default()),
             idempotency: Duration::from_mins(5),
             max_event_bytes: 1024 * 1024,
@@ -298,6 +303,7 @@ impl Default for Times {
             probe_answer: Duration::from_secs(10),
             probe_limit: Duration::from_mins(10),
             look_after: Duration::from_secs(30),
+            settings_after: Duration::from_secs(10),
         }
     }
 }

@@ -52,8 +52,15 @@ end
 for i = 1, count do
   local stream = streams[i]
   if stream.offset > stream.first then
-    redis.call('HSET', stream.counter, 'offset', string.format('%.0f', stream.offset))
+    local reply = redis.pcall('HSET', stream.counter, 'offset', string.format('%.0f', stream.offset))
+    stream.refused = type(reply) == 'table' and reply.err
   end
+end
+
+-- An event that was not published has no position: it may be published again.
+local function forget(event, reason)
+  redis.pcall('DEL', event[4])
+  results[event[1]] = '!' .. reason
 end
 
 -- Events of one stream that follow each other are one message: '<position of the first> <envelope>', or
@@ -68,8 +75,7 @@ local function publish_message()
   local reply = redis.pcall(publish, message.stream.channel, text .. ' ' .. table.concat(message.envelopes))
   if type(reply) == 'table' and reply.err then
     for _, event in ipairs(message.events) do
-      redis.call('DEL', event[4])
-      results[event[1]] = '!' .. reply.err
+      forget(event, reply.err)
     end
   end
   message = nil
@@ -77,8 +83,8 @@ end
 
 for _, event in ipairs(fresh_events) do
   local stream, envelope = event[2], event[5]
-  local reply = true
-  if events > 0 then
+  local reply = stream.refused and { err = stream.refused }
+  if not reply and events > 0 then
     local id = string.format('%.0f-0', event[3])
     reply = redis.pcall('XADD', stream.history, 'MAXLEN', '~', events, id, 'e', envelope)
   end
@@ -87,8 +93,7 @@ for _, event in ipairs(fresh_events) do
     publish_message()
   end
   if type(reply) == 'table' and reply.err then
-    redis.call('DEL', event[4])
-    results[event[1]] = '!' .. reply.err
+    forget(event, reply.err)
   else
     message = message or { stream = stream, at = results[event[1]], bytes = 0, lengths = {}, envelopes = {}, events = {} }
     message.last, message.bytes = event[3], message.bytes + #envelope
@@ -103,7 +108,8 @@ end
 if events > 0 then
   for i = 1, count do
     if streams[i].offset > streams[i].first then
-      redis.call('EXPIRE', streams[i].history, age)
+      -- The events are published: an error here is none of theirs.
+      redis.pcall('EXPIRE', streams[i].history, age)
     end
   end
 end
