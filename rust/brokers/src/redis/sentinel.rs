@@ -53,7 +53,7 @@ pub(super) async fn masters(
 
 async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address, Fault> {
     let credentials = config.sentinel_credentials.as_ref();
-    let of_sentinel = |fault| of_sentinel(fault, sentinel);
+    let of_sentinel = |fault: Fault| of_sentinel(&fault, sentinel);
     let link = Link::connect(config, sentinel, credentials, None);
     let link = link.await.map_err(of_sentinel)?;
     let mut command = redis::cmd("SENTINEL");
@@ -80,7 +80,7 @@ async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address,
 }
 
 /// Returns the fault of a sentinel, whose settings are others than those of Redis.
-fn of_sentinel(fault: Fault, sentinel: &Address) -> Fault {
+fn of_sentinel(fault: &Fault, sentinel: &Address) -> Fault {
     let reason = &fault.reason;
     let text = match fault.kind {
         FaultKind::Login => format!(
