@@ -40,8 +40,11 @@ def check_node_name(name: object) -> None:
     if name is None:
         return
     check_text("node_name", name, 'a name such as "web-1", or None')
-    if len(str(name).encode()) > MAX_NODE_NAME:
-        refuse("node_name", name, f"use at most {MAX_NODE_NAME} bytes")
+    length = len(str(name).encode())
+    if length > MAX_NODE_NAME:
+        raise ConfigurationError(
+            f"node_name has {length} bytes: use at most {MAX_NODE_NAME}, such as 'web-1'"
+        )
 
 
 def check_unready_after(seconds: object) -> None:

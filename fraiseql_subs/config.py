@@ -31,9 +31,16 @@ TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 
+_MAX_SHOWN = 100
+"""How much of a wrong value an error shows (characters)."""
+
+
 def refuse(setting: str, value: object, remedy: str) -> NoReturn:
     """Raise an error with the name of a setting, its value, and what to write instead."""
-    raise ConfigurationError(f"{setting} is {value!r}: {remedy}")
+    shown = repr(value)
+    if len(shown) > _MAX_SHOWN:
+        shown = f"{shown[:_MAX_SHOWN]}..."
+    raise ConfigurationError(f"{setting} is {shown}: {remedy}")
 
 
 def is_number(value: object) -> bool:

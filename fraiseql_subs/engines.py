@@ -28,8 +28,9 @@ class Redis:
 
     Attributes:
         url: URL as for `bus=`, such as `"redis://127.0.0.1:6379"`.
-        username: User of Redis; None: `default`, or that of the URL.
-        password: Its password; or a function without parameters that returns it. The function is
+        username: User of Redis, in place of that in the URL; None: that of the URL, or `default`.
+        password: Its password, in place of that in the URL; or a function without parameters that
+            returns it, so `Redis("rediss://bus@host", password=ask)` works. The function is
             called before each connection, so a password may change while the program runs. It is
             called on a thread of its own, not on the event loop; it may block, for 10 s at most. If
             it raises, the reason is logged and it is called again later.
@@ -63,8 +64,11 @@ class Redis:
 
     def __post_init__(self) -> None:
         self._check_text("url", self.url, 'a URL, such as "redis://127.0.0.1:6379"')
-        for name in ("username", "sentinel_password", "prefix"):
-            self._check_text(name, getattr(self, name), "a string", optional=True)
+        for name in ("username", "sentinel_password"):
+            remedy = "a string that is not empty, or None"
+            self._check_text(name, getattr(self, name), remedy, optional=True)
+        remedy = "1 to 32 letters, digits, '-', '_' or '.', such as \"shop\", or None for \"fs1\""
+        self._check_text("prefix", self.prefix, remedy, optional=True)
         for name in ("ca", "client_cert", "client_key"):
             path = getattr(self, name)
             if path is not None:
@@ -90,7 +94,7 @@ class Redis:
             refuse(f"Redis.{name}", "a text", LONE_SURROGATE)
 
     def _check_password(self) -> None:
-        remedy = "a string, or a function without parameters that returns one"
+        remedy = "a string that is not empty, or a function without parameters that returns one"
         if inspect.iscoroutinefunction(self.password):
             refuse(
                 "Redis.password",

@@ -209,3 +209,35 @@ async def test_an_event_that_is_too_large_is_refused_at_the_call(redis, deploy):
     assert [line for line in after.splitlines() if "evalsha" in line] == calls
     await deployment.settle()
     check(deployment, nothing_missed=True)
+
+
+async def test_redis_has_too_many_clients_for_a_while(redis, deploy):
+    """R16, max number of clients: publishers that wait are served, and none is refused."""
+    deployment = await deploy(redis, publish_timeout=60.0)
+    async with deployment.traffic() as traffic:
+        await traffic.accepts(1)
+        # One connection, which stays while no other can be made.
+        script = "CONFIG SET maxclients 1\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal\n"
+        shell = await asyncio.create_subprocess_exec(
+            "redis-cli",
+            "-p",
+            str(redis.port),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert shell.stdin is not None and shell.stdout is not None
+        shell.stdin.write(script.encode())
+
+        async def is_refused() -> bool:
+            shell.stdin.write(b"INFO stats\n")
+            while line := await shell.stdout.readline():
+                if line.startswith(b"rejected_connections:"):
+                    return int(line.partition(b":")[2]) >= 10
+            raise AssertionError("redis-cli has ended")
+
+        await eventually(is_refused, "Redis refuses connections")
+        await shell.communicate(b"CONFIG SET maxclients 1000\n")
+        await traffic.accepts(1)
+    await deployment.settle()
+    check(deployment)
+    assert not deployment.ledger.with_outcome("not_sent")

@@ -40,7 +40,8 @@ impl BusUrl {
     ///
     /// # Errors
     ///
-    /// [`BusUrlError`].
+    /// [`BusUrlError`]. A setting out of its range is refused by [`Self::engine`], so that it can be
+    /// changed before.
     pub fn parse(text: &str) -> Result<Option<Self>, BusUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(BusUrlError::NoUrl)?;
         match scheme {
@@ -49,7 +50,7 @@ impl BusUrl {
             #[cfg(feature = "redis")]
             "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
             | "redis+cluster" | "rediss+cluster" => {
-                let config = crate::redis::Config::from_url(text)?;
+                let config = crate::redis::Config::parse(text)?;
                 Ok(Some(Self::Redis(Box::new(config))))
             }
             // Only a possible scheme is shown: other text may be a password.

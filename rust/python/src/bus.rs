@@ -145,25 +145,24 @@ impl PyBus {
 }
 
 impl PyRedis {
-    /// Adds what the URL does not say, but for a login that has to be asked for, which it returns.
+    /// Adds what the URL does not say, and replaces what both say; but for a login that has to be asked
+    /// for, which it returns.
     fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
-        let has_login = self.username.is_some() || self.password.is_some();
-        if has_login && config.credentials.is_some() {
-            return Err(
-                "the URL has a password, and so has Redis(...): leave one of them out".to_owned(),
-            );
-        }
+        let of_url = config.credentials.take();
+        let user_of_url = of_url.as_ref().and_then(Credentials::user_of_url);
         let mut asked = None;
         match (self.username, self.password) {
-            (None, None) => {}
-            (Some(_), None) => {
-                return Err("Redis(username=...) needs a password: set password=".to_owned());
+            (None, None) => config.credentials = of_url,
+            (Some(user), None) => {
+                let with_user = of_url.and_then(|of_url| of_url.of_user(user));
+                let missing = "Redis(username=...) needs a password: set password=";
+                config.credentials = Some(with_user.ok_or(missing)?);
             }
             (user, Some(PyPassword::Text(text))) => {
-                config.credentials = Some(Credentials::fixed(user, text));
+                config.credentials = Some(Credentials::fixed(user.or(user_of_url), text));
             }
             (user, Some(PyPassword::Function(function))) => {
-                let password = Arc::new(function);
+                let (user, password) = (user.or(user_of_url), Arc::new(function));
                 asked = Some(AskedLogin { user, password });
             }
         }

@@ -42,6 +42,8 @@ WRONG = [
     (f"redis://:{SECRET}@host?partitions={SECRET}", "power of two"),
     (f"redis://:{SECRET}@host?partitions=3", "power of two"),
     (f"redis://:{SECRET}@host?partitions=2048", "1024"),
+    (f"redis://:{SECRET}@host?partitions=16&partitions=32", "partitions twice"),
+    (f"redis://:{SECRET}@host/1?db=2", "db twice"),
     (f"redis://:{SECRET}@host?prefix=", "prefix"),
     (f"redis://:{SECRET}@host?prefix=a:b", "prefix"),
     (f"redis://:{SECRET}@host?tls_ca=x", "rediss://"),

@@ -164,6 +164,12 @@ async fn ask(shared: &Shared, server: &Address) -> Result<View, Fault> {
     let view = match link.ask(&command("SHARDS")).await {
         Ok(answer) => View::of_shards(&answer, server, shared.config.tls.is_some())?,
         Err(fault) if fault.kind == FaultKind::Refused => return slots().await,
+        Err(fault) if fault.kind == FaultKind::NoCommand => {
+            return Err(Fault::configuration(format!(
+                "{server} is no server of a cluster: if it is a sentinel, write redis+sentinel:// ({})",
+                fault.reason
+            )));
+        }
         Err(fault) => return Err(fault),
     };
     if without_master(shared, &view) == 0 {
@@ -204,16 +210,17 @@ async fn in_time<T>(
     asked: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
     let answered = tokio::time::timeout(shared.config.times.connect, asked).await;
-    answered.unwrap_or_else(|_| {
+    let answered = answered.unwrap_or_else(|_| {
         let hint = match shared.config.tls {
             Some(_) => ": if that is no port for TLS, write tls-cluster yes in its configuration",
             None => "",
         };
         Err(Fault::away(format!("{server} does not answer{hint}")))
-    })
+    });
+    answered.map_err(Fault::of_link)
 }
 
 async fn connect(shared: &Shared, server: &Address) -> Result<Link, Fault> {
     let credentials = shared.config.credentials.as_ref();
-    Link::connect(&shared.config, server, credentials, 0, None).await
+    Link::connect(&shared.config, server, credentials, None).await
 }

@@ -136,17 +136,20 @@ fn entries(answer: Value) -> Option<Vec<(Bytes, Duration)>> {
 }
 
 fn link(shared: &Shared, role: Role) -> Result<Arc<Link>, ControlError> {
+    // The health of the engine reports why there is no link.
     let (_, link) = shared
         .link(ControlChannels::PARTITION, role)
-        .map_err(control_error)?;
+        .map_err(|fault| ControlError::Unavailable(fault.reason))?;
     Ok(link)
 }
 
 fn control_error(fault: Fault) -> ControlError {
     match fault.kind {
-        FaultKind::Configuration | FaultKind::Forbidden | FaultKind::Refused => {
-            ControlError::Refused(fault.reason)
-        }
+        FaultKind::Configuration
+        | FaultKind::Login
+        | FaultKind::NoCommand
+        | FaultKind::Forbidden
+        | FaultKind::Refused => ControlError::Refused(fault.reason),
         FaultKind::Away
         | FaultKind::Busy
         | FaultKind::Elsewhere

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::config::{Address, Config, Credentials, Times, Topology};
 use super::fault::{Fault, FaultKind, answered};
+use super::said::Secrets;
 use super::script::Script;
 use super::socket::{Activity, Socket};
 
@@ -38,6 +39,7 @@ pub(super) struct Link {
     /// Notified when an answer shows that partitions are on another server.
     look: Arc<Notify>,
     driver: AbortHandle,
+    secrets: Secrets,
 }
 
 impl Link {
@@ -49,32 +51,35 @@ impl Link {
         pushes: Option<Arc<dyn AsyncPushSender>>,
         look: Arc<Notify>,
     ) -> Result<Self, Fault> {
-        let (credentials, database) = (config.credentials.as_ref(), config.database);
-        let mut link = Self::connect(config, address, credentials, database, pushes).await?;
+        let credentials = config.credentials.as_ref();
+        let mut link = Self::connect(config, address, credentials, pushes).await?;
         link.look = look;
         let is_cluster = matches!(config.topology, Topology::Cluster { .. });
         link.server = link.introduce(is_cluster).await?;
+        if config.database != 0 {
+            link.ask(redis::cmd("SELECT").arg(config.database)).await?;
+        }
         for script in Script::ALL {
             link.digests[script as usize] = link.load(script).await?;
         }
         Ok(link)
     }
 
-    /// Connects to a server of any kind.
+    /// Connects to a server of any kind. The link uses database 0.
     pub(super) async fn connect(
         config: &Config,
         address: &Address,
         credentials: Option<&Credentials>,
-        database: i64,
         pushes: Option<Arc<dyn AsyncPushSender>>,
     ) -> Result<Self, Fault> {
         let times = config.times;
         let mut info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name()
-            .set_db(database);
+            .set_skip_set_lib_name();
+        let mut secrets = Secrets::default();
         if let Some(credentials) = credentials.cloned() {
             let (user, password) = ask(credentials, times).await?;
+            secrets = Secrets::new(user.as_deref(), &password);
             info = info.set_username(user.as_deref().unwrap_or("default"));
             info = info.set_password(password);
         }
@@ -89,7 +94,7 @@ impl Link {
         let introduced = MultiplexedConnection::new_with_config(&info, socket, settings).await;
         let (connection, driver) = introduced.map_err(|error| match refusal.get() {
             Some(fault) => fault.clone(),
-            None => first_fault(error.into(), tls.is_none()),
+            None => first_fault(Fault::of_error(&error, &secrets), tls.is_none()),
         })?;
         let end = Arc::new(watch::Sender::new(None));
         let ended = end.clone();
@@ -106,13 +111,15 @@ impl Link {
             end,
             look: Arc::default(),
             driver: driver.abort_handle(),
+            secrets,
         })
     }
 
     /// Sends a command and waits for its answer.
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Fault> {
         let mut connection = self.connection.clone();
-        let answer = answered(connection.send_packed_command(command).await);
+        let answer = connection.send_packed_command(command).await;
+        let answer = answered(answer, &self.secrets);
         self.noted(answer.and_then(|answer| match answer {
             Value::Push { .. } => Err(Self::out_of_step()),
             answer => Ok(answer),
@@ -128,7 +135,8 @@ impl Link {
         let command = build(&self.digests[script as usize])?;
         match self.ask(&command).await {
             Err(fault) if fault.kind == FaultKind::NoScript => {
-                self.load(script).await?;
+                // The script was not run.
+                self.load(script).await.map_err(Fault::of_link)?;
                 self.ask(&command).await
             }
             answer => answer,
@@ -139,16 +147,16 @@ impl Link {
     pub(super) async fn subscribe(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let mut connection = self.connection.clone();
         let channels: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
-        let answer = connection.subscribe(channels).await.map_err(Fault::from);
-        self.noted(answer)
+        let answer = connection.subscribe(channels).await;
+        self.noted(answer.map_err(|error| Fault::of_error(&error, &self.secrets)))
     }
 
     /// Unsubscribes from channels.
     pub(super) async fn unsubscribe(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let mut connection = self.connection.clone();
         let channels: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
-        let answer = connection.unsubscribe(channels).await.map_err(Fault::from);
-        self.noted(answer)
+        let answer = connection.unsubscribe(channels).await;
+        self.noted(answer.map_err(|error| Fault::of_error(&error, &self.secrets)))
     }
 
     /// Subscribes to channels of a cluster. Returns the answer to each.
@@ -181,12 +189,14 @@ impl Link {
         let mut connection = self.connection.clone();
         let answers = connection
             .send_packed_commands(&commands, 0, channels.len())
-            .await?;
+            .await
+            .map_err(|error| Fault::of_error(&error, &self.secrets))?;
         let answers = answers.into_iter().zip(channels);
         answers
             .map(|(answer, channel)| match answer {
                 Value::ServerError(error) => {
-                    let fault = Fault::of_code(error.code(), error.details().unwrap_or_default());
+                    let detail = error.details().unwrap_or_default();
+                    let fault = Fault::of_code(error.code(), detail, &self.secrets);
                     self.note(&fault);
                     Ok(Err(fault))
                 }
@@ -275,6 +285,12 @@ impl Link {
                 .unwrap_or_default()
                 .trim()
         };
+        if field("redis_mode") == "sentinel" {
+            return Err(Fault::configuration(
+                "a sentinel answers: write redis+sentinel://host:26379/mymaster, with the name by which \
+                 it knows the master",
+            ));
+        }
         let version = field("redis_version");
         let major = version
             .split('.')
@@ -293,7 +309,7 @@ impl Link {
         if field("role") != "master" {
             return Err(match is_cluster {
                 true => Fault::new(FaultKind::Elsewhere, "the server is a replica now"),
-                false => Fault::of_text("READONLY"),
+                false => Fault::of_text("READONLY", &self.secrets),
             });
         }
         let run = field("run_id").to_owned();
@@ -315,7 +331,7 @@ impl Link {
     /// Returns the fault in a script's answer for one stream or event. Ends the link if it cannot be
     /// used any more.
     pub(super) fn fault_of(&self, error: &str) -> Fault {
-        let fault = Fault::of_text(error);
+        let fault = Fault::of_text(error, &self.secrets);
         self.note(&fault);
         fault
     }

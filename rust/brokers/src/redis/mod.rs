@@ -10,7 +10,7 @@
 //! - `config`: settings;
 //! - `names`: keys, channels and partitions;
 //! - `script`: the scripts that run in Redis;
-//! - `fault`: classifies errors;
+//! - `fault`, `said`: classifies errors, and makes their texts safe;
 //! - `master`, `masters`, `sentinel`, `cluster`, `view`: which server has which partition;
 //! - `socket`, `link`, `backoff`, `supervisor`: connections;
 //! - `publisher`, `reader`, `subscriber`, `wants`, `pace`, `delivery`, `probe`: the work on
@@ -35,6 +35,7 @@ mod pace;
 mod probe;
 mod publisher;
 mod reader;
+mod said;
 mod script;
 mod sentinel;
 mod shared;

@@ -7,7 +7,7 @@ use bus::engine::{Page, ReadError, Role};
 use bus::{Position, StreamKey};
 use futures_util::future::{join_all, try_join_all};
 
-use super::fault::{Fault, FaultKind};
+use super::fault::Fault;
 use super::link::Link;
 use super::master::Master;
 use super::script::{Calls, Script, page, positions};
@@ -108,9 +108,7 @@ async fn heads_of_partition(
     while let Some((places, streams)) = rest.pop() {
         match heads_of_call(link, calls, streams).await {
             Ok(found) => heads.extend(places.iter().copied().zip(found)),
-            Err(fault) if fault.ends_link() || fault.kind == FaultKind::Configuration => {
-                return Err(fault);
-            }
+            Err(fault) if fault.ends_link() || fault.is_of_program() => return Err(fault),
             Err(fault) if places.len() > 1 && fault.may_be_of_one_stream() => {
                 let (first, second) = places.split_at(places.len() / 2);
                 rest.push((second, &streams[first.len()..]));

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use redis::Value;
 
 use super::config::{Address, Config};
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::link::Link;
 
 /// Returns the addresses that the sentinels name, sorted by how many of them name each, most first. The
@@ -33,7 +33,15 @@ pub(super) async fn masters(
                 Some((_, count)) => *count += 1,
                 None => named.push((address, 1)),
             },
-            Err(why) => fault = Some(why),
+            // What has to be corrected is told, not that another sentinel is away.
+            Err(why) => {
+                if fault
+                    .as_ref()
+                    .is_none_or(|fault: &Fault| !fault.is_configuration())
+                {
+                    fault = Some(why);
+                }
+            }
         }
     }
     if named.is_empty() {
@@ -45,10 +53,12 @@ pub(super) async fn masters(
 
 async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address, Fault> {
     let credentials = config.sentinel_credentials.as_ref();
-    let link = Link::connect(config, sentinel, credentials, 0, None).await?;
+    let of_sentinel = |fault: Fault| of_sentinel(&fault, sentinel);
+    let link = Link::connect(config, sentinel, credentials, None);
+    let link = link.await.map_err(of_sentinel)?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    match link.ask(&command).await? {
+    match link.ask(&command).await.map_err(of_sentinel)? {
         Value::Array(parts) => {
             let mut parts = parts.into_iter().map(|part| match part {
                 Value::BulkString(text) => String::from_utf8(text).ok(),
@@ -67,4 +77,21 @@ async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address,
             "the sentinel {sentinel} knows no master of that name: correct the name in the URL"
         ))),
     }
+}
+
+/// Returns the fault of a sentinel, whose settings are others than those of Redis.
+fn of_sentinel(fault: &Fault, sentinel: &Address) -> Fault {
+    let reason = &fault.reason;
+    let text = match fault.kind {
+        FaultKind::Login => format!(
+            "the sentinel {sentinel} refuses the password: set sentinel_password to that of the \
+             sentinels, which is not the password of Redis ({reason})"
+        ),
+        FaultKind::NoCommand => format!(
+            "{sentinel} is no sentinel: write redis:// for a Redis without sentinels, or the address of \
+             a sentinel ({reason})"
+        ),
+        _ => format!("the sentinel {sentinel}: {reason}"),
+    };
+    Fault::new(fault.kind, text)
 }

@@ -119,6 +119,7 @@ mod tests {
     use bus::StreamKey;
 
     use super::super::names::Names;
+    use super::super::said::Secrets;
     use super::*;
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
         let names = Names::new("fs1", 1);
         let names = names.stream(&StreamKey::of_channel("orders"));
         let channel: Arc<str> = names.channel().into();
-        let fault = Fault::of_text("WRONGTYPE Operation");
+        let fault = Fault::of_text("WRONGTYPE Operation", &Secrets::default());
         assert_eq!(stopped.next(), None);
         for _ in 0..20 {
             stopped.add(&channel, &names, &fault);

@@ -215,7 +215,7 @@ impl<'a> Reconciler<'a> {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     reason = fault.reason,
-                    "nodes cannot exchange messages: correct the permissions of the bus"
+                    "nodes cannot exchange messages: the bus refuses them"
                 );
             }
         }
@@ -346,7 +346,7 @@ impl<'a> Reconciler<'a> {
         for (channel, answer) in new.iter().zip(answers) {
             match answer {
                 Ok(()) => {}
-                Err(fault) if fault.kind == FaultKind::Configuration => return Err(fault),
+                Err(fault) if fault.is_of_program() => return Err(fault),
                 Err(fault) => refused.push((channel.clone(), fault)),
             }
         }

@@ -68,7 +68,8 @@ async fn connect_again(shared: &Arc<Shared>, master: &Arc<Master>, role: Role) -
                 lived = start.elapsed();
                 fault
             }
-        };
+        }
+        .of_link();
         tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to Redis");
         shared.health.away(master, role, &fault, shared.arrivals());
         shared.look_again();

@@ -450,3 +450,55 @@ async fn nodes_with_other_partitions_are_refused() {
     );
     let _third = Node::live(server.config_of("?partitions=8&prefix=fs2", quick())).await;
 }
+
+#[tokio::test]
+async fn too_many_clients_are_waited_for() {
+    let server = Server::with(&["--maxclients", "5"]);
+    let connect = || std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
+    let held: Vec<_> = std::iter::repeat_with(connect).take(5).collect();
+    let node = Node::start(server.config());
+    let is_reported = || {
+        matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, is_configuration: false, .. }
+            if reason.contains("max number of clients") && reason.contains("raise maxclients"))
+    };
+    eventually("the reason is reported", is_reported).await;
+    let orders = stream("orders");
+    let answer = node.publish(&orders, &["x"]).await.remove(0);
+    assert!(matches!(answer, Err(AttemptError::Busy(_))), "{answer:?}");
+    drop(held);
+    node.publish_for_certain(&orders, "x").await;
+}
+
+#[tokio::test]
+async fn a_key_of_the_bus_that_holds_something_else_does_not_refuse_events_for_good() {
+    let server = Server::start();
+    server.command(&["RPUSH", "fs1:layout", "x"]);
+    let mut config = server.config();
+    config.times.configuration_pause = Duration::from_millis(100);
+    let node = Node::start(config);
+    let reason = node.configuration_error().await;
+    assert!(reason.contains("another prefix"), "{reason}");
+    let orders = stream("orders");
+    let answer = node.publish(&orders, &["x"]).await.remove(0);
+    assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
+    server.command(&["DEL", "fs1:layout"]);
+    node.publish_for_certain(&orders, "x").await;
+}
+
+#[tokio::test]
+async fn a_database_that_redis_does_not_have_is_a_configuration_error() {
+    let server = Server::start();
+    let node = Node::start(server.config_of("?db=99", quick()));
+    let reason = node.configuration_error().await;
+    assert!(reason.contains("no database of this number"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_command_that_was_renamed_is_named_and_waited_for() {
+    let server = Server::with(&["--rename-command", "EVALSHA", "other"]);
+    let node = Node::start(server.config());
+    let reason = node.configuration_error().await;
+    assert!(reason.contains("'EVALSHA'"), "{reason}");
+    let answer = node.publish(&stream("orders"), &["x"]).await.remove(0);
+    assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
+}

@@ -4,10 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use brokers::redis::{Config, Times};
-use bus::engine::{Engine, Health};
+use bus::engine::Engine;
 use tempfile::TempDir;
 
-use crate::support::{Happened, Node, Process, Server, eventually, free_port, quick, stream};
+use crate::support::{Node, Process, Server, eventually, free_port, quick, stream};
 
 struct Sentinel {
     _process: Process,
@@ -153,19 +153,36 @@ async fn a_master_that_sentinels_do_not_know_is_reported() {
     let mut config = Config::from_url(&url).unwrap();
     config.times = quick();
     let node = Node::start(config);
-    let reason = node
-        .received
-        .wait("a wrong configuration is reported", |all| {
-            all.iter().find_map(|one| match one {
-                Happened::Health(Health::Away {
-                    reason,
-                    is_configuration: true,
-                    ..
-                }) => Some(reason.clone()),
-                _ => None,
-            })
-        })
-        .await;
+    let reason = node.configuration_error().await;
     assert!(reason.contains("name in the URL"), "{reason}");
     assert!(!node.engine.health().is_live());
+}
+
+#[tokio::test]
+async fn the_scheme_of_another_kind_of_server_is_reported_with_the_right_one() {
+    let server = Server::on_a_port(&[]);
+    let one = sentinel(server.port, 1);
+    eventually("the sentinel answers", || {
+        ask(one.port, &["PING"]).contains("PONG")
+    })
+    .await;
+    for (url, hint) in [
+        (
+            format!("redis://127.0.0.1:{}", one.port),
+            "a sentinel answers",
+        ),
+        (
+            format!("redis+sentinel://127.0.0.1:{}/main", server.port),
+            "is no sentinel: write redis://",
+        ),
+        (
+            format!("redis+cluster://127.0.0.1:{}", one.port),
+            "if it is a sentinel, write redis+sentinel://",
+        ),
+    ] {
+        let mut config = Config::from_url(&url).unwrap();
+        config.times = quick();
+        let reason = Node::start(config).configuration_error().await;
+        assert!(reason.contains(hint), "{url}: {reason}");
+    }
 }

@@ -355,8 +355,8 @@ impl Cluster {
         }
         tracing::warn!(
             target: "fraiseql_subs",
-            %error,
-            "nodes cannot exchange messages: correct the permissions of the bus"
+            reason = %error,
+            "nodes cannot exchange messages: the bus refuses them"
         );
     }
 

@@ -93,21 +93,22 @@ impl HealthLog {
 }
 
 impl Line {
-    pub(super) fn log(&self) {
+    /// `has_clients`: whether this program delivers events, and does not only publish.
+    pub(super) fn log(&self, has_clients: bool) {
         match self {
             Self::Away(roles, reason) if reason.is_configuration => tracing::error!(
                 target: "fraiseql_subs",
                 reason = reason.text,
                 links = names(roles),
                 "the bus refuses this program: correct its configuration; {}",
-                consequences(roles)
+                consequences(roles, has_clients)
             ),
             Self::Away(roles, reason) => tracing::warn!(
                 target: "fraiseql_subs",
                 reason = reason.text,
                 links = names(roles),
                 "the bus cannot be reached: {}; connecting is tried again until it succeeds",
-                consequences(roles)
+                consequences(roles, has_clients)
             ),
             Self::Partly(roles) => tracing::info!(
                 target: "fraiseql_subs",
@@ -116,8 +117,9 @@ impl Line {
             ),
             Self::Back(time) => tracing::info!(
                 target: "fraiseql_subs",
-                "the bus is back after {:.1} s: events are published and delivered again",
-                time.as_secs_f64()
+                "the bus is back after {:.1} s: events are published{} again",
+                time.as_secs_f64(),
+                if has_clients { " and delivered" } else { "" }
             ),
         }
     }
@@ -155,8 +157,12 @@ fn names(roles: &[Role]) -> String {
     roles.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn consequences(roles: &[Role]) -> &'static str {
-    if roles.contains(&Role::Subscriber) {
+fn consequences(roles: &[Role], has_clients: bool) -> &'static str {
+    if !has_clients && roles.contains(&Role::Publisher) {
+        "this program cannot publish events"
+    } else if !has_clients {
+        "this program can publish events all the same"
+    } else if roles.contains(&Role::Subscriber) {
         "clients stay connected, but receive no events"
     } else if roles.contains(&Role::Publisher) {
         "clients receive events, but this process cannot publish any"

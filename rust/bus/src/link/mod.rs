@@ -40,6 +40,7 @@ pub struct EngineLink {
     counters: Arc<LinkCounters>,
     decoder: Decoder,
     made_at: Instant,
+    has_clients: bool,
 }
 
 /// Limit of concurrent reads of the engine's history: so many for gaps, and as many for resuming
@@ -98,7 +99,15 @@ impl EngineLink {
             counters,
             decoder,
             made_at: Instant::now(),
+            has_clients: true,
         }
+    }
+
+    /// For a program that only publishes: what is logged is about publishing alone.
+    #[must_use]
+    pub fn without_clients(mut self) -> Self {
+        self.has_clients = false;
+        self
     }
 
     /// Counts and logs events without a tenant that other programs publish on these channels. For

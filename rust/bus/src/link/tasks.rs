@@ -126,7 +126,7 @@ pub(super) async fn log_health(link: Arc<EngineLink>) {
         sleep(LOG_DELAY).await;
         let now = health.borrow_and_update().clone();
         for line in log.update(&now, Instant::now()) {
-            line.log();
+            line.log(link.has_clients);
         }
     }
 }

@@ -47,7 +47,7 @@ impl EnginePublisher {
         }
         let checks = Arc::new(checks);
         let link = EngineLink::new(config.engine, &config.link, streams, checks.clone());
-        let link = Arc::new(link);
+        let link = Arc::new(link.without_clients());
         let thread = LinkThread::start(link.clone(), None)?;
         Ok(Self {
             link,

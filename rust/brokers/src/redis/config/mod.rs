@@ -92,6 +92,8 @@ pub struct Tls {
 pub struct Credentials {
     ask: Arc<dyn Fn() -> Answer + Send + Sync>,
     may_wait: bool,
+    /// The user of a URL that has no password; the password is added, or the configuration is refused.
+    user_alone: Option<String>,
 }
 
 /// A user and a password, or why there are none.
@@ -145,18 +147,37 @@ impl Config {
     ///
     /// [`ConfigError`] says what is wrong and what to write.
     pub fn from_url(text: &str) -> Result<Self, ConfigError> {
-        let config = url::parse(text)?;
+        let config = Self::parse(text)?;
         config.check()?;
         Ok(config)
     }
 
-    /// Checks the settings that have a range.
+    /// Parses a URL as [`Self::from_url`] does, for a caller that changes the settings afterwards:
+    /// [`Self::check`] checks their ranges, and that a user has a password.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says what is wrong and what to write.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        url::parse(text)
+    }
+
+    /// Checks the settings that have a range, and that a user has a password.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] says what is wrong and what to write.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError(text));
+        let credentials = self.credentials.as_ref();
+        if credentials.is_some_and(|credentials| credentials.user_alone.is_some()) {
+            return wrong(
+                "the URL of the bus has a user without a password: write user:password@host, \
+                 :password@host for the user default, or set the password beside the URL, as in \
+                 Redis(url, password=...)"
+                    .to_owned(),
+            );
+        }
         if !self.partitions.is_power_of_two() || self.partitions > 1024 {
             return wrong(format!(
                 "partitions={} is wrong: write a power of two from 1 to 1024, such as 64",
@@ -296,6 +317,7 @@ impl Credentials {
         Self {
             ask: Arc::new(ask),
             may_wait: true,
+            user_alone: None,
         }
     }
 
@@ -305,7 +327,43 @@ impl Credentials {
         Self {
             ask: Arc::new(move || Ok((user.clone(), password.clone()))),
             may_wait: false,
+            user_alone: None,
         }
+    }
+
+    /// The user of a URL whose password is missing.
+    fn of_user_alone(user: String) -> Self {
+        Self {
+            ask: Arc::new(|| Err("the URL has none".to_owned())),
+            may_wait: false,
+            user_alone: Some(user),
+        }
+    }
+
+    /// Returns the user in the URL; `None`: the URL has none.
+    ///
+    /// Only for credentials that were read from a URL: others may have to be asked for.
+    #[must_use]
+    pub fn user_of_url(&self) -> Option<String> {
+        match &self.user_alone {
+            Some(user) => Some(user.clone()),
+            None if self.may_wait => None,
+            None => self.ask().ok().and_then(|(user, _)| user),
+        }
+    }
+
+    /// Returns these credentials with another user; `None`: they have no password.
+    #[must_use]
+    pub fn of_user(self, user: String) -> Option<Self> {
+        if self.user_alone.is_some() {
+            return None;
+        }
+        let ask = self.ask;
+        Some(Self {
+            ask: Arc::new(move || Ok((Some(user.clone()), ask()?.1))),
+            may_wait: self.may_wait,
+            user_alone: None,
+        })
     }
 
     pub(super) fn ask(&self) -> Answer {

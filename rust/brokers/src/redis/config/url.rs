@@ -2,6 +2,7 @@
 //!
 //! Not `url::Url`: the URL of sentinels and of a cluster has several hosts.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
@@ -55,11 +56,19 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     if let Some(user) = user {
         config.credentials = Some(credentials(user)?);
     }
+    let mut seen = Vec::new();
     if matches!(kind, Kind::Single | Kind::Cluster) && !path.is_empty() {
         config.database = database(path)?;
+        seen.push(Cow::Borrowed("db"));
     }
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         option(&mut config, &name, &value)?;
+        if seen.contains(&name) {
+            return Err(wrong(format!(
+                "the URL of the bus has {name} twice: write it once"
+            )));
+        }
+        seen.push(name);
     }
     if let Some(Tls {
         identity: Some((certificate, key)),
@@ -159,14 +168,14 @@ fn address(text: &str, default_port: u16) -> Result<Address, ConfigError> {
 }
 
 fn credentials(text: &str) -> Result<Credentials, ConfigError> {
-    let (user, password) = text.split_once(':').ok_or_else(|| {
-        ConfigError(
-            "the URL of the bus has a user without a password: write user:password@host, or \
-             :password@host for the user default"
-                .to_owned(),
-        )
-    })?;
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (text, None),
+    };
     let user = decoded(user, "the user")?;
+    let Some(password) = password else {
+        return Ok(Credentials::of_user_alone(user));
+    };
     let password = decoded(password, "the password")?;
     let user = Some(user).filter(|user| !user.is_empty());
     Ok(Credentials::fixed(user, password))
@@ -229,7 +238,7 @@ fn database(text: &str) -> Result<i64, ConfigError> {
 fn decoded(text: &str, what: &str) -> Result<String, ConfigError> {
     percent_decode_str(text)
         .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
+        .map(Cow::into_owned)
         .map_err(|_| ConfigError(format!("{what} in the URL of the bus is no UTF-8")))
 }
 
@@ -314,6 +323,20 @@ mod tests {
             ("redis://host?history=s3cret", "on or off"),
             ("redis://host?s3cret=1", "partitions"),
             ("redis://host?partitions=12", "power of two"),
+            (
+                "redis://host?partitions=16&partitions=32",
+                "partitions twice",
+            ),
+            (
+                "redis://host?partitions=16&partitions=16",
+                "partitions twice",
+            ),
+            ("redis://host/1?db=1", "db twice"),
+            ("redis://host?prefix=a&db=1&prefix=s3cret", "prefix twice"),
+            (
+                "redis+sentinel://h/m?sentinel_password=s3cret&sentinel_password=s3cret",
+                "sentinel_password twice",
+            ),
             ("redis://host?partitions=2048", "power of two"),
             ("redis://host?prefix=a:b", "prefix"),
             ("redis://host?tls_ca=x", "rediss://"),
@@ -327,6 +350,20 @@ mod tests {
             assert!(!error.contains("s3cret"), "{url}: {error}");
             assert!(!error.contains("s3"), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn a_user_without_a_password_can_be_completed() {
+        let credentials = |url| Config::parse(url).unwrap().credentials.unwrap();
+        let alone = credentials("redis://b%40s@host");
+        assert_eq!(alone.user_of_url(), Some("b@s".to_owned()));
+        assert!(alone.of_user("other".to_owned()).is_none());
+        let both = credentials("redis://bus:pw@host");
+        assert_eq!(both.user_of_url(), Some("bus".to_owned()));
+        let other = both.of_user("other".to_owned()).unwrap();
+        assert_eq!(other.ask(), Ok((Some("other".to_owned()), "pw".to_owned())));
+        assert_eq!(credentials("redis://:pw@host").user_of_url(), None);
+        assert!(Config::parse("redis://bus@host").unwrap().check().is_err());
     }
 
     #[test]
