@@ -375,6 +375,8 @@ impl Cluster {
     }
 
     async fn answer_one(&self, to: NodeId, reply: Reply, host: &dyn NodeHost) {
+        // A node that has just started may be asked before it can send anything.
+        timeout(SEND, self.started()).await.ok();
         // If sending fails, the other node times out.
         match reply {
             Reply::Announcement => {
