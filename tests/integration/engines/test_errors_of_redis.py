@@ -120,6 +120,7 @@ async def test_what_a_server_says_is_shown_without_its_arguments(redis: RedisSer
         assert "WRONG [31mfor *** by *** xxx" in told and len(told) < 500
 
 
+@pytest.mark.alone
 async def test_a_database_that_redis_does_not_have(redis: RedisServer, caplog):
     assert "no database of this number" in await reason(f"{redis.url}/99", caplog)
     assert "correct its configuration" in caplog.text
@@ -159,6 +160,7 @@ async def test_a_wrong_password_of_the_sentinels(tmp_path, caplog, query):
         assert f"the sentinel {host} refuses the password: set sentinel_password" in told
 
 
+@pytest.mark.alone
 async def test_only_channels_of_nodes_that_are_refused_are_told_as_such(tmp_path, caplog):
     async with RedisServer(tmp_path, {"requirepass": "another"}) as redis:
         async with node(redis.url.replace("://", "://:s3cret@")):
@@ -178,6 +180,7 @@ async def test_only_channels_of_nodes_that_are_refused_are_told_as_such(tmp_path
             await eventually(lambda: told in caplog.text, "the node says it")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_program_without_clients_is_not_told_of_clients(caplog, kind):
     caplog.set_level(logging.INFO)
