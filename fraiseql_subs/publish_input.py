@@ -94,7 +94,7 @@ async def lines_of_stdin() -> AsyncIterator[list[bytes]]:
 
 async def _chunks_of_stdin(*, is_whole: bool) -> AsyncIterator[list[bytes]]:
     if sys.stdin is None:
-        raise InputError("stdin is closed: give the command an input", is_of_next_line=True)
+        raise InputError("stdin is closed: pass the command an input", is_of_next_line=True)
     reader = _Reader(is_whole=is_whole)
     # Not the executor of the loop, which waits for its threads: this one may wait for input.
     threading.Thread(target=reader.run, daemon=True).start()

@@ -58,7 +58,7 @@ class RefusingProxy:
                 if self.error is not None and self._is_refused(data):
                     self.refused += 1
                     writer.write(f"-{self.error}\r\n".encode())
-                    # The program gives this connection up.
+                    # The program closes this connection.
                     while await reader.read(65536):
                         pass
                     return
