@@ -241,6 +241,11 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, Fault> {
         })
 }
 
+fn is_closed_by_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -262,12 +267,17 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
+    /// Reports bytes as written that a closed peer cannot receive. A server that refuses a connection
+    /// says why and closes it; the reason is still to be read, and the end of the connection behind it.
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            Poll::Ready(Err(error)) if is_closed_by_peer(&error) => Poll::Ready(Ok(bytes.len())),
+            result => result,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -276,5 +286,56 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    const REFUSAL: &[u8] = b"-ERR max number of clients reached\r\n";
+
+    /// Asserts that the reason of a server is read after it has closed the connection, whatever was
+    /// written meanwhile.
+    async fn assert_refusal_is_read(
+        address: &Address,
+        accepted: impl Future<Output = impl AsyncWrite + Unpin>,
+    ) {
+        let activity = Arc::new(Activity::new());
+        let mut socket = Socket::connect(address, None, Duration::from_mins(1), activity)
+            .await
+            .unwrap();
+        let mut server = accepted.await;
+        server.write_all(REFUSAL).await.unwrap();
+        drop(server);
+        for _ in 0..3 {
+            socket.write_all(b"HELLO 3\r\n").await.unwrap();
+            socket.flush().await.unwrap();
+        }
+        let mut reason = vec![0; REFUSAL.len()];
+        socket.read_exact(&mut reason).await.unwrap();
+        assert_eq!(reason, REFUSAL);
+        assert!(!matches!(socket.read(&mut [0; 8]).await, Ok(1..)));
+    }
+
+    #[tokio::test]
+    async fn the_reason_of_a_closed_unix_connection_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("redis.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let accepted = async { listener.accept().await.unwrap().0 };
+        assert_refusal_is_read(&Address::Unix(path), accepted).await;
+    }
+
+    #[tokio::test]
+    async fn the_reason_of_a_closed_tcp_connection_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let accepted = async { listener.accept().await.unwrap().0 };
+        let address = Address::Tcp("127.0.0.1".into(), port);
+        assert_refusal_is_read(&address, accepted).await;
     }
 }

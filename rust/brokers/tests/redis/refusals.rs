@@ -1,5 +1,7 @@
 //! What Redis refuses: missing permissions, full memory, replicas, endless scripts, wrong passwords.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -451,11 +453,25 @@ async fn nodes_with_other_partitions_are_refused() {
     let _third = Node::live(server.config_of("?partitions=8&prefix=fs2", quick())).await;
 }
 
+/// Returns a connection that the server has answered, `None` if the server has refused it.
+fn held_connection(server: &Server) -> Option<UnixStream> {
+    let mut connection = UnixStream::connect(server.socket()).unwrap();
+    connection.write_all(b"PING\r\n").ok()?;
+    let mut answer = [0; 5];
+    connection.read_exact(&mut answer).ok()?;
+    (answer == *b"+PONG").then_some(connection)
+}
+
 #[tokio::test]
 async fn too_many_clients_are_waited_for() {
     let server = Server::with(&["--maxclients", "5"]);
-    let connect = || std::os::unix::net::UnixStream::connect(server.socket()).unwrap();
-    let held: Vec<_> = std::iter::repeat_with(connect).take(5).collect();
+    let mut held = Vec::new();
+    // A connection that is refused is not held: the one of the start may not have ended yet.
+    eventually("every place is taken", || {
+        held.extend(held_connection(&server));
+        held.len() == 5
+    })
+    .await;
     let node = Node::start(server.config());
     let is_reported = || {
         matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, is_configuration: false, .. }
