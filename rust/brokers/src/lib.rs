@@ -7,11 +7,15 @@
 //! # Layout
 //!
 //! - `url`: creates the engine that a URL names;
+//! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
 //! - `redis`: Redis 7 or later, and servers with its protocol.
 
 #[cfg(feature = "redis")]
 pub mod redis;
 
+mod backoff;
+mod tls;
 mod url;
 
+pub use tls::Tls;
 pub use url::{BusUrl, BusUrlError};

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::backoff::Backoff;
 use super::config::{Address, Topology};
 use super::fault::{Fault, FaultKind};
 use super::link::Link;
 use super::publisher;
 use super::shared::Shared;
 use super::view::View;
+use crate::backoff::Backoff;
 
 /// How long a server has to answer before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -36,7 +36,7 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
         return std::future::pending().await;
     };
     let times = shared.config.times;
-    let mut backoff = Backoff::new(times);
+    let mut backoff = Backoff::new(times.pauses());
     let mut is_agreed = false;
     loop {
         let looked = look(shared, seeds, is_agreed).await;
@@ -44,7 +44,7 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
             Ok(view) => {
                 is_agreed = true;
                 if apply(shared, view) {
-                    backoff = Backoff::new(times);
+                    backoff = Backoff::new(times.pauses());
                 }
             }
             Err(ViewError::Disagreement(fault)) => {

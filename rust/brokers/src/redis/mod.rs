@@ -12,7 +12,7 @@
 //! - `script`: the scripts that run in Redis;
 //! - `fault`, `said`: classifies errors, and makes their texts safe;
 //! - `master`, `masters`, `sentinel`, `cluster`, `view`: which server has which partition;
-//! - `socket`, `link`, `backoff`, `supervisor`: connections;
+//! - `socket`, `link`, `supervisor`: connections;
 //! - `publisher`, `reader`, `subscriber`, `wants`, `pace`, `delivery`, `probe`: the work on
 //!   connections;
 //! - `control`: messages between nodes;
@@ -20,7 +20,6 @@
 //! - `stopped`: streams that the server refuses, and when to try them again;
 //! - `shared`: the state that all of them use.
 
-mod backoff;
 mod cluster;
 mod config;
 mod control;
@@ -57,7 +56,7 @@ use bus::{Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-pub use config::{Address, Config, ConfigError, Credentials, StreamHistory, Times, Tls, Topology};
+pub use config::{Address, Config, ConfigError, Credentials, StreamHistory, Times, Topology};
 
 use shared::{InFlight, Shared};
 

@@ -4,23 +4,21 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::config::{Address, Tls};
+use super::config::Address;
 use super::fault::Fault;
+use crate::tls::Tls;
 
 /// Bytes in both directions.
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -129,9 +127,10 @@ async fn secure(
     tls: Tls,
     timeout: Duration,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
-    let config = tokio::task::spawn_blocking(move || client_config(&tls))
+    let config = tokio::task::spawn_blocking(move || tls.client_config())
         .await
-        .map_err(|_| Fault::away("the engine is stopped"))??;
+        .map_err(|_| Fault::away("the engine is stopped"))?
+        .map_err(|error| Fault::configuration(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Fault::configuration("the host of the bus is not a name that TLS can verify")
     })?;
@@ -191,54 +190,6 @@ fn refused_certificate(error: &io::Error) -> Option<Fault> {
              tls_certificate and tls_key"
         ))
     })
-}
-
-fn client_config(tls: &Tls) -> Result<ClientConfig, Fault> {
-    let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
-        Fault::configuration(format!("{} cannot be read as PEM: {error}", path.display()))
-    };
-    let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, Fault> {
-        CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|error| unreadable(path, &error))
-    };
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = &tls.authorities {
-        let found = certificates(path)?;
-        if found.is_empty() {
-            return Err(unreadable(path, &"it has no certificate"));
-        }
-        for certificate in found {
-            roots
-                .add(certificate)
-                .map_err(|error| unreadable(path, &error))?;
-        }
-    } else {
-        // Some of the system's certificates may be of an unknown kind.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(Fault::configuration(
-                "the system has no authorities for TLS: name a file by tls_ca",
-            ));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::configuration(format!("TLS cannot be used: {error}")))?
-        .with_root_certificates(roots);
-    let Some((certificate, key)) = &tls.identity else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let chain = certificates(certificate)?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-    builder
-        .with_client_auth_cert(chain, secret)
-        .map_err(|error| {
-            Fault::configuration(format!(
-                "tls_certificate and tls_key cannot be used: {error}"
-            ))
-        })
 }
 
 fn is_closed_by_peer(error: &io::Error) -> bool {

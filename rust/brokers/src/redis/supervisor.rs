@@ -9,7 +9,6 @@ use bus::engine::Role;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::AsyncPushSender;
 
-use super::backoff::Backoff;
 use super::config::{Address, Topology};
 use super::delivery::Delivery;
 use super::fault::Fault;
@@ -17,6 +16,7 @@ use super::link::Link;
 use super::master::Master;
 use super::shared::Shared;
 use super::{cluster, publisher, sentinel, subscriber};
+use crate::backoff::Backoff;
 
 /// Keeps the links to all masters. Never returns. All links end when the future is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -52,7 +52,7 @@ async fn keep(shared: &Arc<Shared>, master: Arc<Master>, role: Role) {
 
 async fn connect_again(shared: &Arc<Shared>, master: &Arc<Master>, role: Role) -> Infallible {
     let times = shared.config.times;
-    let mut backoff = Backoff::new(times);
+    let mut backoff = Backoff::new(times.pauses());
     loop {
         let mut lived = Duration::ZERO;
         let opened = tokio::time::timeout(shared.config.patience(), open(shared, master, role));

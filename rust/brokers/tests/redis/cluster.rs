@@ -9,7 +9,7 @@ use bus::StreamKey;
 use bus::engine::{AttemptError, Engine, Health};
 use futures_util::future::join_all;
 
-use crate::support::{Cluster, Happened, Node, Server, eventually, free_port, quick, stream};
+use crate::servers::{Cluster, Happened, Node, Server, eventually, free_port, quick, stream};
 
 pub(crate) fn streams(count: usize) -> Vec<StreamKey> {
     (0..count)

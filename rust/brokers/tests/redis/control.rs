@@ -8,7 +8,7 @@ use bus::engine::{ControlArrivals, ControlError, Engine, MAX_REVOCATIONS};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::support::{Receiver, Server, eventually, free_port, quick};
+use crate::servers::{Receiver, Server, eventually, free_port, quick};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -6,7 +6,7 @@ use brokers::redis::StreamHistory;
 use bus::engine::{Engine, ReadError};
 use bus::{Epoch, Position};
 
-use crate::support::{Node, Server, quick, stream};
+use crate::servers::{Node, Server, quick, stream};
 
 #[tokio::test]
 async fn events_after_a_position_are_read() {

@@ -9,7 +9,7 @@ use bus::engine::{AttemptError, Engine, Health};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Happened, Node, Server, eventually, free_port, quick, stream};
+use crate::servers::{Happened, Node, Server, eventually, free_port, quick, stream};
 
 fn impatient() -> Times {
     Times {

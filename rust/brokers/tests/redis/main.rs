@@ -15,5 +15,6 @@ mod publishing;
 mod refusals;
 mod secure;
 mod sentinels;
+mod servers;
 mod streams;
 mod subscribing;

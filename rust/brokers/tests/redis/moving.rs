@@ -6,7 +6,7 @@ use bus::StreamKey;
 use bus::engine::{AttemptError, Engine, Health};
 
 use super::cluster::{streams, want_all};
-use crate::support::{Cluster, Happened, Node, PATIENCE, eventually, stream};
+use crate::servers::{Cluster, Happened, Node, PATIENCE, eventually, stream};
 
 #[tokio::test]
 async fn a_slot_that_moves_with_its_keys_keeps_its_epoch_and_loses_no_event() {

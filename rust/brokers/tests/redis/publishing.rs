@@ -6,7 +6,7 @@ use std::time::Duration;
 use bus::engine::{AttemptError, Engine, Health, Role};
 use bus::{Position, StreamKey};
 
-use crate::support::{Node, PATIENCE, Server, batch, event, eventually, quick, stream};
+use crate::servers::{Node, PATIENCE, Server, batch, event, eventually, quick, stream};
 
 #[tokio::test]
 async fn events_arrive_in_their_order() {

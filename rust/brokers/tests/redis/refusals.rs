@@ -9,7 +9,7 @@ use std::time::Duration;
 use brokers::redis::{Config, Credentials, Times};
 use bus::engine::{AttemptError, Engine, Health, Outgoing, Role};
 
-use crate::support::{Happened, Node, PATIENCE, Server, event, eventually, quick, stream};
+use crate::servers::{Happened, Node, PATIENCE, Server, event, eventually, quick, stream};
 
 /// The permissions that the bus needs, and no others.
 const RULES: &str = "resetchannels &fs1:* resetkeys ~fs1:* -@all +hello +auth +ping +select +info \

@@ -7,7 +7,7 @@ use brokers::redis::Config;
 use bus::engine::Health;
 use tempfile::TempDir;
 
-use crate::support::{Happened, Node, Server, free_port, quick, stream};
+use crate::servers::{Happened, Node, Server, free_port, quick, stream};
 
 fn openssl(directory: &Path, arguments: &str) {
     let output = Command::new("openssl")

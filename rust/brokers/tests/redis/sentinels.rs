@@ -7,7 +7,7 @@ use brokers::redis::{Config, Times};
 use bus::engine::Engine;
 use tempfile::TempDir;
 
-use crate::support::{Node, Process, Server, eventually, free_port, quick, stream};
+use crate::servers::{Node, Process, Server, eventually, free_port, quick, stream};
 
 struct Sentinel {
     _process: Process,

@@ -6,7 +6,7 @@ use brokers::redis::Credentials;
 use bus::StreamKey;
 use bus::engine::{AttemptError, Engine, ReadError};
 
-use crate::support::{Node, Server, event, eventually, quick, stream};
+use crate::servers::{Node, Server, event, eventually, quick, stream};
 
 /// The key of a stream in Redis, by its kind: `s` the counter, `h` the history.
 fn key(server: &Server, kind: &str, channel: &str) -> String {

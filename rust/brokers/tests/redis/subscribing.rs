@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus::engine::{Engine, Scope};
 
-use crate::support::{Happened, Node, Server, eventually, quick, stream};
+use crate::servers::{Happened, Node, Server, eventually, quick, stream};
 
 #[tokio::test]
 async fn a_stream_that_is_not_wanted_any_more_is_not_delivered() {

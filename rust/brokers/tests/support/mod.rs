@@ -1,17 +1,14 @@
-//! Private servers, and a receiver for the events of an engine.
+//! What the tests of all engines share: processes of servers, and nodes that receive events.
 
-mod cluster;
+mod process;
 mod receiver;
-mod server;
 
-pub(crate) use cluster::Cluster;
+pub(crate) use process::{Process, free_port};
 pub(crate) use receiver::{Happened, Receiver};
-pub(crate) use server::{Process, Server, free_port};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use brokers::redis::{Config, Redis, Times};
 use bus::engine::{AttemptError, Engine, Health, Outgoing};
 use bus::{Position, StreamKey};
 use bytes::Bytes;
@@ -20,25 +17,17 @@ use bytes::Bytes;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A started engine, and what it has delivered.
-pub(crate) struct Node {
-    pub(crate) engine: Redis,
+pub(crate) struct Node<E> {
+    pub(crate) engine: E,
     pub(crate) received: Arc<Receiver>,
 }
 
-impl Node {
-    /// Starts an engine with a configuration.
-    pub(crate) fn start(config: Config) -> Self {
-        let engine = Redis::new(config).unwrap();
+impl<E: Engine> Node<E> {
+    /// Starts an engine.
+    pub(crate) fn over(engine: E) -> Self {
         let received = Arc::new(Receiver::default());
         engine.start(received.clone());
         Self { engine, received }
-    }
-
-    /// Starts an engine and waits until it is live.
-    pub(crate) async fn live(config: Config) -> Self {
-        let node = Self::start(config);
-        node.is_live().await;
-        node
     }
 
     pub(crate) async fn is_live(&self) {
@@ -131,15 +120,6 @@ fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Short times, which still leave enough for a slow machine.
-pub(crate) fn quick() -> Times {
-    Times {
-        backoff_limit: Duration::from_millis(200),
-        configuration_pause: Duration::from_secs(2),
-        ..Times::default()
-    }
 }
 
 /// Waits until a condition is true.

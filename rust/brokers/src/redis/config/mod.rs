@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backoff::Pauses;
+use crate::tls::Tls;
+
 /// Settings of a Redis engine.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -75,16 +78,6 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// Settings of TLS. Files are read again for each connection. The certificate of the server is always
-/// verified.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// The authorities that may sign the server's certificate, as PEM; `None`: those of the system.
-    pub authorities: Option<PathBuf>,
-    /// The certificate of this client and its key, as PEM.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
 /// Provides a user (`None`: `default`) and a password before each connection.
 ///
 /// If there is none, the error says why, for the log and without a secret.
@@ -138,6 +131,18 @@ pub struct Times {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub(super) String);
+
+impl Times {
+    /// The pauses between attempts to connect.
+    pub(super) fn pauses(&self) -> Pauses {
+        Pauses {
+            first: self.backoff,
+            limit: self.backoff_limit,
+            configuration: self.configuration_pause,
+            settled_after: self.settled_after,
+        }
+    }
+}
 
 impl Config {
     /// Parses a URL: `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://h1,h2/master` or

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Address, Config, ConfigError, Credentials, StreamHistory, Tls, Topology};
+use super::{Address, Config, ConfigError, Credentials, StreamHistory, Topology};
+use crate::tls::Tls;
 
 const SCHEMES: &str = "redis://host:6379, rediss://host:6379 (TLS), redis+unix:///path, \
     redis+sentinel://host1:26379,host2:26379/master or redis+cluster://host1:6379,host2:6379";

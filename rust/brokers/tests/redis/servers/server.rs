@@ -1,50 +1,13 @@
 //! A private `redis-server` with its own directory and socket, which is killed at the end of the test.
 
-use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use brokers::redis::{Config, Times};
-use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{PATIENCE, quick};
-
-/// A process that is killed when this is dropped, also when a test panics.
-pub(crate) struct Process(Child);
-
-impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "cannot run {}: {error}. The tests of brokers need Redis 7 or later: \
-                     apt-get install redis-server",
-                    command.get_program().display()
-                )
-            });
-        Self(child)
-    }
-
-    pub(crate) fn signal(&self, signal: &str) {
-        let id = self.0.id().to_string();
-        let status = Command::new("kill").args([signal, &id]).status().unwrap();
-        assert!(status.success(), "kill {signal} failed");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use super::{PATIENCE, Process, free_port, quick};
 
 /// A server on a Unix socket, and also on a port if one is requested.
 pub(crate) struct Server {
@@ -159,17 +122,5 @@ impl Server {
             .output()
             .unwrap_or_else(|error| panic!("cannot run redis-cli: {error}: install redis-tools"));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-}
-
-/// Returns a port on which nothing listens. Avoids the range from which the system assigns ports, for
-/// example for connections of other tests, and never returns a port twice.
-pub(crate) fn free_port() -> u16 {
-    static RETURNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let port = fastrand::u16(10_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && RETURNED.lock().insert(port) {
-            return port;
-        }
     }
 }
