@@ -63,3 +63,8 @@ class BusOptions:
                 self.publish_timeout,
                 f"pass a number of seconds above 0, at most {MAX_PUBLISH_TIMEOUT}",
             )
+
+    @property
+    def url(self) -> str:
+        """URL of the engine; it may hold a password."""
+        return self.bus if isinstance(self.bus, str) else self.bus.url

@@ -165,6 +165,19 @@ class PublisherCore:
         done: Callable[[list[Receipt] | None, BaseException | None], None],
     ) -> None:
         """Publish a batch; call `done(receipts, error)` on another thread once it is answered."""
+    def prepare(
+        self,
+        channel: str,
+        data: Any,
+        event_type: str | None,
+        tenant_id: str | None,
+        event_id: str | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        """Check one event that something else publishes.
+
+        Returns:
+            Its receipt, without a position; channel, data as JSON, tenant, type and id.
+        """
     def close(self, drain: float) -> None:
         """Wait until what was published is answered, at most `drain` seconds, and end the link."""
 
@@ -308,6 +321,19 @@ class Core:
         self, events: Iterable[tuple[str, Any] | dict[str, Any]], tenant_id: str | None = None
     ) -> Publication[list[Receipt]]:
         """Publish a batch in order; with `tenant_id`, all events for that tenant."""
+    def prepare(
+        self,
+        channel: str,
+        data: Any,
+        event_type: str | None,
+        tenant_id: str | None,
+        event_id: str | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        """Check one event that something else publishes.
+
+        Returns:
+            Its receipt, without a position; channel, data as JSON, tenant, type and id.
+        """
     def subscribe(
         self,
         id: str | None,

@@ -10,7 +10,7 @@ import contextlib
 import enum
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -39,6 +39,7 @@ from ._settings import (
     check_publishing,
     items,
 )
+from ._transactions import check_bus, publish
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -194,6 +195,7 @@ class SubscriptionManager(Membership):
             self._declared(),
             is_open=security.is_open,
             is_isolated=security.tenant is not None,
+            bus_url=bus_options.url,
             max_message_bytes=limits.max_message_bytes,
         )
         self._entered = Entered()
@@ -309,7 +311,8 @@ class SubscriptionManager(Membership):
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
-    ) -> Publication[Receipt]:
+        connection: Any = None,
+    ) -> Awaitable[Receipt]:
         """Publish one event. Await the result: it is complete at once unless the bus is behind.
 
         Args:
@@ -321,6 +324,10 @@ class SubscriptionManager(Membership):
                 Without isolation, resolvers find it as `event.tenant_id`, all subscribers receive
                 the event, and a warning is logged.
             event_id: Your own id; None: the bus creates one.
+            connection: With PostgreSQL as the engine: an open connection or session of SQLAlchemy,
+                Django, psycopg, psycopg2 or asyncpg, synchronous or not. The event is published
+                when its transaction commits, and never if it is rolled back; awaiting executes
+                one statement. The receipt has no position.
 
         Returns:
             The event's id, and its offset among the events of its channel (under tenant isolation,
@@ -332,7 +339,11 @@ class SubscriptionManager(Membership):
                 `tenant_id`. The message says where.
             BusError: The thread has no event loop, and the bus is behind. Nothing was published.
             ManagerClosed: The manager is closed.
+            ConfigurationError: `connection` is passed, and the engine is not PostgreSQL.
         """
+        if connection is not None:
+            check_bus(self._handle.bus_url)
+            return publish(self._core, connection, channel, data, event_type, tenant_id, event_id)
         return self._core.publish(channel, data, event_type, tenant_id, event_id)
 
     def publish_many(

@@ -20,6 +20,7 @@ from typing_extensions import Self
 from ._bus import BusOptions, OnUnavailable
 from ._core import PublisherCore, Receipt
 from ._settings import check_history
+from ._transactions import check_bus, publish, publish_blocking
 from .config import DEFAULT_HISTORY, History, refuse
 from .engines import Redis
 from .security import TenantIsolation
@@ -93,7 +94,9 @@ class _LinkedPublisher:
         on_unavailable: OnUnavailable = "wait",
         publish_timeout: float = 5.0,
     ) -> None:
-        self._link = _Link(BusOptions(bus, on_unavailable, publish_timeout), history, tenant)
+        options = BusOptions(bus, on_unavailable, publish_timeout)
+        self._url = options.url
+        self._link = _Link(options, history, tenant)
 
 
 class SyncPublisher(_LinkedPublisher):
@@ -123,6 +126,7 @@ class SyncPublisher(_LinkedPublisher):
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Publish one event; returns when the engine has it.
 
@@ -132,11 +136,20 @@ class SyncPublisher(_LinkedPublisher):
             event_type: What `event_types` of subscriptions select by.
             tenant_id: The tenant the event belongs to.
             event_id: An id of your own: publishing it again within five minutes is no second event.
+            connection: With PostgreSQL as the engine: an open connection or session, in whose
+                transaction the event is published, as for `SubscriptionManager.publish`. It must
+                not be asynchronous.
 
         Raises:
             PublishError: The event cannot be published, or the engine has not taken it in time;
                 `retryable` and `outcome` say what is known.
+            ConfigurationError: `connection` is passed, and the engine is not PostgreSQL.
         """
+        if connection is not None:
+            check_bus(self._url)
+            return publish_blocking(
+                self._link.core, connection, channel, data, event_type, tenant_id, event_id
+            )
         events = [_event(channel, data, event_type, tenant_id, event_id)]
         return self._link.core.publish(events, False)[0]
 
@@ -180,16 +193,23 @@ class Publisher(_LinkedPublisher):
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Publish one event; done when the engine has it. See `SyncPublisher.publish`.
 
-        A coroutine: without `await` nothing is sent.
+        A coroutine: without `await` nothing is sent. `connection` may be asynchronous.
 
         Who awaits it may be cancelled; the event is published all the same.
 
         Raises:
             PublishError: As for `SyncPublisher.publish`.
+            ConfigurationError: As for `SyncPublisher.publish`.
         """
+        if connection is not None:
+            check_bus(self._url)
+            return await publish(
+                self._link.core, connection, channel, data, event_type, tenant_id, event_id
+            )
         events = [_event(channel, data, event_type, tenant_id, event_id)]
         return (await self._publish(events, is_batch=False))[0]
 

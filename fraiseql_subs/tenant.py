@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ._texts import LONE_SURROGATE, has_utf8
+from ._transactions import check_bus, publish
 from .config import refuse
 from .errors import ConfigurationError
 
@@ -49,13 +50,17 @@ class TenantPublisher:
         *,
         event_type: str | None = None,
         event_id: str | None = None,
-    ) -> Publication[Receipt]:
+        connection: Any = None,
+    ) -> Awaitable[Receipt]:
         """Publish one event of the tenant; see `SubscriptionManager.publish`.
 
         Raises:
             PublishError: Also if the data has another tenant at `TenantIsolation.event_field`.
         """
         core = self._handle.core
+        if connection is not None:
+            check_bus(self._handle.bus_url)
+            return publish(core, connection, channel, data, event_type, self._tenant_id, event_id)
         return core.publish(channel, data, event_type, self._tenant_id, event_id)
 
     def publish_many(

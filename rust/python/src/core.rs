@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use bus::Draft;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{Extensions, JsonObject, Request, Unreadable};
@@ -25,10 +24,10 @@ use crate::error::{
     runtime_error, server_error, text, tls_error,
 };
 use crate::future::{Publication, future, running_loop};
-use crate::json::{to_event, to_json_map};
+use crate::json::to_json_map;
 use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
-use crate::publish;
+use crate::publish::{self, Fields, Receipt};
 use crate::publish_keys::PublishKeys;
 use crate::running::Running;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
@@ -288,18 +287,34 @@ impl Core {
         event_id: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
-        let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
-            Ok(optional_text(value, name, publish_error)?.map(Into::into))
-        };
-        let draft = Draft {
-            channel: text(channel, "channel", publish_error)?.into(),
-            event_type: option(event_type, "event_type")?,
-            tenant_id: option(tenant_id, "tenant_id")?,
-            id: option(event_id, "event_id")?,
-            data: to_event(data, self.setup.classes())
-                .map_err(|error| error.into_error(py, "data", publish_error))?,
-        };
+        let draft = publish::draft(
+            (channel, data, event_type, tenant_id, event_id),
+            Some(self.setup.classes()),
+        )?;
         publish::one(py, &running, draft)
+    }
+
+    /// Checks one event that something else publishes. Returns its receipt, and its fields.
+    fn prepare(
+        &self,
+        py: Python<'_>,
+        channel: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        event_type: Option<&Bound<'_, PyAny>>,
+        tenant_id: Option<&Bound<'_, PyAny>>,
+        event_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(Receipt, Fields)> {
+        let running = self.running(py)?;
+        let mut draft = publish::draft(
+            (channel, data, event_type, tenant_id, event_id),
+            Some(self.setup.classes()),
+        )?;
+        let checked = running
+            .runtime
+            .state()
+            .check_published(std::slice::from_mut(&mut draft));
+        checked.map_err(|refused| crate::error::bus_error(&refused.error))?;
+        publish::prepared(draft)
     }
 
     /// Publishes a batch; with `tenant_id`, all events for that tenant.

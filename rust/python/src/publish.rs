@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
-use bus::{BatchError, BusError, Draft, EngineLink};
+use bus::{BatchError, BusError, Draft, EngineLink, Envelope};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::INTAKE_CAPACITY;
@@ -135,6 +135,35 @@ pub(crate) fn read_drafts(
         read_draft(&place, &event?, classes)
     };
     events.enumerate().map(read).collect()
+}
+
+/// The arguments of `publish`: channel, data, type, tenant and id.
+type Arguments<'a, 'py> = (
+    &'a Bound<'py, PyAny>,
+    &'a Bound<'py, PyAny>,
+    Option<&'a Bound<'py, PyAny>>,
+    Option<&'a Bound<'py, PyAny>>,
+    Option<&'a Bound<'py, PyAny>>,
+);
+
+/// Reads the arguments of `publish`. `classes`: the types of published objects; `None`: there is no
+/// schema.
+pub(crate) fn draft(
+    (channel, data, event_type, tenant_id, event_id): Arguments<'_, '_>,
+    classes: Option<&Classes>,
+) -> PyResult<Draft> {
+    let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
+        Ok(optional_text(value, name, publish_error)?.map(Into::into))
+    };
+    Ok(Draft {
+        channel: text(channel, "channel", publish_error)?.into(),
+        event_type: option(event_type, "event_type")?,
+        tenant_id: option(tenant_id, "tenant_id")?,
+        id: option(event_id, "event_id")?,
+        data: classes
+            .map_or_else(|| to_json(data), |classes| to_event(data, classes))
+            .map_err(|error| error.into_error(data.py(), "data", publish_error))?,
+    })
 }
 
 /// The parameters of `publish`.
@@ -312,6 +341,34 @@ fn cannot_wait(count: usize) -> PyErr {
         "nothing was published: the bus is behind, and no event loop runs on this thread that could wait for it: {REMEDY}, or try again later"
     );
     exceptions::BusError::new_err((problem, true))
+}
+
+/// The fields of an event that something else publishes: channel, data as JSON, tenant, type and id.
+pub(crate) type Fields = (
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+/// Returns the receipt of an event that something else publishes, and its fields.
+pub(crate) fn prepared(draft: Draft) -> PyResult<(Receipt, Fields)> {
+    // Refuses what no envelope can have.
+    Envelope::write(&draft, 0, 0).map_err(|error| bus_error(&error.into()))?;
+    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let fields = (
+        draft.channel.to_string(),
+        draft.data.to_string(),
+        owned(&draft.tenant_id),
+        owned(&draft.event_type),
+        owned(&draft.id),
+    );
+    let receipt = Receipt(bus::Receipt {
+        event_id: draft.id.unwrap_or_default(),
+        position: None,
+    });
+    Ok((receipt, fields))
 }
 
 pub(crate) fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {

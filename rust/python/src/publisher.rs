@@ -15,7 +15,7 @@ use crate::error::{batch_error, bus_error, config_error, publish_error, runtime_
 use crate::fork;
 use crate::log;
 use crate::policy::PyTenantIsolation;
-use crate::publish::{read_drafts, to_receipts};
+use crate::publish::{self, Fields, draft, prepared, read_drafts, to_receipts};
 use crate::setup::PyHistory;
 
 /// A link to an engine, which publishes.
@@ -117,6 +117,23 @@ impl PublisherCore {
         let published = self.publisher()?.publish(drafts, done);
         log::flush_without_loop(events.py());
         published.map_err(|error| refused_at_call(&error, is_batch))
+    }
+
+    /// Checks one event that something else publishes. Returns its receipt, and its fields.
+    fn prepare(
+        &self,
+        channel: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        event_type: Option<&Bound<'_, PyAny>>,
+        tenant_id: Option<&Bound<'_, PyAny>>,
+        event_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(publish::Receipt, Fields)> {
+        let mut draft = draft((channel, data, event_type, tenant_id, event_id), None)?;
+        self.publisher()?
+            .check(std::slice::from_mut(&mut draft))
+            .map_err(|error| refused(&error.error))?;
+        log::flush_without_loop(channel.py());
+        prepared(draft)
     }
 
     /// Waits until what was published is answered, at most for `drain` seconds, and ends the link.

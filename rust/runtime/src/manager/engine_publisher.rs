@@ -57,6 +57,20 @@ impl EnginePublisher {
         })
     }
 
+    /// Checks events, and sets their tenants.
+    ///
+    /// # Errors
+    ///
+    /// An event is malformed.
+    pub fn check(&self, drafts: &mut [Draft]) -> Result<(), BatchError> {
+        BatchError::check_each(drafts, |draft| {
+            self.checks.check(draft)?;
+            let mut notices = self.notices.lock();
+            notices.look_at(&draft.channel, draft.tenant_id.is_some());
+            Ok(())
+        })
+    }
+
     /// Publishes events in this order. `done` is called once, on the thread of the link.
     ///
     /// # Errors
@@ -67,12 +81,7 @@ impl EnginePublisher {
         mut drafts: Vec<Draft>,
         done: impl FnOnce(Result<Vec<Receipt>, BusError>) + Send + 'static,
     ) -> Result<(), BatchError> {
-        BatchError::check_each(&mut drafts, |draft| {
-            self.checks.check(draft)?;
-            let mut notices = self.notices.lock();
-            notices.look_at(&draft.channel, draft.tenant_id.is_some());
-            Ok(())
-        })?;
+        self.check(&mut drafts)?;
         let thread = self.thread.lock();
         let thread = thread.as_ref().ok_or(BusError::Closed)?;
         let publishing = self.link.publish(drafts)?;

@@ -1,0 +1,248 @@
+"""Publishes an event as part of a transaction that the application has open in PostgreSQL.
+
+One statement calls the function `fraiseql_subs.publish` of the database on the connection of the
+caller, so the event exists exactly if the transaction commits. Not here: how an event is made of
+data (`_core`), and the function in the database (`fraiseql-subs postgres install`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from .errors import ConfigurationError, PublishError
+
+if TYPE_CHECKING:
+    from ._core import Receipt
+
+_ADVICE = (
+    "pass an open Session, AsyncSession, Connection or AsyncConnection of SQLAlchemy, a connection"
+    " of Django (django.db.connection), of psycopg, psycopg2 or asyncpg"
+)
+
+
+class Preparer(Protocol):
+    """What makes an event of data: the core of a manager or of a publisher."""
+
+    def prepare(
+        self,
+        channel: str,
+        data: Any,
+        event_type: str | None,
+        tenant_id: str | None,
+        event_id: str | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        """Return the receipt of an event, and the fields of its `TransactionEvent`."""
+
+
+class TransactionEvent(NamedTuple):
+    """The arguments of `fraiseql_subs.publish` in the database, in their order.
+
+    Attributes:
+        channel: The channel, at least one character.
+        data: The data as JSON text.
+        tenant_id: The tenant; None: none.
+        event_type: The type; None: none.
+        event_id: The id of the event.
+    """
+
+    channel: str
+    data: str
+    tenant_id: str | None
+    event_type: str | None
+    event_id: str
+
+
+_CALL = "select fraiseql_subs.publish({}, cast({} as jsonb), {}, {}, {})"
+_NAMED = _CALL.format(*(f":{name}" for name in TransactionEvent._fields))
+_FORMAT = _CALL.format(*("%s",) * len(TransactionEvent._fields))
+# Without the cast to text, asyncpg applies the codec that the application has set for jsonb.
+_NUMBERED = _CALL.format("$1", "$2::text", "$3", "$4", "$5")
+
+
+def check_bus(url: str) -> None:
+    """Refuse an engine that has no transactions.
+
+    Raises:
+        ConfigurationError: The engine is not PostgreSQL.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ConfigurationError(
+            "publish(connection=...) needs PostgreSQL as the engine, as its transactions carry events:"
+            ' set bus="postgresql://..."'
+        )
+
+
+async def publish(
+    core: Preparer,
+    connection: Any,
+    channel: str,
+    data: Any,
+    event_type: str | None,
+    tenant_id: str | None,
+    event_id: str | None,
+) -> Receipt:
+    """Publish an event in the transaction of a connection of any kind.
+
+    Raises:
+        PublishError: The event is malformed, or the connection is of no known kind. Nothing was
+            executed, so the transaction can go on.
+    """
+    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id)
+    done = _execute(connection, event)
+    if done is not None:
+        await done
+    return receipt
+
+
+def publish_blocking(
+    core: Preparer,
+    connection: Any,
+    channel: str,
+    data: Any,
+    event_type: str | None,
+    tenant_id: str | None,
+    event_id: str | None,
+) -> Receipt:
+    """Publish an event in the transaction of a connection that blocks.
+
+    Raises:
+        PublishError: As for `publish`; or the connection is asynchronous.
+    """
+    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id)
+    done = _execute(connection, event)
+    if done is None:
+        return receipt
+    if inspect.iscoroutine(done):
+        done.close()
+    raise PublishError(
+        f"connection is {type(connection).__qualname__}, which is asynchronous: publish by"
+        " `await manager.publish(..., connection=...)` or `await Publisher.publish(...)`"
+    )
+
+
+def _prepare(
+    core: Preparer,
+    channel: str,
+    data: Any,
+    event_type: str | None,
+    tenant_id: str | None,
+    event_id: str | None,
+) -> tuple[Receipt, TransactionEvent]:
+    event_id = uuid.uuid4().hex if event_id is None else event_id
+    receipt, fields = core.prepare(channel, data, event_type, tenant_id, event_id)
+    event = TransactionEvent(*fields)
+    # A statement that PostgreSQL refuses would end the transaction of the caller.
+    for name, text in event._asdict().items():
+        if text is not None and ("\x00" in text or (name == "data" and _NUL.search(text))):
+            raise PublishError(f"{name} has the character U+0000, which PostgreSQL cannot store")
+    return receipt, event
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""The escaped character U+0000 in JSON text."""
+
+
+def _execute(connection: Any, event: TransactionEvent) -> Awaitable[object] | None:
+    """Call `fraiseql_subs.publish` on a connection.
+
+    Returns:
+        What has to be awaited for an asynchronous connection; None where the call is done.
+
+    Raises:
+        PublishError: The connection is of no known kind, or not of PostgreSQL.
+    """
+    for package, call in _KINDS.items():
+        # A package that was never imported has no connection.
+        if package in sys.modules and (done := call(connection, event)) is not _OTHER:
+            return done
+    raise PublishError(
+        f"connection is {type(connection).__qualname__}, which cannot be used: {_ADVICE}"
+    )
+
+
+_OTHER: Any = object()
+"""The connection is of another package."""
+
+
+def _sqlalchemy(connection: Any, event: TransactionEvent) -> Any:
+    import sqlalchemy
+    from sqlalchemy.ext import asyncio as asynchronous
+    from sqlalchemy.orm import Session, scoped_session
+
+    kinds = (
+        sqlalchemy.Connection,
+        Session,
+        scoped_session,
+        asynchronous.AsyncConnection,
+        asynchronous.AsyncSession,
+        asynchronous.async_scoped_session,
+    )
+    if not isinstance(connection, kinds):
+        return _OTHER
+    bind = connection.get_bind() if hasattr(connection, "get_bind") else connection
+    _check_dialect(bind.dialect.name)
+    done = connection.execute(sqlalchemy.text(_NAMED), event._asdict())
+    is_async = isinstance(connection, kinds[3:])
+    return done if is_async else None
+
+
+def _django(connection: Any, event: TransactionEvent) -> Any:
+    from django.db import ConnectionProxy
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    if not isinstance(connection, (BaseDatabaseWrapper, ConnectionProxy)):
+        return _OTHER
+    _check_dialect(connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(_FORMAT, tuple(event))
+    return None
+
+
+def _psycopg(connection: Any, event: TransactionEvent) -> Any:
+    import psycopg
+
+    if isinstance(connection, (psycopg.AsyncConnection, psycopg.Connection)):
+        done = connection.execute(_FORMAT, tuple(event))
+        return done if isinstance(connection, psycopg.AsyncConnection) else None
+    return _OTHER
+
+
+def _psycopg2(connection: Any, event: TransactionEvent) -> Any:
+    from psycopg2.extensions import connection as Psycopg2Connection
+
+    if not isinstance(connection, Psycopg2Connection):
+        return _OTHER
+    with connection.cursor() as cursor:
+        cursor.execute(_FORMAT, tuple(event))
+    return None
+
+
+def _asyncpg(connection: Any, event: TransactionEvent) -> Any:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    if not isinstance(connection, (asyncpg.Connection, PoolConnectionProxy)):
+        return _OTHER
+    return connection.execute(_NUMBERED, *event)
+
+
+def _check_dialect(name: str) -> None:
+    if name != "postgresql":
+        raise PublishError(
+            f"connection is of {name}, and only PostgreSQL carries events in its transactions"
+        )
+
+
+_KINDS: dict[str, Callable[[Any, TransactionEvent], Any]] = {
+    "sqlalchemy": _sqlalchemy,
+    "django.db": _django,
+    "psycopg": _psycopg,
+    "psycopg2": _psycopg2,
+    "asyncpg": _asyncpg,
+}
+"""The function for the connections of each package; it returns `_OTHER` for those of another."""
