@@ -1,0 +1,138 @@
+//! Links that are lost, and made again.
+
+use bus::engine::{AttemptError, Engine, Health, Role, Scope};
+use serde_json::json;
+
+use crate::servers::{Happened, Node, Server, events, eventually, stream};
+
+async fn arrives(server: &Server, node: &Node, n: u64) {
+    server.sql(&format!(
+        "SELECT fraiseql_subs.publish('orders', '{{\"n\": {n}}}')"
+    ));
+    let text = format!("{{\"n\": {n}}}");
+    node.received
+        .wait("the event arrives", |all| {
+            all.iter()
+                .any(|one| matches!(one, Happened::Event(_, _, of) if of.ends_with(&text)))
+                .then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_crash_of_the_server_is_a_doubt_and_the_stream_goes_on() {
+    let mut server = Server::start().await;
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    let before = node.want(&orders).await;
+    arrives(&server, &node, 1).await;
+    node.received.clear();
+    server.kill();
+    eventually("the links are away", || {
+        Role::ALL
+            .iter()
+            .all(|role| matches!(node.engine.health().of(*role), Health::Away { .. }))
+    })
+    .await;
+    let answers = node
+        .engine
+        .publish(events(&orders, [json!({"lost": 1})]))
+        .await;
+    assert!(
+        matches!(&answers[..], [Err(AttemptError::NotSent(_))]),
+        "{answers:?}"
+    );
+    server.launch();
+    let after = node.received.ready(&orders).await;
+    assert_eq!(after.epoch, before.epoch);
+    assert!(after.offset > before.offset);
+    let all = node.received.all();
+    let place = |what: &Happened| all.iter().position(|one| one == what);
+    let doubt = place(&Happened::Doubt(Scope::All)).unwrap();
+    assert!(doubt < place(&Happened::Ready(orders.clone(), after)).unwrap());
+    arrives(&server, &node, 2).await;
+    node.is_live().await;
+}
+
+#[tokio::test]
+async fn a_walsender_that_is_ended_again_and_again_loses_nothing_silently() {
+    let server = Server::start().await;
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    let mut published = 0;
+    for _ in 0..6 {
+        for _ in 0..5 {
+            published += 1;
+            server.sql(&format!(
+                "SELECT fraiseql_subs.publish('orders', '{{\"n\": {published}}}')"
+            ));
+        }
+        node.received.clear();
+        server
+            .sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active");
+        // A new slot is told by a doubt, and the stream is ready again after it.
+        node.received
+            .wait("a doubt", |all| {
+                let doubt = all
+                    .iter()
+                    .position(|one| *one == Happened::Doubt(Scope::All))?;
+                let is_ready = |one: &Happened| matches!(one, Happened::Ready(..));
+                all[doubt..].iter().any(is_ready).then_some(())
+            })
+            .await;
+    }
+    node.received.clear();
+    arrives(&server, &node, 1000).await;
+    eventually("old slots are gone", || {
+        server.sql("SELECT count(*) FROM pg_replication_slots") == "1"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_publisher_whose_connection_is_ended_connects_again() {
+    let server = Server::start().await;
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    server.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \
+         'fraiseql-subs' AND backend_type = 'client backend'",
+    );
+    let batch = events(&orders, [json!({"n": 1})]);
+    loop {
+        match node.engine.publish(batch.clone()).await.remove(0) {
+            Ok(_) => break,
+            Err(AttemptError::NotSent(_) | AttemptError::Unknown(_)) => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(node.data(&orders, 1).await, [json!({"n": 1})]);
+    node.is_live().await;
+}
+
+#[tokio::test]
+async fn a_server_that_starts_later_is_found() {
+    let mut server = Server::start().await;
+    let config = server.config();
+    server.kill();
+    let node = Node::start(config);
+    let orders = stream("orders");
+    node.engine.want(&orders);
+    eventually("the server is away", || {
+        matches!(
+            node.engine.health().of(Role::Publisher),
+            Health::Away {
+                is_configuration: false,
+                ..
+            }
+        )
+    })
+    .await;
+    server.launch();
+    node.received.ready(&orders).await;
+    arrives(&server, &node, 1).await;
+}
