@@ -21,7 +21,7 @@ from ._bus import BusOptions, OnUnavailable
 from ._core import PublisherCore, Receipt
 from ._settings import check_history
 from .config import DEFAULT_HISTORY, History, refuse
-from .engines import Redis
+from .engines import Postgres, Redis
 from .security import TenantIsolation
 
 CLOSE_TIME = 5.0
@@ -86,7 +86,7 @@ class _LinkedPublisher:
 
     def __init__(
         self,
-        bus: str | Redis,
+        bus: str | Redis | Postgres,
         *,
         history: History | None = DEFAULT_HISTORY,
         tenant: TenantIsolation | None = None,

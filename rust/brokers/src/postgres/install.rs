@@ -101,6 +101,19 @@ pub async fn execute(config: &Config, statements: &str) -> Result<(), String> {
     run.await.map_err(|fault| fault.reason)
 }
 
+/// Runs SQL as [`execute`] does, and blocks the thread until it is done.
+///
+/// # Errors
+///
+/// Those of [`execute`].
+pub fn execute_blocking(config: &Config, statements: &str) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("there are no resources: {error}"))?;
+    runtime.block_on(execute(config, statements))
+}
+
 /// Adds the grants of some roles; those of a placeholder as a comment if there are none.
 fn grants(sql: &mut String, what: &str, roles: &[String], write: impl Fn(&mut String, &str)) {
     if roles.is_empty() {

@@ -52,7 +52,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 pub use config::{Config, ConfigError, Times};
-pub use install::{Installation, execute, uninstall_sql};
+pub use install::{Installation, execute, execute_blocking, uninstall_sql};
 pub use tables::{Changes, Table};
 
 use shared::{InFlight, Shared};

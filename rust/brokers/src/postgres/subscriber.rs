@@ -1,7 +1,7 @@
 //! Reads the log: starts a slot, decodes what was committed, and passes on what is wanted.
 //!
 //! Each link has a temporary slot of its own, which starts at now. What was committed before is never
-//! read, so a doubt follows each new slot.
+//! read: each stream becomes ready again, at a head after all that was delivered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -202,7 +202,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, slot: Slot, link: u64) -> Fault 
         dropped: Throttle::new(),
     };
     let _read = log.begin();
-    arrivals.doubt(Scope::All);
+    // The new heads are after all that was delivered: what is between is reported as missed, once.
     shared.wants.ask_again();
     shared.health.live(Role::Subscriber, &arrivals);
     if let Some((_, control)) = shared.control.get() {

@@ -60,11 +60,13 @@ enum Message {
 }
 
 impl Wire {
-    /// Connects and logs in. Tries the hosts in their order.
+    /// Connects and logs in. Tries the hosts in their order; of several, a standby is passed over.
     pub(super) async fn connect(config: &Config) -> Result<Self, Fault> {
         let (user, password) = config.login().await?;
         let mut fault = Fault::away("no host is named");
-        for (host, port) in config.hosts() {
+        let hosts = config.hosts();
+        let has_several = hosts.len() > 1;
+        for (host, port) in hosts {
             let opened = async {
                 let mut wire = Self {
                     socket: socket::connect(config, &host, port).await?,
@@ -73,6 +75,9 @@ impl Wire {
                     limit: LOGIN_LIMIT,
                 };
                 wire.log_in(config, &user, password.as_deref()).await?;
+                if has_several && wire.is_standby().await? {
+                    return Err(Fault::away("no host of the URL is a primary"));
+                }
                 Ok(wire)
             };
             match opened.await {
@@ -81,6 +86,14 @@ impl Wire {
             }
         }
         Err(fault)
+    }
+
+    async fn is_standby(&mut self) -> Result<bool, Fault> {
+        let rows = self.query("SELECT pg_catalog.pg_is_in_recovery()").await?;
+        Ok(rows
+            .iter()
+            .flatten()
+            .any(|value| value.as_deref() == Some("t")))
     }
 
     async fn log_in(

@@ -1,9 +1,14 @@
 //! Order and atomicity: events are those of committed transactions, in the order of their commits.
 
-use bus::engine::Engine;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use brokers::postgres::Postgres;
+use bus::engine::{Arrival, Arrivals, Engine, Health, Role, Scope};
+use bus::{Position, StreamKey};
 use serde_json::{Value, json};
 
-use crate::servers::{Node, Server, events, stream};
+use crate::servers::{Node, Server, events, eventually, stream};
 
 fn publish(n: usize) -> String {
     format!("SELECT fraiseql_subs.publish('orders', '{{\"n\": {n}}}')")
@@ -161,5 +166,56 @@ async fn the_server_is_told_how_far_the_log_was_read() {
     let query = format!(
         "SELECT bool_and(confirmed_flush_lsn >= '{end}') FROM pg_replication_slots WHERE active"
     );
-    crate::servers::eventually("the log is confirmed", || server.sql(&query) == "t").await;
+    eventually("the log is confirmed", || server.sql(&query) == "t").await;
+}
+
+/// A receiver that has no room at times.
+#[derive(Default)]
+struct Narrow {
+    is_full: AtomicBool,
+    is_ready: AtomicBool,
+    events: AtomicUsize,
+    doubts: AtomicUsize,
+}
+
+impl Arrivals for Narrow {
+    fn ready(&self, _: &StreamKey, _: Position) {
+        self.is_ready.store(true, SeqCst);
+    }
+
+    fn event(&self, _: Arrival) {
+        self.events.fetch_add(1, SeqCst);
+    }
+
+    fn doubt(&self, _: Scope) {
+        self.doubts.fetch_add(1, SeqCst);
+    }
+
+    fn health(&self, _: Role, _: Health) {}
+
+    fn is_full(&self) -> bool {
+        self.is_full.load(SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn the_server_waits_while_the_receiver_has_no_room() {
+    let server = Server::start().await;
+    let engine = Postgres::new(server.config()).unwrap();
+    let receiver = Arc::new(Narrow::default());
+    engine.start(receiver.clone());
+    engine.want(&stream("orders"));
+    eventually("the stream is ready", || receiver.is_ready.load(SeqCst)).await;
+    receiver.is_full.store(true, SeqCst);
+    server.sql(
+        "SELECT count(fraiseql_subs.publish('orders', jsonb_build_object('n', repeat('x', 5000)))) \
+         FROM generate_series(1, 4000)",
+    );
+    eventually("some have arrived", || receiver.events.load(SeqCst) > 0).await;
+    let waits = "SELECT count(*) FROM pg_stat_replication WHERE sent_lsn < pg_current_wal_lsn()";
+    eventually("the server waits", || server.sql(waits) == "1").await;
+    assert!(receiver.events.load(SeqCst) < 4000);
+    receiver.is_full.store(false, SeqCst);
+    eventually("all have arrived", || receiver.events.load(SeqCst) == 4000).await;
+    assert_eq!(receiver.doubts.load(SeqCst), 0);
 }

@@ -73,7 +73,8 @@ pub enum Scope {
 /// Receives what an engine delivers. Calls return at once and may come from any thread. Calls for
 /// one stream come in the order in which the engine has received the events.
 pub trait Arrivals: Send + Sync {
-    /// A wanted stream is ready: every event after `head` arrives, or [`Self::doubt`] follows. The
+    /// A wanted stream is ready: every event after `head` arrives, or [`Self::doubt`] follows, or, with
+    /// [`Numbering::Sparse`], this again with a later `head`. The
     /// first of these events may arrive before this call. It answers each [`Engine::want`], and is
     /// repeated after a link was lost. It may also answer a want that was withdrawn. The newest
     /// want is answered last, and its `head` includes what was published between the two.

@@ -10,12 +10,11 @@ use crate::tls::Tls;
 
 const EXAMPLE: &str = "postgresql://user:password@host:5432/database";
 /// Options that `tokio_postgres` reads.
-const PASSED: [&str; 13] = [
+const PASSED: [&str; 12] = [
     "application_name",
     "connect_timeout",
     "dbname",
     "host",
-    "hostaddr",
     "keepalives",
     "keepalives_idle",
     "keepalives_interval",

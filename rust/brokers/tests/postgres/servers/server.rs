@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use brokers::postgres::{Config, Installation, execute};
 use tempfile::TempDir;
 
-use super::{PATIENCE, free_port, quick};
+use super::{PATIENCE, eventually, free_port, quick};
 use crate::support::Process;
 
 /// A private server, which is killed when this is dropped.
@@ -80,6 +80,14 @@ impl Server {
     fn answers(&self) -> bool {
         let output = self.psql("postgres", "SELECT 1").output().unwrap();
         output.status.success()
+    }
+
+    /// Ends it in order, and waits until it has ended.
+    pub(crate) async fn shut_down(&mut self) {
+        self.process.as_ref().unwrap().signal("-INT");
+        let id = self.path("data").join("postmaster.pid");
+        eventually("the server ends", || !id.exists()).await;
+        self.process = None;
     }
 
     /// Ends it as a crash does.
