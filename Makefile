@@ -1,14 +1,14 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, curl and Redis where they are
+# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, curl, Redis and PostgreSQL where they are
 # missing, the system (Debian packages).
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGE := fraiseql_subs/graphiql/index.html
-SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.lua' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
+SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.lua' -o -name '*.sql' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,13 +35,13 @@ demo: .built .page ## serve examples/orders.py with events flowing
 
 test: test-rust test-python ## build and run every test
 
-test-rust: .libpython .redis ## Rust unit, property and integration tests
+test-rust: .libpython .redis .postgres ## Rust unit, property and integration tests
 	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -197,6 +197,11 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 .redis:
 	@(command -v redis-server && command -v redis-cli && command -v openssl) >/dev/null || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server openssl)
+
+# Private servers of tests. The packages start no server where there is none to manage them.
+.postgres:
+	@(ls /usr/lib/postgresql/*/bin/postgres && command -v psql) >/dev/null 2>&1 || command -v postgres >/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql)
 
 %/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund

@@ -5,7 +5,7 @@ from ._core import Event, Receipt
 from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
-from .engines import Redis
+from .engines import Postgres, Redis, Table
 from .errors import (
     BusError,
     ConfigurationError,
@@ -67,6 +67,7 @@ __all__ = [
     "Metrics",
     "Name",
     "Node",
+    "Postgres",
     "PublishError",
     "Publisher",
     "Rates",
@@ -84,6 +85,7 @@ __all__ = [
     "Skip",
     "SubscriptionManager",
     "SyncPublisher",
+    "Table",
     "TenantIsolation",
     "TenantPublisher",
     "ValidationError",

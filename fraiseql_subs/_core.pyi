@@ -12,7 +12,7 @@ from ._membership import Disconnecting
 from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
-from .engines import Redis
+from .engines import Postgres, Redis
 from .schema import SchemaSource
 from .security import Security, TenantIsolation
 
@@ -42,6 +42,9 @@ __all__ = [
     "check_rule",
     "count_unwritten",
     "load",
+    "postgres_execute",
+    "postgres_install_sql",
+    "postgres_uninstall_sql",
 ]
 
 CLOSE_TIMEOUT: float
@@ -143,7 +146,7 @@ class Receipt:
         """Where the event is in its stream, as in the ids of results: ``<epoch>-<offset>``.
 
         With an engine it means the same on every node. None: the event is queued
-        (``on_unavailable="queue"``), and has no position yet.
+        (``on_unavailable="queue"``), and has no position yet; or the engine does not say it.
         """
     def __eq__(self, other: object, /) -> bool: ...
 
@@ -398,8 +401,19 @@ def load(arguments: Sequence[str], /) -> int:
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
     """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""
 
-def check_bus(bus: str | Redis) -> None:
+def check_bus(bus: str | Redis | Postgres) -> None:
     """Refuse a URL that names no engine, or settings of an engine that cannot be used."""
+
+def postgres_install_sql(
+    tables: Sequence[str], publishers: Sequence[str], nodes: Sequence[str]
+) -> str:
+    """Return the SQL that prepares a database: for tables, for roles that publish, for nodes."""
+
+def postgres_uninstall_sql() -> str:
+    """Return the SQL that removes what was installed."""
+
+def postgres_execute(url: str, sql: str) -> str | None:
+    """Run SQL in one transaction; return why it has failed, or None."""
 
 def check_origins(origins: Sequence[str]) -> None:
     """Refuse values that are not origins of pages."""

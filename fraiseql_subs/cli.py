@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from . import _core, publish_command
+from . import _core, postgres_command, publish_command
 from .publish_command import INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_load(commands)
     publish_command.add(commands)
+    postgres_command.add(commands)
     options = parser.parse_args(arguments)
     run: Run = options.run
     try:

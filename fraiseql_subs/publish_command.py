@@ -73,7 +73,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--to",
         metavar="URL",
-        help="the Redis of the servers, redis://host:6379; or the endpoint of one of them,"
+        help="the engine of the servers, such as redis://host:6379; or the endpoint of one of them,"
         f" http://host:8000/publish (default: ${TO})",
     )
     command.add_argument(

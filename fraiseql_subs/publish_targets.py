@@ -38,9 +38,12 @@ class EventAnswer:
 
     Attributes:
         told: The JSON object that tells it, as the endpoint of a server does.
+        may_be_queued: Whether an event without a position is queued; else the engine does not say
+            where it is.
     """
 
     told: dict[str, Any]
+    may_be_queued: bool = True
 
     @classmethod
     def of(cls, receipt: Receipt) -> EventAnswer:
@@ -50,7 +53,7 @@ class EventAnswer:
             "offset": receipt.offset,
             "position": receipt.position,
         }
-        return cls(told)
+        return cls(told, may_be_queued=False)
 
     @classmethod
     def failed(
@@ -80,7 +83,9 @@ class EventAnswer:
         """What it says to people."""
         if self.is_published:
             position = self.told.get("position")
-            where = "is queued" if position is None else f"is published at {position}"
+            where = "is published" if position is None else f"is published at {position}"
+            if position is None and self.may_be_queued:
+                where = "is queued"
             return f"{self.told.get('event_id')} {where}"
         unknown = self.told.get("outcome") == "unknown"
         outcome = "it may have been published" if unknown else "it was not published"

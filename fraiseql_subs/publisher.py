@@ -22,7 +22,7 @@ from ._core import PublisherCore, Receipt
 from ._settings import check_history
 from ._transactions import check_bus, publish, publish_blocking
 from .config import DEFAULT_HISTORY, History, refuse
-from .engines import Redis
+from .engines import Postgres, Redis
 from .security import TenantIsolation
 
 CLOSE_TIME = 5.0
@@ -87,7 +87,7 @@ class _LinkedPublisher:
 
     def __init__(
         self,
-        bus: str | Redis,
+        bus: str | Redis | Postgres,
         *,
         history: History | None = DEFAULT_HISTORY,
         tenant: TenantIsolation | None = None,

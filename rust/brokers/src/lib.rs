@@ -8,14 +8,20 @@
 //!
 //! - `url`: creates the engine that a URL names;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
+//! - `credentials`: users and passwords, for every engine;
+//! - `postgres`: PostgreSQL 14 or later;
 //! - `redis`: Redis 7 or later, and servers with its protocol.
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 
 mod backoff;
+mod credentials;
 mod tls;
 mod url;
 
+pub use credentials::Credentials;
 pub use tls::Tls;
 pub use url::{BusUrl, BusUrlError};

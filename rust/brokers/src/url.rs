@@ -10,6 +10,9 @@ pub enum BusUrl {
     /// Redis, or a server with its protocol.
     #[cfg(feature = "redis")]
     Redis(Box<crate::redis::Config>),
+    /// PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<crate::postgres::Config>),
 }
 
 /// A URL names no engine, or is wrong. The text never contains a secret.
@@ -17,7 +20,7 @@ pub enum BusUrl {
 pub enum BusUrlError {
     /// No engine has this scheme.
     #[error(
-        "the scheme {scheme:?} is unknown: write memory://, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
+        "the scheme {scheme:?} is unknown: write memory://, redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster:// or postgresql://"
     )]
     UnknownScheme {
         /// The text before `://`.
@@ -33,6 +36,10 @@ pub enum BusUrlError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] crate::redis::ConfigError),
+    /// The URL of a PostgreSQL engine is wrong.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::ConfigError),
 }
 
 impl BusUrl {
@@ -52,6 +59,11 @@ impl BusUrl {
             | "redis+cluster" | "rediss+cluster" => {
                 let config = crate::redis::Config::parse(text)?;
                 Ok(Some(Self::Redis(Box::new(config))))
+            }
+            #[cfg(feature = "postgres")]
+            "postgresql" | "postgres" => {
+                let config = crate::postgres::Config::from_url(text)?;
+                Ok(Some(Self::Postgres(Box::new(config))))
             }
             // Only a possible scheme is shown: other text may be a password.
             _ if scheme
@@ -89,6 +101,13 @@ impl BusUrl {
                 config.history = config.history.and(kept);
                 config.by_tenant = by_tenant;
                 Ok(Arc::new(crate::redis::Redis::new(config)?))
+            }
+            // The server keeps no events: each node keeps what it has received.
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => {
+                let mut config = (**config).clone();
+                config.by_tenant = by_tenant;
+                Ok(Arc::new(crate::postgres::Postgres::new(config)?))
             }
         }
     }

@@ -73,7 +73,8 @@ impl Event {
 pub struct Receipt {
     /// Id of the event.
     pub event_id: Arc<str>,
-    /// Where it is in its stream, on every node; `None`: it is queued for the engine.
+    /// Where it is in its stream, on every node; `None`: it is queued for the engine, or the engine does not
+    /// say it.
     pub position: Option<Position>,
 }
 

@@ -15,7 +15,8 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::{Event, Stream, StreamItem};
+use crate::stream::Known;
+use crate::{Event, Position, Stream, StreamItem};
 
 /// Memory of a channel without its events and its name (bytes, approximately).
 const CHANNEL_BYTES: usize = 256;
@@ -168,6 +169,32 @@ impl History {
             // No event is kept: the last recorded one is the last lost one.
             last: last.unwrap_or_else(|| stream.lost()),
         })
+    }
+
+    /// Returns the sequence of a position of a stream, or of the last event up to it where an engine does
+    /// not count the events of a stream. `None`: this process has not received it, or it is of another
+    /// epoch.
+    #[must_use]
+    pub fn sequence_of(&self, stream: &Stream, position: Position) -> Option<u64> {
+        let after = match stream.find(position)? {
+            Known::At(sequence) => return Some(sequence),
+            Known::Between { after } => after,
+        };
+        let state = self.state.lock();
+        let kept = state
+            .channels
+            .get(stream.name())
+            .map(|channel| &channel.kept);
+        let up_to = kept
+            .into_iter()
+            .flatten()
+            .rev()
+            .map(|kept| kept.event.at)
+            .find(|at| {
+                let is_comparable = at.position.epoch == position.epoch && at.sequence > after;
+                is_comparable && at.position.offset <= position.offset
+            });
+        Some(up_to.map_or(after, |at| at.sequence))
     }
 
     /// Returns the sequence of the newest event of a stream that `is_wanted`.

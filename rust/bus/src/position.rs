@@ -61,6 +61,12 @@ impl Offset {
 }
 
 impl Position {
+    /// Stands for the position of an event that was published, where the engine does not say it.
+    pub const UNKNOWN: Self = Self {
+        epoch: Epoch(0),
+        offset: Offset::new(0),
+    };
+
     /// Creates a position in a stream whose events are counted one by one.
     #[must_use]
     pub const fn new(epoch: Epoch, major: u64) -> Self {

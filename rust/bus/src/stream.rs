@@ -38,6 +38,18 @@ struct StreamState {
     base: LocalPosition,
     /// The last event that the history does not keep any more; `base` if it keeps all.
     lost: LocalPosition,
+    /// Whether each event since `base` has the offset after that of the one before.
+    is_dense: bool,
+}
+
+/// What a stream knows of a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its sequence.
+    At(u64),
+    /// It is between events that this process has received: `after` is a sequence that is not later
+    /// than the last event up to it.
+    Between { after: u64 },
 }
 
 impl Stream {
@@ -52,6 +64,7 @@ impl Stream {
             last: begin,
             base: begin,
             lost: begin,
+            is_dense: true,
         };
         Self {
             key,
@@ -96,6 +109,7 @@ impl Stream {
     pub(crate) fn accept(&self, position: Position) -> LocalPosition {
         let mut state = self.state.lock();
         let sequence = state.last.sequence + 1;
+        state.is_dense &= position.offset == state.last.position.offset.next();
         state.last = LocalPosition { sequence, position };
         state.last
     }
@@ -110,6 +124,7 @@ impl Stream {
             last: begin,
             base: begin,
             lost: begin,
+            is_dense: true,
         };
         begin
     }
@@ -129,15 +144,29 @@ impl Stream {
         }
     }
 
-    /// Returns the sequence of a position. `None`: this process has not received it, or it is of
-    /// another epoch.
-    #[must_use]
-    pub fn sequence_of(&self, position: Position) -> Option<u64> {
-        let StreamState { last, base, .. } = *self.state.lock();
+    /// Finds a position. `None`: this process has not received it, or it is of another epoch.
+    pub(crate) fn find(&self, position: Position) -> Option<Known> {
+        let StreamState {
+            last,
+            base,
+            lost,
+            is_dense,
+        } = *self.state.lock();
         let (first, now) = (base.position.offset, last.position.offset);
         let is_within = (first..=now).contains(&position.offset);
-        let is_known = is_within && position.epoch == last.position.epoch;
-        is_known.then(|| base.sequence + (position.offset.major - first.major))
+        if !is_within || position.epoch != last.position.epoch {
+            return None;
+        }
+        Some(match position.offset {
+            _ if is_dense => Known::At(base.sequence + (position.offset.major - first.major)),
+            offset if offset == now => Known::At(last.sequence),
+            offset if offset >= lost.position.offset => Known::Between {
+                after: lost.sequence,
+            },
+            _ => Known::Between {
+                after: base.sequence,
+            },
+        })
     }
 }
 
@@ -148,11 +177,11 @@ pub struct Streams {
     by_tenant: bool,
     /// The sequence before that of a stream's first event.
     first: u64,
-    known: Mutex<Known>,
+    known: Mutex<KnownStreams>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownStreams {
     streams: HashMap<Arc<str>, Arc<Stream>>,
     /// Counts the sweeps that removed streams with events. It is part of the epoch of each stream
     /// that is created later. A stream that is created again counts from 1, and its ids differ from
@@ -239,7 +268,7 @@ impl Streams {
 /// its events.
 const UNREAD: char = ':';
 
-impl Known {
+impl KnownStreams {
     /// Removes unreferenced streams. `generation` changes only if one of them had events that a
     /// subscription can receive. Otherwise the streams are created again with the same epochs, so
     /// their ids stay valid.
@@ -270,7 +299,10 @@ mod tests {
     }
 
     fn offset_of(stream: &Stream, id: &str) -> Option<u64> {
-        stream.sequence_of(id.parse().ok()?)
+        match stream.find(id.parse().ok()?)? {
+            Known::At(sequence) => Some(sequence),
+            Known::Between { .. } => None,
+        }
     }
 
     #[test]

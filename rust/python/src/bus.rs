@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::BusUrl;
-use brokers::redis::{Config, Credentials};
+use brokers::redis::Config;
+use brokers::{BusUrl, Credentials, Tls};
 use bus::HistoryLimits;
 use bus::LinkOptions;
 use bus::engine::Engine;
@@ -18,6 +18,7 @@ use runtime::EngineConfig;
 
 use crate::error::config_error;
 use crate::password::PasswordFunction;
+use crate::postgres::PyPostgres;
 
 /// `fraiseql_subs._bus.BusOptions`.
 #[derive(FromPyObject)]
@@ -32,6 +33,7 @@ pub(crate) struct PyBusOptions {
 pub(crate) enum PyBus {
     Url(String),
     Redis(PyRedis),
+    Postgres(PyPostgres),
 }
 
 /// `fraiseql_subs.Redis`.
@@ -51,7 +53,7 @@ pub(crate) struct PyRedis {
 }
 
 #[derive(FromPyObject)]
-enum PyPassword {
+pub(crate) enum PyPassword {
     Text(String),
     Function(Py<PyAny>),
 }
@@ -66,9 +68,9 @@ pub(crate) struct BusConfig {
 
 /// Who connects, where a function returns the password.
 #[derive(Clone)]
-struct AskedLogin {
-    user: Option<String>,
-    password: Arc<Py<PyAny>>,
+pub(crate) struct AskedLogin {
+    pub(crate) user: Option<String>,
+    pub(crate) password: Arc<Py<PyAny>>,
 }
 
 impl PyBusOptions {
@@ -118,30 +120,57 @@ impl PyBus {
     }
 
     fn read(self, link: LinkOptions) -> Result<Option<BusConfig>, String> {
-        let (text, redis) = match self {
-            Self::Url(text) => (text, None),
-            Self::Redis(mut redis) => (std::mem::take(&mut redis.url), Some(redis)),
+        let parse = |text: &str| BusUrl::parse(text).map_err(|error| error.to_string());
+        let (url, login) = match self {
+            Self::Url(text) => match parse(&text)? {
+                Some(url) => (url, None),
+                None => return Ok(None),
+            },
+            Self::Redis(mut redis) => {
+                let Some(BusUrl::Redis(mut config)) = parse(&std::mem::take(&mut redis.url))?
+                else {
+                    return Err(
+                        "Redis(...) takes the URL of a Redis, such as redis://host:6379".to_owned(),
+                    );
+                };
+                let login = redis.apply(&mut config)?;
+                (BusUrl::Redis(config), login)
+            }
+            Self::Postgres(mut postgres) => {
+                let url = parse(&std::mem::take(&mut postgres.url))?;
+                let Some(BusUrl::Postgres(mut config)) = url else {
+                    return Err("Postgres(...) takes the URL of a PostgreSQL, such as \
+                         postgresql://user@host/database"
+                        .to_owned());
+                };
+                let login = postgres.apply(&mut config)?;
+                (BusUrl::Postgres(config), login)
+            }
         };
-        let url = BusUrl::parse(&text).map_err(|error| error.to_string())?;
-        let Some(redis) = redis else {
-            return Ok(url.map(|url| BusConfig {
-                url,
-                link,
-                login: None,
-            }));
-        };
-        let Some(BusUrl::Redis(mut config)) = url else {
-            return Err(
-                "Redis(...) takes the URL of a Redis, such as redis://host:6379".to_owned(),
-            );
-        };
-        let login = redis.apply(&mut config)?;
-        Ok(Some(BusConfig {
-            url: BusUrl::Redis(config),
-            link,
-            login,
-        }))
+        Ok(Some(BusConfig { url, link, login }))
     }
+}
+
+/// Replaces files of TLS; `scheme`: what to write for TLS.
+pub(crate) fn set_tls(
+    tls: Option<&mut Tls>,
+    scheme: &str,
+    ca: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+) -> Result<(), String> {
+    if ca.is_none() && client_cert.is_none() && client_key.is_none() {
+        return Ok(());
+    }
+    let tls =
+        tls.ok_or_else(|| format!("ca=, client_cert= and client_key= need TLS: write {scheme}"))?;
+    tls.authorities = ca.or(tls.authorities.take());
+    match (client_cert, client_key) {
+        (None, None) => {}
+        (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
+        _ => return Err("client_cert= and client_key= belong together: set both".to_owned()),
+    }
+    Ok(())
 }
 
 impl PyRedis {
@@ -169,18 +198,13 @@ impl PyRedis {
         if let Some(text) = self.sentinel_password {
             config.sentinel_credentials = Some(Credentials::fixed(None, text));
         }
-        if self.ca.is_some() || self.client_cert.is_some() || self.client_key.is_some() {
-            let tls = config.tls.as_mut();
-            let tls = tls.ok_or("ca=, client_cert= and client_key= need TLS: write rediss://")?;
-            tls.authorities = self.ca.or(tls.authorities.take());
-            match (self.client_cert, self.client_key) {
-                (None, None) => {}
-                (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
-                _ => {
-                    return Err("client_cert= and client_key= belong together: set both".to_owned());
-                }
-            }
-        }
+        set_tls(
+            config.tls.as_mut(),
+            "rediss://",
+            self.ca,
+            self.client_cert,
+            self.client_key,
+        )?;
         config.partitions = self.partitions.unwrap_or(config.partitions);
         config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
         if let Some(prefix) = self.prefix {
@@ -213,10 +237,11 @@ impl BusConfig {
         let mut url = self.url.clone();
         if let Some(AskedLogin { user, password }) = self.login.clone() {
             let password = PasswordFunction::new(password);
-            let BusUrl::Redis(config) = &mut url;
-            config.credentials = Some(Credentials::from_callable(move || {
-                Ok((user.clone(), password.ask()?))
-            }));
+            let asked = Credentials::from_callable(move || Ok((user.clone(), password.ask()?)));
+            match &mut url {
+                BusUrl::Redis(config) => config.credentials = Some(asked),
+                BusUrl::Postgres(config) => config.credentials = Some(asked),
+            }
         }
         url
     }

@@ -9,7 +9,7 @@
 //! - `core`, `setup`, `running`, `policy`: the manager as Python drives it, what it is made of, while it runs;
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
-//! - `bus`, `password`: the engine as it is configured;
+//! - `bus`, `password`, `postgres`: the engine as it is configured;
 //! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
@@ -42,6 +42,7 @@ mod nodes;
 mod not_json;
 mod password;
 mod policy;
+mod postgres;
 mod publish;
 mod publish_keys;
 mod publisher;
@@ -95,6 +96,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(policy::check_path, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rate, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rule, module)?)?;
+    module.add_function(wrap_pyfunction!(postgres::postgres_execute, module)?)?;
+    module.add_function(wrap_pyfunction!(postgres::postgres_install_sql, module)?)?;
+    module.add_function(wrap_pyfunction!(postgres::postgres_uninstall_sql, module)?)?;
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     let flush_log = wrap_pyfunction!(log::flush_log, module)?;
     module.add_function(flush_log.clone())?;

@@ -38,7 +38,8 @@ impl Receipt {
     }
 
     /// Where the event is in its stream, as clients see it in ids: `<epoch>-<offset>`. With an
-    /// engine it means the same on every node. None: the event is queued, and has no position yet.
+    /// engine it means the same on every node. None: the event is queued, and has no position yet;
+    /// or the engine does not say it.
     #[getter]
     fn position(&self) -> Option<String> {
         self.0.position.map(|position| position.to_string())

@@ -11,11 +11,12 @@ use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, PushKind, RedisConnecti
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::config::{Address, Config, Credentials, Times, Topology};
+use super::config::{Address, Config, Times, Topology};
 use super::fault::{Fault, FaultKind, answered};
 use super::said::Secrets;
 use super::script::Script;
 use super::socket::{Activity, Socket};
+use crate::credentials::Credentials;
 
 /// What a server reports about itself.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -56,7 +56,7 @@ use bus::{Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-pub use config::{Address, Config, ConfigError, Credentials, StreamHistory, Times, Topology};
+pub use config::{Address, Config, ConfigError, StreamHistory, Times, Topology};
 
 use shared::{InFlight, Shared};
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use brokers::redis::{Config, Credentials, Times};
+use brokers::Credentials;
+use brokers::redis::{Config, Times};
 use bus::engine::{AttemptError, Engine, Health, Outgoing, Role};
 
 use crate::servers::{Happened, Node, PATIENCE, Server, event, eventually, quick, stream};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brokers::redis::Credentials;
+use brokers::Credentials;
 use bus::StreamKey;
 use bus::engine::{AttemptError, Engine, ReadError};
 

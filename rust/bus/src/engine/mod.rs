@@ -73,7 +73,8 @@ pub enum Scope {
 /// Receives what an engine delivers. Calls return at once and may come from any thread. Calls for
 /// one stream come in the order in which the engine has received the events.
 pub trait Arrivals: Send + Sync {
-    /// A wanted stream is ready: every event after `head` arrives, or [`Self::doubt`] follows. The
+    /// A wanted stream is ready: every event after `head` arrives, or [`Self::doubt`] follows, or, with
+    /// [`Numbering::Sparse`], this again with a later `head`. The
     /// first of these events may arrive before this call. It answers each [`Engine::want`], and is
     /// repeated after a link was lost. It may also answer a want that was withdrawn. The newest
     /// want is answered last, and its `head` includes what was published between the two.
@@ -84,6 +85,11 @@ pub trait Arrivals: Send + Sync {
     fn doubt(&self, scope: Scope);
     /// The state of the links of a role has changed.
     fn health(&self, role: Role, health: Health);
+    /// Whether there is no room for events now. An engine without history that can make its server wait
+    /// does so; what arrives all the same is reported as missed.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// Carries events between processes.
@@ -103,7 +109,8 @@ pub trait Engine: Send + Sync {
 
     /// Publishes events of one partition, in this order. Makes one attempt: the caller repeats it
     /// where that is allowed. Resolves when the engine has answered, or the link was lost. The next
-    /// batch of a partition is sent after the previous one was answered.
+    /// batch of a partition is sent after the previous one was answered. The position is
+    /// [`Position::UNKNOWN`] where an engine with [`Numbering::Sparse`] cannot say it.
     fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>>;
 
     /// Requests the events of a stream; answered by [`Arrivals::ready`]. Several requests count as

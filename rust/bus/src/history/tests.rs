@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{Draft, Epoch, Gap, Position, Streams};
+use crate::{Draft, Epoch, Gap, Offset, Position, Streams};
 
 const AGE: Duration = Duration::from_secs(10);
 
@@ -95,7 +95,7 @@ fn an_event_larger_than_all_of_history_is_known_to_be_lost() {
     assert_eq!(log.history.size(), (0, 0));
     // After the stream is removed, its ids are unknown.
     log.streams.sweep();
-    assert_eq!(log.stream("a").sequence_of(first), None);
+    assert_eq!(log.history.sequence_of(&log.stream("a"), first), None);
 }
 
 #[test]
@@ -122,7 +122,10 @@ fn a_stream_that_something_refers_to_is_too_late_also_when_history_has_forgotten
     assert_eq!(log.after("held.0000", 0, 9, now), None);
     log.publish("held.0000", json!(1), now);
     assert_eq!(log.after("held.0000", 1, 9, now), Some(vec![2]));
-    assert_eq!(held.sequence_of(held.last().position), Some(2));
+    assert_eq!(
+        log.history.sequence_of(&held, held.last().position),
+        Some(2)
+    );
 }
 
 #[test]
@@ -200,8 +203,11 @@ fn a_gap_makes_what_was_kept_too_late_and_positions_go_on_after_it() {
     assert_eq!(log.history.size().0, 1);
     assert_eq!(log.after("a", 3, 9, now), None);
     assert_eq!(log.after("a", at.sequence, 9, now), Some(vec![]));
-    assert_eq!(stream.sequence_of(before), None);
-    assert_eq!(stream.sequence_of(position), Some(at.sequence));
+    assert_eq!(log.history.sequence_of(&stream, before), None);
+    assert_eq!(
+        log.history.sequence_of(&stream, position),
+        Some(at.sequence)
+    );
     let draft = Draft {
         channel: "a".into(),
         event_type: None,
@@ -216,8 +222,70 @@ fn a_gap_makes_what_was_kept_too_late_and_positions_go_on_after_it() {
         log.after("a", at.sequence, 9, now),
         Some(vec![next.sequence])
     );
-    assert_eq!(stream.sequence_of(Position::new(Epoch(9), 39)), None);
-    assert_eq!(stream.sequence_of(Position::new(Epoch(9), 42)), None);
+    assert_eq!(
+        log.history
+            .sequence_of(&stream, Position::new(Epoch(9), 39)),
+        None
+    );
+    assert_eq!(
+        log.history
+            .sequence_of(&stream, Position::new(Epoch(9), 42)),
+        None
+    );
+}
+
+#[test]
+fn a_position_among_offsets_that_are_not_counted_is_that_of_the_last_event_up_to_it() {
+    let (log, now) = (Log::new(3, usize::MAX), Instant::now());
+    let stream = log.stream("a");
+    let at = |major, minor| Position {
+        epoch: Epoch(9),
+        offset: Offset { major, minor },
+    };
+    let begin = stream.restart(at(100, 0));
+    let known = |position| log.history.sequence_of(&stream, position);
+    assert_eq!(known(at(100, 0)), Some(begin.sequence));
+    let mut sequences = Vec::new();
+    for position in [at(110, 0), at(110, 1), at(150, 0), at(151, 0)] {
+        let next = stream.accept(position);
+        sequences.push(next.sequence);
+        let draft = Draft {
+            channel: "a".into(),
+            event_type: None,
+            tenant_id: None,
+            id: None,
+            data: json!(1),
+        };
+        let event = Arc::new(Event::new(draft, stream.clone(), next));
+        log.history.record(&[StreamItem::Event(event)], now);
+    }
+    for (position, expected) in [
+        (at(99, 0), None),
+        // The first event is not kept any more: what follows these cannot be told.
+        (at(100, 0), Some(begin.sequence)),
+        (at(109, 9), Some(begin.sequence)),
+        (at(110, 0), Some(sequences[0])),
+        (at(110, 1), Some(sequences[1])),
+        (at(120, 0), Some(sequences[1])),
+        (at(150, 0), Some(sequences[2])),
+        (at(150, 5), Some(sequences[2])),
+        (at(151, 0), Some(sequences[3])),
+        (at(152, 0), None),
+        (
+            Position {
+                epoch: Epoch(8),
+                ..at(120, 0)
+            },
+            None,
+        ),
+    ] {
+        assert_eq!(known(position), expected, "{position}");
+    }
+    assert_eq!(log.after("a", begin.sequence, 9, now), None);
+    assert_eq!(
+        log.after("a", sequences[0], 9, now),
+        Some(sequences[1..].to_vec())
+    );
 }
 
 #[derive(Debug, Clone)]

@@ -254,11 +254,6 @@ impl Inbox {
         }
     }
 
-    /// Whether the intake is full: broadcasting is slower than the engine.
-    pub(super) fn is_full(&self) -> bool {
-        self.intake.is_full()
-    }
-
     /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
         self.state.lock().streams.len()
@@ -369,6 +364,10 @@ impl Arrivals for Inbox {
                 sequencer.doubt(&mut sink);
             });
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.intake.is_full()
     }
 
     fn health(&self, role: Role, health: Health) {

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::LinkOptions;
-use crate::engine::{Engine, Outgoing};
+use crate::engine::{Engine, Numbering, Outgoing};
 use crate::publishing::{
     OnUnavailable, PublishCounts, PublishDriver, Published, Publisher, Publishing,
 };
-use crate::{BatchError, BusError, Draft, Envelope, Receipt, Streams};
+use crate::{BatchError, BusError, Draft, Envelope, Position, Receipt, Streams};
 
 /// Publishes to an engine.
 pub(super) struct Outbox {
@@ -26,8 +26,9 @@ pub(super) struct Outbox {
     driver: Mutex<Option<PublishDriver>>,
     streams: Arc<Streams>,
     timeout: Duration,
-    /// Whether publishers do not wait for the engine.
-    is_queued: bool,
+    /// Whether an event without an id is given one before it is published, as its position may stay
+    /// unknown: publishers do not wait for the engine, or it does not number events one by one.
+    names_events: bool,
     /// A random number that identifies this process, so that event ids of two processes differ.
     node: u64,
     published: AtomicU64,
@@ -46,13 +47,14 @@ impl Outbox {
         options: &LinkOptions,
         streams: Arc<Streams>,
     ) -> Self {
+        let is_sparse = engine.capabilities().numbering == Numbering::Sparse;
         let (publisher, driver) = Publisher::new(engine, &options.publish);
         Self {
             publisher,
             driver: Mutex::new(Some(driver)),
             streams,
             timeout: options.publish_timeout,
-            is_queued: options.publish.on_unavailable == OnUnavailable::Queue,
+            names_events: is_sparse || options.publish.on_unavailable == OnUnavailable::Queue,
             node: random_node(),
             published: AtomicU64::new(0),
         }
@@ -68,9 +70,8 @@ impl Outbox {
 
     pub(super) fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BatchError> {
         let mut drafts = drafts;
-        if self.is_queued {
-            // A publisher that does not wait receives no position: the id is all that identifies its
-            // event.
+        if self.names_events {
+            // Without a position the id is all that identifies the event.
             for draft in &mut drafts {
                 draft.id.get_or_insert_with(|| self.next_id());
             }
@@ -164,8 +165,8 @@ fn receipt(
     (id, published): (Option<Arc<str>>, crate::publishing::PublishResult),
 ) -> Result<Receipt, BusError> {
     let position = match published? {
+        Published::At(Position::UNKNOWN) | Published::Queued => None,
         Published::At(position) => Some(position),
-        Published::Queued => None,
     };
     let shown = || {
         position

@@ -12,7 +12,7 @@ use super::health_log::HealthLog;
 use super::inbox::ReadRequest;
 use super::{EngineLink, READS_AT_ONCE};
 use crate::StreamKey;
-use crate::engine::Role;
+use crate::engine::{Arrivals, Role};
 
 /// Limit of the events of one read (count).
 const READ_EVENTS: usize = 256;

@@ -18,7 +18,8 @@
 //!
 //! It requires of an engine: the head and the events that a read returns are not older than any event
 //! that arrived before the read started; the head of `ready` was read after the newest doubt; with
-//! [`Numbering::Sparse`] events arrive in order, and a doubt follows each loss. Without a history, an
+//! [`Numbering::Sparse`] events arrive in order, and a doubt or a `ready` at a later head follows each
+//! loss. Without a history, an
 //! event that was published before the head of an audit was read arrives before that head, or is lost.
 //!
 //! Not here: which streams are wanted, how many reads run at once, and the format of positions.
@@ -145,7 +146,8 @@ impl<E> Sequencer<E> {
 
     /// Handles the promise that every event after `head` arrives from now on. After the first `ready`
     /// events are delivered. It is called again after a link was lost, but only after the
-    /// [`Self::doubt`] for that loss.
+    /// [`Self::doubt`] for that loss; with [`Numbering::Sparse`] and without a history a `head` after
+    /// all that was delivered says the same.
     pub fn ready(&mut self, head: Position, sink: &mut impl Sink<E>) {
         self.is_audited = false;
         if !self.is_ready {

@@ -178,7 +178,7 @@ impl Missed {
         let guard = guard.cloned();
         let position = after.parse::<Position>().ok();
         let known = position
-            .and_then(|position| stream.sequence_of(position))
+            .and_then(|position| history.sequence_of(stream, position))
             // Only ids of events that the client may see are found, so it learns of no others.
             .or_else(|| {
                 let is_it = |event: &Event| {
@@ -244,7 +244,8 @@ impl Missed {
     /// Reads the next events. Called when [`Self::next`] has returned `None`.
     pub(crate) fn read_on(&mut self) -> HistoryRead {
         if let Some(remote) = &self.remote {
-            let Some(sequence) = self.stream.sequence_of(remote.position) else {
+            let known = self.history.sequence_of(&self.stream, remote.position);
+            let Some(sequence) = known else {
                 return HistoryRead::Remote;
             };
             let is_kept = self

@@ -6,10 +6,10 @@ mod url;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Pauses;
+use crate::credentials::Credentials;
 use crate::tls::Tls;
 
 /// Settings of a Redis engine.
@@ -77,20 +77,6 @@ pub enum Address {
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
-
-/// Provides a user (`None`: `default`) and a password before each connection.
-///
-/// If there is none, the error says why, for the log and without a secret.
-#[derive(Clone)]
-pub struct Credentials {
-    ask: Arc<dyn Fn() -> Answer + Send + Sync>,
-    may_wait: bool,
-    /// The user of a URL that has no password; the password is added, or the configuration is refused.
-    user_alone: Option<String>,
-}
-
-/// A user and a password, or why there are none.
-type Answer = Result<(Option<String>, String), String>;
 
 /// Timeouts and intervals. The defaults are right outside of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +161,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError(text));
         let credentials = self.credentials.as_ref();
-        if credentials.is_some_and(|credentials| credentials.user_alone.is_some()) {
+        if credentials.is_some_and(Credentials::is_user_alone) {
             return wrong(
                 "the URL of the bus has a user without a password: write user:password@host, \
                  :password@host for the user default, or set the password beside the URL, as in \
@@ -224,7 +210,7 @@ impl Config {
     /// The longest time that making a link may take.
     pub(super) fn patience(&self) -> Duration {
         let asks = self.credentials.as_ref();
-        let waits = asks.is_some_and(|credentials| credentials.may_wait);
+        let waits = asks.is_some_and(Credentials::may_wait);
         let password = if waits {
             self.times.password
         } else {
@@ -310,75 +296,6 @@ impl Default for Times {
             refresh_after: Duration::from_secs(30),
             settings_after: Duration::from_secs(10),
         }
-    }
-}
-
-impl Credentials {
-    /// Creates credentials from a callable, which is called before each connection so that a password
-    /// may change. It may block: it is called on a separate thread.
-    pub fn from_callable(
-        ask: impl Fn() -> Result<(Option<String>, String), String> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            ask: Arc::new(ask),
-            may_wait: true,
-            user_alone: None,
-        }
-    }
-
-    /// Creates credentials that do not change.
-    #[must_use]
-    pub fn fixed(user: Option<String>, password: String) -> Self {
-        Self {
-            ask: Arc::new(move || Ok((user.clone(), password.clone()))),
-            may_wait: false,
-            user_alone: None,
-        }
-    }
-
-    /// The user of a URL whose password is missing.
-    fn of_user_alone(user: String) -> Self {
-        Self {
-            ask: Arc::new(|| Err("the URL has none".to_owned())),
-            may_wait: false,
-            user_alone: Some(user),
-        }
-    }
-
-    /// Returns the user in the URL; `None`: the URL has none.
-    ///
-    /// Only for credentials that were read from a URL: others may have to be asked for.
-    #[must_use]
-    pub fn user_of_url(&self) -> Option<String> {
-        match &self.user_alone {
-            Some(user) => Some(user.clone()),
-            None if self.may_wait => None,
-            None => self.ask().ok().and_then(|(user, _)| user),
-        }
-    }
-
-    /// Returns these credentials with another user; `None`: they have no password.
-    #[must_use]
-    pub fn of_user(self, user: String) -> Option<Self> {
-        if self.user_alone.is_some() {
-            return None;
-        }
-        let ask = self.ask;
-        Some(Self {
-            ask: Arc::new(move || Ok((Some(user.clone()), ask()?.1))),
-            may_wait: self.may_wait,
-            user_alone: None,
-        })
-    }
-
-    pub(super) fn ask(&self) -> Answer {
-        (self.ask)()
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(hidden)")
     }
 }
 

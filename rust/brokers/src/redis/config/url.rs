@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Address, Config, ConfigError, Credentials, StreamHistory, Topology};
+use super::{Address, Config, ConfigError, StreamHistory, Topology};
+use crate::credentials::Credentials;
 use crate::tls::Tls;
 
 const SCHEMES: &str = "redis://host:6379, rediss://host:6379 (TLS), redis+unix:///path, \

@@ -1,0 +1,107 @@
+"""The command `fraiseql-subs postgres`: prepares a database to be the engine.
+
+Not here: the SQL itself, which the engine has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ._core import postgres_execute, postgres_install_sql, postgres_uninstall_sql
+from .errors import ConfigurationError
+from .publish_command import UsageError
+
+if TYPE_CHECKING:
+    from .cli import Commands
+
+URL = "FRAISEQL_SUBS_POSTGRES_URL"
+"""Environment variable with the default of `--url`, which may have a password."""
+
+_EPILOG = f"""\
+examples:
+  fraiseql-subs postgres install --url postgresql://admin@host/shop --node app --publisher app
+  fraiseql-subs postgres install --url postgresql://admin@host/shop --table public.orders
+  fraiseql-subs postgres install --print >install.sql
+  fraiseql-subs postgres uninstall --url postgresql://admin@host/shop
+
+The exit status is 0 if it was done, 1 if it was not, 2 for an invalid command line.
+What is done is one transaction: it is done as a whole or not at all.
+A URL may have a password: set {URL} in place of --url.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    command = commands.add_parser(
+        "postgres",
+        help="prepare a PostgreSQL database to carry events",
+        description="Prepares a PostgreSQL database to carry events, and undoes it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = command.add_subparsers(metavar="action", required=True)
+    install = actions.add_parser(
+        "install",
+        help="create the schema fraiseql_subs and its publication, or bring them up to date",
+    )
+    _add_target(install)
+    for option, metavar, text in (
+        ("--table", "TABLE", "table whose changes are events, such as public.orders"),
+        ("--publisher", "ROLE", "role that may publish by fraiseql_subs.publish"),
+        ("--node", "ROLE", "role as which servers connect"),
+    ):
+        install.add_argument(
+            option, metavar=metavar, action="append", default=[], help=f"{text}; may be repeated"
+        )
+    install.set_defaults(run=_install)
+    uninstall = actions.add_parser("uninstall", help="remove the schema and the publication")
+    _add_target(uninstall)
+    uninstall.set_defaults(run=_uninstall)
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--url", metavar="URL", help=f"the database, postgresql://user@host/name (default: ${URL})"
+    )
+    command.add_argument(
+        "--print", action="store_true", help="print the SQL, for psql, and do nothing"
+    )
+
+
+def _install(options: argparse.Namespace) -> int:
+    sql = postgres_install_sql(options.table, options.publisher, options.node)
+    done = ["created the schema fraiseql_subs and the publication fraiseql_subs"]
+    done += [f"changes of {table} are events" for table in options.table]
+    done += [f"{role} may call fraiseql_subs.publish" for role in options.publisher]
+    done += [
+        f"{role} may be a node; it needs REPLICATION as well: ALTER ROLE ... REPLICATION"
+        for role in options.node
+    ]
+    return _run(options, sql, done)
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    done = ["removed the publication and the schema fraiseql_subs"]
+    return _run(options, postgres_uninstall_sql(), done)
+
+
+def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
+    if options.print:
+        sys.stdout.write(sql)
+        return 0
+    url = options.url or os.environ.get(URL)
+    if not url:
+        missing = f"--url is missing: write postgresql://user@host/database, or set {URL}"
+        raise UsageError(missing)
+    try:
+        failure = postgres_execute(url, sql)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
+    if failure is not None:
+        sys.stderr.write(f"nothing was changed: {failure}\n")
+        return 1
+    sys.stdout.writelines(f"{line}\n" for line in done)
+    return 0

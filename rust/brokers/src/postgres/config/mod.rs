@@ -1,0 +1,208 @@
+//! Settings of a PostgreSQL engine.
+//!
+//! Not here: connecting (`sql`, `wire`). No type here shows a secret in `Debug`.
+
+mod url;
+
+use std::time::Duration;
+
+use tokio_postgres::config::Host;
+
+use super::fault::Fault;
+use super::tables::Table;
+use crate::backoff::Pauses;
+use crate::credentials::Credentials;
+use crate::tls::Tls;
+
+/// Settings of a PostgreSQL engine.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Hosts, database, user and what else `libpq` knows; without a password.
+    pub(super) server: tokio_postgres::Config,
+    /// TLS; `None`: plain text.
+    pub tls: Option<Tls>,
+    /// The password, and a user in place of that in the URL; `None`: no password.
+    pub credentials: Option<Credentials>,
+    /// Whether each tenant has its own streams; the same in all nodes.
+    pub by_tenant: bool,
+    /// The largest envelope (bytes). A row of a table may be as large.
+    pub max_event_bytes: usize,
+    /// Tables whose changes are events.
+    pub tables: Vec<Table>,
+    /// Timeouts and intervals.
+    pub times: Times,
+}
+
+/// Timeouts and intervals. The defaults are right outside of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Timeout of making a connection, from resolving the name to the first answer.
+    pub connect: Duration,
+    /// Timeout of the callable that returns the password.
+    pub password: Duration,
+    /// Timeout of the answer to a statement.
+    pub answer: Duration,
+    /// How often an idle connection is checked.
+    pub ping: Duration,
+    /// How often the server is told how far the log was read.
+    pub confirm: Duration,
+    /// How long a publisher waits for the place of its event after the commit.
+    pub position: Duration,
+    /// How long the log may be behind before the link counts as silent.
+    pub behind: Duration,
+    /// First pause between attempts to connect. It doubles with each failure, and is partly random.
+    pub backoff: Duration,
+    /// Longest pause between attempts to connect.
+    pub backoff_limit: Duration,
+    /// Pause after an error that only a change of the configuration solves.
+    pub configuration_pause: Duration,
+    /// After a link that lived this long, the next attempt is made at once.
+    pub settled_after: Duration,
+}
+
+/// A URL or one of its options is wrong. The text never contains a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub(super) String);
+
+impl Times {
+    /// The pauses between attempts to connect.
+    pub(super) fn pauses(&self) -> Pauses {
+        Pauses {
+            first: self.backoff,
+            limit: self.backoff_limit,
+            configuration: self.configuration_pause,
+            settled_after: self.settled_after,
+        }
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            password: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
+            ping: Duration::from_secs(5),
+            confirm: Duration::from_secs(1),
+            position: Duration::from_secs(1),
+            behind: Duration::from_secs(10),
+            backoff: Duration::from_millis(50),
+            backoff_limit: Duration::from_secs(5),
+            configuration_pause: Duration::from_secs(15),
+            settled_after: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Parses a URL as `libpq` knows it: `postgresql://user:password@host:5432/database`, with options
+    /// after `?`. TLS always verifies the server: `sslmode` is `disable` or `verify-full`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says what is wrong and what to write.
+    pub fn from_url(text: &str) -> Result<Self, ConfigError> {
+        url::parse(text)
+    }
+
+    /// Checks what is configured beside the URL.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says what is wrong and what to write.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (index, table) in self.tables.iter().enumerate() {
+            if self.tables[..index]
+                .iter()
+                .any(|before| before.is_same(table))
+            {
+                let text = format!("the table {table} has the same channel twice: write it once");
+                return Err(ConfigError(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the user, in place of that in the URL.
+    pub fn set_user(&mut self, user: &str) {
+        self.server.user(user);
+    }
+
+    /// The user, if the URL has one.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.server.get_user()
+    }
+
+    /// Each host and its port.
+    pub(super) fn hosts(&self) -> Vec<(Host, u16)> {
+        let ports = self.server.get_ports();
+        let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let hosts = self.server.get_hosts().iter().enumerate();
+        hosts
+            .map(|(index, host)| (host.clone(), port(index)))
+            .collect()
+    }
+
+    pub(super) fn database(&self) -> &str {
+        self.server.get_dbname().unwrap_or_default()
+    }
+
+    pub(super) fn application_name(&self) -> &str {
+        self.server.get_application_name().unwrap_or_default()
+    }
+
+    pub(super) fn options(&self) -> Option<&str> {
+        self.server.get_options()
+    }
+
+    /// Asks for the user and the password, on a thread that may block.
+    pub(super) async fn login(&self) -> Result<(String, Option<String>), Fault> {
+        let user_of_url = self.user().unwrap_or_default().to_owned();
+        let Some(credentials) = self.credentials.clone() else {
+            return Ok((user_of_url, None));
+        };
+        let no_password = |why: String| Fault::away(format!("there is no password: {why}"));
+        let asked = tokio::task::spawn_blocking(move || credentials.ask());
+        match tokio::time::timeout(self.times.password, asked).await {
+            Ok(Ok(Ok((user, password)))) => Ok((user.unwrap_or(user_of_url), Some(password))),
+            Ok(Ok(Err(why))) => Err(no_password(why)),
+            Ok(Err(_)) => Err(no_password("asking for it has failed".to_owned())),
+            Err(_) => {
+                let seconds = self.times.password.as_secs_f64();
+                Err(no_password(format!(
+                    "it was not returned within {seconds} seconds"
+                )))
+            }
+        }
+    }
+
+    /// The longest time that making a link may take.
+    pub(super) fn patience(&self) -> Duration {
+        let waits = self.credentials.as_ref().is_some_and(Credentials::may_wait);
+        let password = if waits {
+            self.times.password
+        } else {
+            Duration::ZERO
+        };
+        password + self.times.connect
+    }
+
+    /// Warns if passwords and events leave the machine unencrypted.
+    pub(super) fn warn_of_plain_text(&self) {
+        let is_local = |host: &Host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => {
+                let ip = name.parse::<std::net::IpAddr>();
+                name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+            }
+        };
+        if self.tls.is_none() && !self.server.get_hosts().iter().all(is_local) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                "the bus is plain text: write sslmode=verify-full where the network is not trusted"
+            );
+        }
+    }
+}

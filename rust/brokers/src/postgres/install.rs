@@ -1,0 +1,164 @@
+//! The SQL that prepares a database, and its removal.
+//!
+//! Not here: when it is run (the command `fraiseql-subs postgres`).
+
+use std::fmt::Write;
+
+use super::config::Config;
+use super::fault::Fault;
+use super::sql;
+
+/// The name of the publication, which has the tables whose changes are events.
+pub(super) const PUBLICATION: &str = "fraiseql_subs";
+/// The version of the schema that this program needs.
+pub(super) const VERSION: i32 = 1;
+
+const INSTALL: &str = include_str!("sql/install.sql");
+const TABLE: &str = include_str!("sql/table.sql");
+const UNINSTALL: &str = include_str!("sql/uninstall.sql");
+
+/// What a database is prepared for.
+#[derive(Debug, Clone, Default)]
+pub struct Installation {
+    /// Tables whose changes are events, such as `public.orders`, as SQL spells them.
+    pub tables: Vec<String>,
+    /// Roles that publish by `fraiseql_subs.publish`.
+    pub publishers: Vec<String>,
+    /// Roles as which nodes connect.
+    pub nodes: Vec<String>,
+}
+
+impl Installation {
+    /// Returns the SQL that prepares a database. It may be run by psql as well, in one transaction.
+    #[must_use]
+    pub fn sql(&self) -> String {
+        let mut sql = INSTALL.to_owned();
+        for table in &self.tables {
+            let name = table.replace(['\n', '\r'], " ");
+            sql += &TABLE
+                .replace("{name}", &name)
+                .replace("{literal}", &literal(table));
+        }
+        grants(
+            &mut sql,
+            "publishes by SQL",
+            &self.publishers,
+            |sql, role| {
+                let _ = writeln!(sql, "GRANT USAGE ON SCHEMA fraiseql_subs TO {role};");
+                let _ = writeln!(
+                    sql,
+                    "GRANT EXECUTE ON FUNCTION fraiseql_subs.publish(text, jsonb, text, text, text) TO {role};"
+                );
+            },
+        );
+        grants(&mut sql, "is a node", &self.nodes, |sql, role| {
+            let _ = writeln!(sql, "GRANT USAGE ON SCHEMA fraiseql_subs TO {role};");
+            let _ = writeln!(
+                sql,
+                "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fraiseql_subs TO {role};"
+            );
+        });
+        sql += "
+-- To be run by an administrator, where it is wanted:
+-- nodes read the log of the whole database, which needs REPLICATION. Such a role can read each table.
+--     ALTER ROLE the_role_of_nodes REPLICATION;
+-- Every role may write such messages without fraiseql_subs.publish until that is revoked:
+--     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, bytea) FROM PUBLIC;
+--     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC;
+-- The role that installs this then needs it: GRANT EXECUTE ON FUNCTION ... TO the_role;
+";
+        sql
+    }
+}
+
+/// Returns the SQL that removes what [`Installation::sql`] has made.
+#[must_use]
+pub fn uninstall_sql() -> String {
+    UNINSTALL.to_owned()
+}
+
+/// Runs SQL in one transaction.
+///
+/// # Errors
+///
+/// The reason, without a secret, with the hint of PostgreSQL. Nothing was changed.
+pub async fn execute(config: &Config, statements: &str) -> Result<(), String> {
+    let run = async {
+        let (client, connection) = sql::connect(config).await?;
+        let work = async {
+            let statements = format!("BEGIN;\n{statements}\nCOMMIT;");
+            client
+                .batch_execute(&statements)
+                .await
+                .map_err(|error| Fault::of_sql(&error))
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            fault = connection.ended() => Err(fault),
+        }
+    };
+    run.await.map_err(|fault| fault.reason)
+}
+
+/// Runs SQL as [`execute`] does, and blocks the thread until it is done.
+///
+/// # Errors
+///
+/// Those of [`execute`].
+pub fn execute_blocking(config: &Config, statements: &str) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("there are no resources: {error}"))?;
+    runtime.block_on(execute(config, statements))
+}
+
+/// Adds the grants of some roles; those of a placeholder as a comment if there are none.
+fn grants(sql: &mut String, what: &str, roles: &[String], write: impl Fn(&mut String, &str)) {
+    if roles.is_empty() {
+        let mut example = String::new();
+        write(&mut example, "the_role");
+        let _ = writeln!(sql, "\n-- For a role that {what}:");
+        for line in example.lines() {
+            let _ = writeln!(sql, "--     {line}");
+        }
+    }
+    for role in roles {
+        let _ = writeln!(
+            sql,
+            "\n-- {} {what}.",
+            identifier(role).replace(['\n', '\r'], " ")
+        );
+        write(sql, &identifier(role));
+    }
+}
+
+fn literal(text: &str) -> String {
+    // An escape string is read alike whatever standard_conforming_strings is.
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        let installation = Installation {
+            tables: vec!["public.\"it's\\\"".to_owned()],
+            publishers: vec!["app\"; DROP".to_owned()],
+            nodes: Vec::new(),
+        };
+        let sql = installation.sql();
+        assert!(sql.contains("regclass := E'public.\"it''s\\\\\"'"), "{sql}");
+        assert!(sql.contains("TO \"app\"\"; DROP\";"));
+        assert!(sql.contains(
+            "--     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fraiseql_subs TO the_role;"
+        ));
+    }
+}

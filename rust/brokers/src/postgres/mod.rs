@@ -1,0 +1,178 @@
+//! An engine that uses PostgreSQL: events are messages in its log.
+//!
+//! An event is a transactional message: `fraiseql_subs.publish` in SQL, or this engine, writes it, and it
+//! is part of the transaction that writes it. Each node reads the log by logical replication, in the
+//! order of the commits. Changes of tables are events as well. The log keeps nothing for a node that is
+//! away: each node keeps what it has received.
+//!
+//! # Layout
+//!
+//! - `config`: settings;
+//! - `install`: the SQL that prepares a database;
+//! - `fault`: classifies errors;
+//! - `socket`, `wire`, `cursor`: connections in replication mode;
+//! - `sql`: connections for statements;
+//! - `pgoutput`: decodes the log;
+//! - `supervisor`: keeps the links;
+//! - `subscriber`, `wants`, `heads`: the work of the link that reads the log;
+//! - `publisher`, `echoes`: publishing, and where the events are;
+//! - `tables`: changes of tables as events;
+//! - `control`: messages between nodes;
+//! - `health`: the state of the links;
+//! - `shared`: the state that all of them use.
+
+mod config;
+mod control;
+mod cursor;
+mod echoes;
+mod fault;
+mod heads;
+mod health;
+mod install;
+mod pgoutput;
+mod publisher;
+mod shared;
+mod socket;
+mod sql;
+mod subscriber;
+mod supervisor;
+mod tables;
+mod wants;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::engine::{
+    Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, Numbering, Outgoing, Page,
+    Pending, ReadError,
+};
+use bus::{Position, StreamKey};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+pub use config::{Config, ConfigError, Times};
+pub use install::{Installation, execute, execute_blocking, uninstall_sql};
+pub use tables::{Changes, Table};
+
+use shared::{InFlight, Shared};
+
+/// An engine that uses PostgreSQL. Its tasks end when it is closed or dropped.
+pub struct Postgres {
+    capabilities: Capabilities,
+    shared: Arc<Shared>,
+    tasks: Tasks,
+}
+
+/// Tasks that are aborted when this is dropped.
+#[derive(Default)]
+struct Tasks(Mutex<Vec<JoinHandle<()>>>);
+
+impl Postgres {
+    /// Creates an engine that is not connected.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a setting is wrong.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            capabilities: Capabilities {
+                numbering: Numbering::Sparse,
+                history: None,
+                idempotency: None,
+                max_event_bytes: config.max_event_bytes,
+                is_read_only: false,
+            },
+            shared: Arc::new(Shared::new(config)),
+            tasks: Tasks::default(),
+        })
+    }
+}
+
+impl Engine for Postgres {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn start(&self, arrivals: Arc<dyn Arrivals>) {
+        if self.shared.arrivals.set(arrivals).is_err() {
+            return;
+        }
+        self.shared.config.warn_of_plain_text();
+        let links = tokio::spawn(supervisor::run(self.shared.clone()));
+        self.tasks.0.lock().push(links);
+    }
+
+    /// One: events that are published at the same time share a commit.
+    fn partition(&self, _: &StreamKey) -> u32 {
+        0
+    }
+
+    fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>> {
+        let shared = self.shared.clone();
+        let Some(in_flight) = InFlight::enter(&shared) else {
+            let closed = AttemptError::NotSent("the engine is closed".to_owned());
+            return Box::pin(async move { vec![Err(closed); batch.len()] });
+        };
+        Box::pin(async move {
+            let _in_flight = in_flight;
+            publisher::publish(&shared, &batch).await
+        })
+    }
+
+    fn want(&self, stream: &StreamKey) {
+        self.shared.wants.want(stream);
+    }
+
+    fn unwant(&self, stream: &StreamKey) {
+        self.shared.wants.unwant(stream);
+    }
+
+    /// There is no history to read.
+    fn read(&self, _: &StreamKey, _: Position, _: usize) -> Pending<Result<Page, ReadError>> {
+        let reason = "PostgreSQL keeps no history of events".to_owned();
+        Box::pin(async move { Err(ReadError::Unavailable(reason)) })
+    }
+
+    fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { heads::heads(&shared, &streams).await })
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
+    }
+
+    fn health(&self) -> EngineHealth {
+        self.shared.health.now()
+    }
+
+    fn close(&self, drain: Duration) -> Pending<()> {
+        let shared = self.shared.clone();
+        let tasks = std::mem::take(&mut *self.tasks.0.lock());
+        let tasks = Tasks(Mutex::new(tasks));
+        Box::pin(async move {
+            let mut in_flight = shared.in_flight.subscribe();
+            let drained = in_flight.wait_for(|count| count.is_none_or(|count| count == 0));
+            let _ = tokio::time::timeout(drain, drained).await.map(drop);
+            shared.in_flight.send_replace(None);
+            shared.health.closed(shared.arrivals());
+            let ended = std::mem::take(&mut *tasks.0.lock());
+            for task in &ended {
+                task.abort();
+            }
+            for task in ended {
+                let _ = task.await;
+            }
+        })
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in self.0.get_mut().drain(..) {
+            task.abort();
+        }
+    }
+}

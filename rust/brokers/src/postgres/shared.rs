@@ -1,0 +1,141 @@
+//! The state that the tasks of an engine share.
+
+use std::sync::{Arc, OnceLock};
+
+use bus::engine::{Arrival, Arrivals, ControlArrivals, Health, Role, Scope};
+use bus::{Epoch, Position, StreamKey};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio_postgres::Client;
+
+use super::config::Config;
+use super::echoes::Echoes;
+use super::fault::Fault;
+use super::health::HealthBoard;
+use super::wants::Wants;
+
+/// The state that the tasks of an engine share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) arrivals: OnceLock<Arc<dyn Arrivals>>,
+    pub(super) health: HealthBoard,
+    pub(super) wants: Wants,
+    pub(super) echoes: Echoes,
+    /// The links for statements: of the publisher, and of the reader.
+    pub(super) publisher: Slot,
+    pub(super) reader: Slot,
+    /// How far the log was read; `None`: there is no link.
+    pub(super) progress: watch::Sender<Option<Progress>>,
+    /// Notified when the server shall say how far it has read the log.
+    pub(super) look: Notify,
+    /// The name of this node, and the receiver of its messages.
+    pub(super) control: OnceLock<(Box<str>, Arc<dyn ControlArrivals>)>,
+    /// How many calls are in flight; `None` after the engine was closed.
+    pub(super) in_flight: watch::Sender<Option<usize>>,
+}
+
+/// How far the log was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) epoch: Epoch,
+    /// All that was committed up to this place in the log was delivered.
+    pub(super) end: u64,
+    /// Counts the links.
+    pub(super) link: u64,
+}
+
+/// A place for a link.
+#[derive(Default)]
+pub(super) struct Slot(Mutex<Option<Arc<Client>>>);
+
+/// A link in its place; it leaves when this is dropped.
+pub(super) struct Placed<'a>(&'a Slot);
+
+impl Slot {
+    pub(super) fn put(&self, client: Client) -> (Arc<Client>, Placed<'_>) {
+        let client = Arc::new(client);
+        *self.0.lock() = Some(client.clone());
+        (client, Placed(self))
+    }
+
+    fn current(&self) -> Option<Arc<Client>> {
+        self.0.lock().clone()
+    }
+}
+
+impl Drop for Placed<'_> {
+    fn drop(&mut self) {
+        *self.0.0.lock() = None;
+    }
+}
+
+impl Shared {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            arrivals: OnceLock::new(),
+            health: HealthBoard::default(),
+            wants: Wants::default(),
+            echoes: Echoes::default(),
+            publisher: Slot::default(),
+            reader: Slot::default(),
+            progress: watch::Sender::new(None),
+            look: Notify::new(),
+            control: OnceLock::new(),
+            in_flight: watch::Sender::new(Some(0)),
+        }
+    }
+
+    /// The receiver of events. Set before the tasks that use it are started.
+    pub(super) fn arrivals(&self) -> &Arc<dyn Arrivals> {
+        self.arrivals.get_or_init(|| Arc::new(Ignored))
+    }
+
+    /// Returns the link of a role, or why there is none.
+    pub(super) fn link(&self, role: Role) -> Result<Arc<Client>, Fault> {
+        let slot = match role {
+            Role::Publisher => &self.publisher,
+            Role::Reader | Role::Subscriber => &self.reader,
+        };
+        slot.current().ok_or_else(|| self.health.fault(role))
+    }
+}
+
+/// A call in flight.
+pub(super) struct InFlight(Arc<Shared>);
+
+impl InFlight {
+    /// Starts a call; `None` if the engine is closed.
+    pub(super) fn enter(shared: &Arc<Shared>) -> Option<Self> {
+        let is_open = shared.in_flight.send_if_modified(|count| {
+            if let Some(count) = count {
+                *count += 1;
+                return true;
+            }
+            false
+        });
+        is_open.then(|| Self(shared.clone()))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.send_if_modified(|count| match count {
+            Some(count) => {
+                *count -= 1;
+                *count == 0
+            }
+            None => false,
+        });
+    }
+}
+
+/// Ignores everything.
+struct Ignored;
+
+impl Arrivals for Ignored {
+    fn ready(&self, _: &StreamKey, _: Position) {}
+    fn event(&self, _: Arrival) {}
+    fn doubt(&self, _: Scope) {}
+    fn health(&self, _: Role, _: Health) {}
+}

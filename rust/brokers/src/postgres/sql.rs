@@ -1,0 +1,145 @@
+//! Connections for statements.
+//!
+//! Not here: connections in replication mode (`wire`).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::{Client, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::config::Config;
+use super::fault::Fault;
+use super::install;
+use super::socket::DEAD_AFTER;
+
+/// A connection. It works while [`Self::ended`] is awaited.
+pub(super) struct Connection(Pin<Box<dyn Future<Output = Fault> + Send>>);
+
+impl Connection {
+    /// Runs the connection until it ends. Returns why.
+    pub(super) async fn ended(self) -> Fault {
+        self.0.await
+    }
+
+    fn of<F>(connection: F) -> Self
+    where
+        F: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    {
+        Self(Box::pin(async move {
+            match connection.await {
+                Ok(()) => Fault::away("the connection was closed"),
+                Err(error) => Fault::of_sql(&error),
+            }
+        }))
+    }
+}
+
+/// Connects and logs in.
+pub(super) async fn connect(config: &Config) -> Result<(Client, Connection), Fault> {
+    let (user, password) = config.login().await?;
+    let mut server = config.server.clone();
+    server.user(user);
+    if let Some(password) = password {
+        server.password(password);
+    }
+    server
+        .keepalives_idle(DEAD_AFTER / 2)
+        .tcp_user_timeout(DEAD_AFTER);
+    if config.hosts().len() > 1 {
+        server.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
+    let failed = |error: tokio_postgres::Error| Fault::of_sql(&error).of_link();
+    let Some(tls) = &config.tls else {
+        server.ssl_mode(SslMode::Disable);
+        let (client, connection) = server.connect(NoTls).await.map_err(failed)?;
+        return Ok((client, Connection::of(connection)));
+    };
+    server.ssl_mode(SslMode::Require);
+    let client = tls
+        .client_config()
+        .map_err(|error| Fault::configuration(error.to_string()))?;
+    let (client, connection) = server
+        .connect(MakeRustlsConnect::new(client))
+        .await
+        .map_err(|error| match is_of_tls(&error) {
+            true => Fault::configuration(failed(error).reason),
+            false => failed(error),
+        })?;
+    Ok((client, Connection::of(connection)))
+}
+
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let of_io = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if cause.is::<rustls::Error>()
+            || of_io.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+        {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// Checks that the server is a primary, and has the schema.
+pub(super) async fn check(client: &Client) -> Result<(), Fault> {
+    let failed = |error: tokio_postgres::Error| Fault::of_sql(&error).of_link();
+    let row = client
+        .query_one(
+            "SELECT pg_is_in_recovery(), \
+             EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'fraiseql_subs')",
+            &[],
+        )
+        .await
+        .map_err(failed)?;
+    if row.get(0) {
+        return Err(Fault::away(
+            "the server is a standby: name the primary in the URL of the bus",
+        ));
+    }
+    if !row.get::<_, bool>(1) {
+        return Err(not_installed());
+    }
+    let row = client
+        .query_one("SELECT fraiseql_subs.version()", &[])
+        .await;
+    let version: i32 = row.map_err(|error| failed(error).advise(GRANT))?.get(0);
+    if version < install::VERSION {
+        return Err(not_installed());
+    }
+    Ok(())
+}
+
+/// What to do where a privilege is missing.
+pub(super) const GRANT: &str =
+    "run `fraiseql-subs postgres install --node ROLE` as an administrator";
+
+/// The schema is missing, or is of an earlier version.
+pub(super) fn not_installed() -> Fault {
+    Fault::configuration(
+        "the database is not prepared: run `fraiseql-subs postgres install` as an administrator",
+    )
+}
+
+/// Checks a connection again and again. Returns when it does not answer.
+pub(super) async fn silent(client: &Client, every: Duration, answer: Duration) -> Fault {
+    loop {
+        tokio::time::sleep(every).await;
+        match tokio::time::timeout(answer, client.simple_query("")).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Fault::of_sql(&error),
+            Err(_) => {
+                let seconds = answer.as_secs_f64();
+                return Fault::away(format!(
+                    "PostgreSQL has not answered within {seconds} seconds"
+                ));
+            }
+        }
+    }
+}

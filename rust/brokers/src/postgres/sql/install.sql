@@ -1,0 +1,153 @@
+-- The schema of fraiseql-subs, version 1. Needs PostgreSQL 14 or later, and a role that may create a
+-- schema and a publication in this database. It may be run again: then it changes what differs.
+
+CREATE SCHEMA IF NOT EXISTS fraiseql_subs;
+COMMENT ON SCHEMA fraiseql_subs IS
+    'fraiseql-subs: publishes events, see fraiseql_subs.publish';
+REVOKE ALL ON SCHEMA fraiseql_subs FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION fraiseql_subs.version() RETURNS integer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS 'SELECT 1';
+
+-- One text in the head of an envelope: its length and its bytes; byte ff if there is none.
+CREATE OR REPLACE FUNCTION fraiseql_subs.envelope_text(name text, value text) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    bytes bytea := convert_to(value, 'UTF8');
+BEGIN
+    IF value IS NULL THEN
+        RETURN '\xff';
+    END IF;
+    IF octet_length(bytes) > 254 THEN
+        RAISE EXCEPTION 'fraiseql_subs.publish: % has % bytes', name, octet_length(bytes)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass 254 bytes at most.';
+    END IF;
+    RETURN set_byte('\x00', 0, octet_length(bytes)) || bytes;
+END
+$function$;
+
+-- Publishes an event when the transaction commits, and never if it is rolled back.
+CREATE OR REPLACE FUNCTION fraiseql_subs.publish(
+    channel text,
+    data jsonb,
+    tenant_id text DEFAULT NULL,
+    event_type text DEFAULT NULL,
+    event_id text DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    milliseconds bytea := int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+    head bytea;
+    envelope bytea;
+BEGIN
+    IF channel IS NULL OR channel = '' THEN
+        RAISE EXCEPTION 'fraiseql_subs.publish: the channel is missing'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass a text such as ''orders''.';
+    END IF;
+    IF data IS NULL THEN
+        RAISE EXCEPTION 'fraiseql_subs.publish: data is NULL'
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Pass ''null''::jsonb for an event without data.';
+    END IF;
+    IF current_setting('wal_level') <> 'logical' THEN
+        RAISE EXCEPTION 'fraiseql_subs.publish: wal_level is %, so the event would reach no subscriber',
+            current_setting('wal_level')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Set wal_level = logical, and restart PostgreSQL.';
+    END IF;
+    head := fraiseql_subs.envelope_text('event_id', event_id)
+        || fraiseql_subs.envelope_text('event_type', event_type)
+        || fraiseql_subs.envelope_text('tenant_id', tenant_id)
+        || fraiseql_subs.envelope_text('channel', channel);
+    -- Numbers of an envelope have their least significant byte first.
+    FOR place IN REVERSE 7..0 LOOP
+        head := head || substring(milliseconds FROM place + 1 FOR 1);
+    END LOOP;
+    -- The publishing node: unknown.
+    head := head || '\x00000000'::bytea;
+    envelope := '\x0100'::bytea
+        || set_byte(set_byte('\x0000', 0, octet_length(head) & 255), 1, octet_length(head) >> 8)
+        || head
+        || convert_to(data::text, 'UTF8');
+    IF octet_length(envelope) > 1048576 THEN
+        RAISE EXCEPTION 'fraiseql_subs.publish: the event has % bytes', octet_length(envelope)
+            USING ERRCODE = 'program_limit_exceeded',
+                HINT = 'Pass 1048576 bytes at most: publish a key, and read the rest from a table.';
+    END IF;
+    PERFORM pg_logical_emit_message(true, 'fs1', envelope);
+END
+$function$;
+COMMENT ON FUNCTION fraiseql_subs.publish(text, jsonb, text, text, text) IS
+    'Publishes an event to the subscribers of a channel when the transaction commits';
+
+-- For the nodes: publishes envelopes, and returns where each is in the log.
+CREATE OR REPLACE FUNCTION fraiseql_subs.publish_envelopes(envelopes bytea[]) RETURNS SETOF pg_lsn
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT pg_logical_emit_message(true, 'fs1', envelope) FROM unnest(envelopes) AS envelope
+$function$;
+
+-- For the nodes: sends a message to the nodes.
+CREATE OR REPLACE FUNCTION fraiseql_subs.send_message(message bytea) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT pg_logical_emit_message(true, 'fs1.control', message)
+$function$;
+
+-- What the nodes have revoked, until the clock of the server says that it is over.
+CREATE TABLE IF NOT EXISTS fraiseql_subs.revocations (
+    digest bytea PRIMARY KEY,
+    entry bytea NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- For the nodes: stores an entry. Returns false if as many are stored as may be.
+CREATE OR REPLACE FUNCTION fraiseql_subs.revoke(new_entry bytea, milliseconds bigint, maximum bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    -- Ten years at most.
+    expiry timestamptz := clock_timestamp()
+        + least(milliseconds, 315360000000) * interval '1 millisecond';
+BEGIN
+    LOCK TABLE fraiseql_subs.revocations IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM fraiseql_subs.revocations WHERE expires_at <= clock_timestamp();
+    UPDATE fraiseql_subs.revocations SET expires_at = greatest(expires_at, expiry)
+        WHERE digest = sha256(new_entry);
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    INSERT INTO fraiseql_subs.revocations (digest, entry, expires_at)
+        SELECT sha256(new_entry), new_entry, expiry
+        WHERE (SELECT count(*) FROM fraiseql_subs.revocations) < maximum;
+    RETURN FOUND;
+END
+$function$;
+
+-- For the nodes: all entries, each with its remaining time in milliseconds.
+CREATE OR REPLACE FUNCTION fraiseql_subs.current_revocations()
+RETURNS TABLE (entry bytea, milliseconds bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT revocations.entry,
+        ceil(extract(epoch FROM revocations.expires_at - clock_timestamp()) * 1000)::bigint
+    FROM fraiseql_subs.revocations
+    WHERE revocations.expires_at > clock_timestamp()
+$function$;
+
+-- Functions may be executed by every role until that is revoked.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fraiseql_subs FROM PUBLIC;
+REVOKE ALL ON TABLE fraiseql_subs.revocations FROM PUBLIC;
+
+-- The tables whose changes are events; none at first.
+DO $do$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = 'fraiseql_subs') THEN
+        CREATE PUBLICATION fraiseql_subs WITH (publish_via_partition_root = true);
+    END IF;
+END
+$do$;

@@ -1,0 +1,145 @@
+//! Changes of tables as events.
+//!
+//! An event has the row as its data: a member for each column. `_old` has the values before the change,
+//! where the replica identity of the table has them. `_unchanged` lists the columns that the log does not
+//! have, because they are stored apart and were not changed.
+//!
+//! Not here: reading the log (`subscriber`).
+
+mod json;
+mod rows;
+mod template;
+mod types;
+
+use std::fmt;
+
+use self::template::Template;
+use super::pgoutput::Relation;
+use super::wire;
+pub(super) use rows::{Change, Row, Tables};
+pub(super) use types::Types;
+
+/// A table whose changes are events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    schema: String,
+    name: String,
+    channel: Template,
+    changes: Changes,
+    tenant: Option<String>,
+}
+
+/// Which changes are events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changes {
+    /// Rows that are inserted.
+    pub insert: bool,
+    /// Rows that are updated.
+    pub update: bool,
+    /// Rows that are deleted.
+    pub delete: bool,
+}
+
+impl Table {
+    /// A table and the channel of its events.
+    ///
+    /// `name` is `schema.table`, or `table` in the schema `public`. `channel` may have columns in braces,
+    /// as in `orders.{customer_id}`. `tenant` is the column with the tenant of a row, where tenants are
+    /// isolated.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to write.
+    pub fn new(
+        name: &str,
+        channel: &str,
+        changes: Changes,
+        tenant: Option<String>,
+    ) -> Result<Self, String> {
+        let (schema, name) = name.split_once('.').unwrap_or(("public", name));
+        if schema.is_empty() || name.is_empty() || name.contains('.') {
+            return Err(format!(
+                "the table {schema}.{name} is wrong: write schema.table, such as public.orders"
+            ));
+        }
+        if !(changes.insert || changes.update || changes.delete) {
+            return Err(format!(
+                "the table {schema}.{name} has no events: name one of them"
+            ));
+        }
+        Ok(Self {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            channel: Template::parse(channel)?,
+            changes,
+            tenant,
+        })
+    }
+
+    /// Whether another one puts the same changes on the same channel.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (&self.schema, &self.name, &self.channel) == (&other.schema, &other.name, &other.channel)
+    }
+
+    fn is_of(&self, relation: &Relation) -> bool {
+        self.schema == relation.schema && self.name == relation.name
+    }
+
+    /// The columns that decide where an event goes.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        self.channel.columns().chain(self.tenant.as_deref())
+    }
+
+    /// The query whose rows [`Self::check`] reads.
+    pub(super) fn check_sql(&self) -> String {
+        let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+        let (schema, name) = (literal(&self.schema), literal(&self.name));
+        format!(
+            "SELECT (EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t WHERE t.pubname = \
+             'fraiseql_subs' AND t.schemaname = {schema} AND t.tablename = {name}))::text, a.attname, \
+             (c.relreplident = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = \
+             c.oid AND a.attnum = ANY (i.indkey) AND CASE c.relreplident WHEN 'd' THEN i.indisprimary \
+             WHEN 'i' THEN i.indisreplident ELSE false END))::text \
+             FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT \
+             a.attisdropped WHERE n.nspname = {schema} AND c.relname = {name}"
+        )
+    }
+
+    /// Checks that the table is there, is published, and has what its channel needs.
+    pub(super) fn check(&self, rows: &[wire::Row]) -> Result<(), String> {
+        let text = |row: &wire::Row, index: usize| row.get(index).cloned().flatten();
+        let Some(first) = rows.first() else {
+            return Err(format!("there is no table {self}: correct its name"));
+        };
+        if text(first, 0).as_deref() != Some("true") {
+            return Err(format!(
+                "the changes of {self} are not published: run `fraiseql-subs postgres install --table \
+                 {self}` as its owner"
+            ));
+        }
+        for column in self.columns() {
+            let Some(row) = rows
+                .iter()
+                .find(|row| text(row, 1).as_deref() == Some(column))
+            else {
+                return Err(format!(
+                    "the table {self} has no column {column:?}: correct its channel"
+                ));
+            };
+            if self.changes.delete && text(row, 2).as_deref() != Some("true") {
+                return Err(format!(
+                    "the log of a DELETE in {self} does not have the column {column:?}, which its channel \
+                     needs: run ALTER TABLE {self} REPLICA IDENTITY FULL, or leave out \"delete\""
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}

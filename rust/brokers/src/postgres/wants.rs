@@ -1,0 +1,123 @@
+//! The streams that are wanted.
+//!
+//! The server sends what all streams have; this says what is passed on.
+
+use bus::{Position, StreamKey};
+use hashbrown::{Equivalent, HashMap};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// The streams that are wanted.
+#[derive(Default)]
+pub(super) struct Wants {
+    state: Mutex<State>,
+    /// Notified when a stream waits for its answer, or the first one is wanted.
+    pub(super) changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    streams: HashMap<StreamKey, Want>,
+    /// Streams whose want was not answered.
+    unanswered: Vec<StreamKey>,
+    was_used: bool,
+}
+
+#[derive(Default)]
+struct Want {
+    /// The newest event that was delivered, or the head of the last answer; `None`: not answered yet.
+    newest: Option<Position>,
+}
+
+/// A stream by its borrowed names. It hashes as [`StreamKey`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct StreamName<'a> {
+    pub(super) tenant: Option<&'a str>,
+    pub(super) channel: &'a str,
+}
+
+impl Equivalent<StreamKey> for StreamName<'_> {
+    fn equivalent(&self, key: &StreamKey) -> bool {
+        self.tenant == key.tenant.as_deref() && self.channel == &*key.channel
+    }
+}
+
+impl Wants {
+    pub(super) fn want(&self, stream: &StreamKey) {
+        let mut state = self.state.lock();
+        state.was_used = true;
+        state.streams.entry_ref(stream).or_default();
+        state.unanswered.push(stream.clone());
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn unwant(&self, stream: &StreamKey) {
+        self.state.lock().streams.remove(stream);
+    }
+
+    /// Whether a stream was ever wanted.
+    pub(super) fn were_used(&self) -> bool {
+        self.state.lock().was_used
+    }
+
+    /// Returns the key of a wanted stream.
+    pub(super) fn find(&self, name: StreamName<'_>) -> Option<StreamKey> {
+        let state = self.state.lock();
+        state
+            .streams
+            .get_key_value(&name)
+            .map(|(key, _)| key.clone())
+    }
+
+    /// Notes that an event was delivered.
+    pub(super) fn delivered(&self, stream: &StreamKey, at: Position) {
+        if let Some(want) = self.state.lock().streams.get_mut(stream) {
+            want.newest = Some(at);
+        }
+    }
+
+    /// Takes the streams whose want was not answered, and notes the answer.
+    pub(super) fn answer(&self, head: Position) -> Vec<StreamKey> {
+        let mut state = self.state.lock();
+        let State {
+            streams,
+            unanswered,
+            ..
+        } = &mut *state;
+        let mut answered = std::mem::take(unanswered);
+        answered.retain(|stream| match streams.get_mut(stream) {
+            Some(want) => {
+                want.newest = Some(head);
+                true
+            }
+            None => false,
+        });
+        answered
+    }
+
+    /// All wants need a new answer: the link was lost.
+    pub(super) fn ask_again(&self) {
+        let mut state = self.state.lock();
+        state.unanswered = state.streams.keys().cloned().collect();
+    }
+
+    /// The newest position of a stream; `None`: it is not wanted, or not answered.
+    pub(super) fn newest(&self, stream: &StreamKey) -> Option<Position> {
+        self.state
+            .lock()
+            .streams
+            .get(stream)
+            .and_then(|want| want.newest)
+    }
+
+    /// The wanted streams whose channel is of a kind.
+    pub(super) fn matching(&self, is_meant: impl Fn(&str) -> bool) -> Vec<StreamKey> {
+        let state = self.state.lock();
+        let meant = state
+            .streams
+            .keys()
+            .filter(|stream| is_meant(&stream.channel));
+        meant.cloned().collect()
+    }
+}

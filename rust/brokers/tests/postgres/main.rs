@@ -1,0 +1,19 @@
+//! Tests of the engine with real PostgreSQL servers, which the tests start.
+
+// A failed step ends the test.
+#![allow(clippy::unwrap_used)]
+
+// Tests of other engines use the rest.
+#[allow(dead_code)]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod control;
+mod installing;
+mod links;
+mod order;
+mod publishing;
+mod refusals;
+mod secure;
+mod servers;
+mod tables;

@@ -1,0 +1,257 @@
+//! A private PostgreSQL in a temporary directory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use brokers::postgres::{Config, Installation, execute};
+use tempfile::TempDir;
+
+use super::{PATIENCE, eventually, free_port, quick};
+use crate::support::Process;
+
+/// A private server, which is killed when this is dropped.
+pub(crate) struct Server {
+    directory: TempDir,
+    pub(crate) port: u16,
+    settings: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// A server with the schema.
+    pub(crate) async fn start() -> Self {
+        let server = Self::bare(&[]);
+        server.install(&Installation::default()).await.unwrap();
+        server
+    }
+
+    /// A server without the schema, with more settings.
+    pub(crate) fn bare(settings: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        copy(template(), directory.path());
+        let mut server = Self {
+            directory,
+            port: free_port(),
+            settings: settings
+                .iter()
+                .map(|setting| (*setting).to_owned())
+                .collect(),
+            process: None,
+        };
+        server.launch();
+        server
+    }
+
+    pub(crate) async fn install(&self, installation: &Installation) -> Result<(), String> {
+        execute(&self.config(), &installation.sql()).await
+    }
+
+    /// Starts it, also again.
+    pub(crate) fn launch(&mut self) {
+        let mut command = as_postgres(&program("postgres"));
+        command.arg("-D").arg(self.path("data"));
+        let socket = self.directory.path().display().to_string();
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            &format!("port={}", self.port),
+            &format!("unix_socket_directories={socket}"),
+            "wal_level=logical",
+            "max_wal_senders=20",
+            "max_replication_slots=20",
+            "max_slot_wal_keep_size=1GB",
+            "shared_buffers=16MB",
+            "fsync=off",
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        for setting in &self.settings {
+            command.arg("-c").arg(setting);
+        }
+        self.process = Some(Process::start(command));
+        let start = Instant::now();
+        while !self.answers() {
+            assert!(start.elapsed() < PATIENCE, "postgres does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let output = self.psql("postgres", "SELECT 1").output().unwrap();
+        output.status.success()
+    }
+
+    /// Ends it in order, and waits until it has ended.
+    pub(crate) async fn shut_down(&mut self) {
+        self.process.as_ref().unwrap().signal("-INT");
+        let id = self.path("data").join("postmaster.pid");
+        eventually("the server ends", || !id.exists()).await;
+        self.process = None;
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+        // Its other processes end when they notice it.
+        let id = self.path("data").join("postmaster.pid");
+        let _ = std::fs::remove_file(id);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file that the server can read.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        own(&path);
+        let status = Command::new("chmod")
+            .arg("600")
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        path
+    }
+
+    /// The configuration of a superuser.
+    pub(crate) fn config(&self) -> Config {
+        self.config_of("postgres")
+    }
+
+    pub(crate) fn config_of(&self, user: &str) -> Config {
+        let socket = self.directory.path().display();
+        let url = format!(
+            "postgresql://{user}@/postgres?host={socket}&port={}",
+            self.port
+        );
+        let mut config = Config::from_url(&url).unwrap();
+        config.times = quick();
+        config
+    }
+
+    /// Runs SQL as a superuser, each statement in its own transaction unless it says otherwise. Returns
+    /// its output.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.try_sql("postgres", sql).unwrap()
+    }
+
+    /// Runs SQL as a user. Returns its output, or what psql says.
+    pub(crate) fn try_sql(&self, user: &str, sql: &str) -> Result<String, String> {
+        let output = self.psql(user, sql).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+
+    fn psql(&self, user: &str, sql: &str) -> Command {
+        let mut command = Command::new("psql");
+        command.arg("-h").arg(self.directory.path());
+        command.args(["-p", &self.port.to_string(), "-U", user, "-d", "postgres"]);
+        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        command
+    }
+
+    /// Another session, for transactions that stay open.
+    pub(crate) async fn session(&self) -> tokio_postgres::Client {
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(self.directory.path()).port(self.port);
+        config.user("postgres").dbname("postgres");
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+/// A text in SQL.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The files of a new server, made once.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
+    TEMPLATE
+        .get_or_init(|| {
+            let directory = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+            own(directory.path());
+            let mut command = as_postgres(&program("initdb"));
+            command.arg("-D").arg(directory.path().join("data"));
+            command.args([
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "-N",
+            ]);
+            let output = command.output().unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            directory
+        })
+        .path()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .arg("-a")
+        .arg(from.join("data"))
+        .arg(to)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    own(to);
+}
+
+/// Makes the user `postgres` the owner: the server refuses to run as root.
+fn own(path: &Path) {
+    if is_root() {
+        let status = Command::new("chown")
+            .arg("postgres:postgres")
+            .arg(path)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}
+
+fn as_postgres(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+            .arg(program);
+        command.current_dir("/");
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.starts_with(b"0\n")
+}
+
+/// The path of a program of the newest PostgreSQL: Debian does not put them in the search path.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let programs = versions.filter_map(|version| Some(version.ok()?.path().join("bin").join(name)));
+    programs
+        .filter(|path| path.exists())
+        .max()
+        .unwrap_or_else(|| name.into())
+}

@@ -1,0 +1,111 @@
+//! `fraiseql_subs.Postgres` and its tables, and the SQL that prepares a database.
+//!
+//! Not here: what `bus=` takes (`bus`), the command line (`fraiseql_subs.postgres_command`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use brokers::Credentials;
+use brokers::postgres::{Changes, Config, Installation, Table, execute_blocking, uninstall_sql};
+use pyo3::prelude::*;
+
+use crate::bus::{AskedLogin, PyPassword, set_tls};
+use crate::error::config_error;
+
+/// `fraiseql_subs.Postgres`.
+#[derive(FromPyObject)]
+pub(crate) struct PyPostgres {
+    pub(crate) url: String,
+    username: Option<String>,
+    password: Option<PyPassword>,
+    ca: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+    max_event_bytes: Option<usize>,
+    tables: Vec<PyTable>,
+}
+
+/// `fraiseql_subs.Table`.
+#[derive(FromPyObject)]
+struct PyTable {
+    name: String,
+    channel: String,
+    events: Vec<String>,
+    tenant: Option<String>,
+}
+
+impl PyPostgres {
+    /// Adds what the URL does not say, and replaces what both say; but for a login that has to be asked
+    /// for, which it returns.
+    pub(crate) fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
+        let mut asked = None;
+        if let Some(user) = self.username {
+            config.set_user(&user);
+        }
+        match self.password {
+            None => {}
+            Some(PyPassword::Text(text)) => {
+                config.credentials = Some(Credentials::fixed(None, text));
+            }
+            Some(PyPassword::Function(function)) => {
+                let password = Arc::new(function);
+                asked = Some(AskedLogin {
+                    user: None,
+                    password,
+                });
+            }
+        }
+        set_tls(
+            config.tls.as_mut(),
+            "sslmode=verify-full",
+            self.ca,
+            self.client_cert,
+            self.client_key,
+        )?;
+        config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
+        let tables = self.tables.into_iter().map(PyTable::read);
+        config.tables = tables.collect::<Result<_, _>>()?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(asked)
+    }
+}
+
+impl PyTable {
+    fn read(self) -> Result<Table, String> {
+        let has = |event: &str| self.events.iter().any(|of| of == event);
+        let changes = Changes {
+            insert: has("insert"),
+            update: has("update"),
+            delete: has("delete"),
+        };
+        Table::new(&self.name, &self.channel, changes, self.tenant)
+    }
+}
+
+/// Returns the SQL that prepares a database.
+#[pyfunction]
+pub(crate) fn postgres_install_sql(
+    tables: Vec<String>,
+    publishers: Vec<String>,
+    nodes: Vec<String>,
+) -> String {
+    let installation = Installation {
+        tables,
+        publishers,
+        nodes,
+    };
+    installation.sql()
+}
+
+/// Returns the SQL that removes what was installed.
+#[pyfunction]
+pub(crate) fn postgres_uninstall_sql() -> String {
+    uninstall_sql()
+}
+
+/// Runs SQL in one transaction. Returns why it has failed; `None`: it has not.
+#[pyfunction]
+pub(crate) fn postgres_execute(py: Python<'_>, url: &str, sql: &str) -> PyResult<Option<String>> {
+    let config = Config::from_url(url).map_err(|error| config_error(error.to_string()))?;
+    Ok(py.detach(|| execute_blocking(&config, sql).err()))
+}
