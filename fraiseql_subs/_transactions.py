@@ -12,7 +12,7 @@ import re
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from .errors import ConfigurationError, PublishError
 
@@ -156,93 +156,76 @@ def _execute(connection: Any, event: TransactionEvent) -> Awaitable[object] | No
     Raises:
         PublishError: The connection is of no known kind, or not of PostgreSQL.
     """
-    for package, call in _KINDS.items():
-        # A package that was never imported has no connection.
-        if package in sys.modules and (done := call(connection, event)) is not _OTHER:
+    for names, call in _BLOCKING.items():
+        if isinstance(connection, _imported(names)):
+            call(connection, event)
+            return None
+    for names, call in _ASYNC.items():
+        if isinstance(connection, _imported(names)):
+            done: Awaitable[object] = call(connection, event)
             return done
     raise PublishError(
         f"connection is {type(connection).__qualname__}, which cannot be used: {_ADVICE}"
     )
 
 
-_OTHER: Any = object()
-"""The connection is of another package."""
+def _imported(names: tuple[str, ...]) -> tuple[type, ...]:
+    """Return classes by their names; without those of modules that this program does not use."""
+    found = []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        kind = getattr(sys.modules.get(module), attribute, None)
+        if isinstance(kind, type):
+            found.append(kind)
+    return tuple(found)
 
 
 def _sqlalchemy(connection: Any, event: TransactionEvent) -> Any:
-    import sqlalchemy
-    from sqlalchemy.ext import asyncio as asynchronous
-    from sqlalchemy.orm import Session, scoped_session
-
-    kinds = (
-        sqlalchemy.Connection,
-        Session,
-        scoped_session,
-        asynchronous.AsyncConnection,
-        asynchronous.AsyncSession,
-        asynchronous.async_scoped_session,
-    )
-    if not isinstance(connection, kinds):
-        return _OTHER
     bind = connection.get_bind() if hasattr(connection, "get_bind") else connection
-    _check_dialect(bind.dialect.name)
-    done = connection.execute(sqlalchemy.text(_NAMED), event._asdict())
-    is_async = isinstance(connection, kinds[3:])
-    return done if is_async else None
+    _check_database(bind.dialect.name)
+    return connection.execute(sys.modules["sqlalchemy"].text(_NAMED), event._asdict())
 
 
-def _django(connection: Any, event: TransactionEvent) -> Any:
-    from django.db import ConnectionProxy
-    from django.db.backends.base.base import BaseDatabaseWrapper
+def _django(connection: Any, event: TransactionEvent) -> None:
+    _check_database(connection.vendor)
+    _cursor(connection, event)
 
-    if not isinstance(connection, (BaseDatabaseWrapper, ConnectionProxy)):
-        return _OTHER
-    _check_dialect(connection.vendor)
+
+def _cursor(connection: Any, event: TransactionEvent) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_FORMAT, tuple(event))
-    return None
 
 
-def _psycopg(connection: Any, event: TransactionEvent) -> Any:
-    import psycopg
-
-    if isinstance(connection, (psycopg.AsyncConnection, psycopg.Connection)):
-        done = connection.execute(_FORMAT, tuple(event))
-        return done if isinstance(connection, psycopg.AsyncConnection) else None
-    return _OTHER
-
-
-def _psycopg2(connection: Any, event: TransactionEvent) -> Any:
-    from psycopg2.extensions import connection as Psycopg2Connection
-
-    if not isinstance(connection, Psycopg2Connection):
-        return _OTHER
-    with connection.cursor() as cursor:
-        cursor.execute(_FORMAT, tuple(event))
-    return None
-
-
-def _asyncpg(connection: Any, event: TransactionEvent) -> Any:
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    if not isinstance(connection, (asyncpg.Connection, PoolConnectionProxy)):
-        return _OTHER
-    return connection.execute(_NUMBERED, *event)
-
-
-def _check_dialect(name: str) -> None:
+def _check_database(name: str) -> None:
     if name != "postgresql":
         raise PublishError(
             f"connection is of {name}, and only PostgreSQL carries events in its transactions"
         )
 
 
-_KINDS: dict[str, Callable[[Any, TransactionEvent], Any]] = {
-    "sqlalchemy": _sqlalchemy,
-    "django.db": _django,
-    "psycopg": _psycopg,
-    "psycopg2": _psycopg2,
-    "asyncpg": _asyncpg,
+_Kinds: TypeAlias = dict[tuple[str, ...], Callable[[Any, TransactionEvent], Any]]
+"""The function for the connections of some classes."""
+
+_BLOCKING: _Kinds = {
+    (
+        "sqlalchemy.Connection",
+        "sqlalchemy.orm.Session",
+        "sqlalchemy.orm.scoped_session",
+    ): _sqlalchemy,
+    ("django.db.ConnectionProxy", "django.db.backends.base.base.BaseDatabaseWrapper"): _django,
+    ("psycopg.Connection", "psycopg2.extensions.connection"): _cursor,
 }
-"""The function for the connections of each package; it returns `_OTHER` for those of another."""
+
+_ASYNC: _Kinds = {
+    (
+        "sqlalchemy.ext.asyncio.AsyncConnection",
+        "sqlalchemy.ext.asyncio.AsyncSession",
+        "sqlalchemy.ext.asyncio.async_scoped_session",
+    ): _sqlalchemy,
+    ("psycopg.AsyncConnection",): lambda connection, event: connection.execute(
+        _FORMAT, tuple(event)
+    ),
+    ("asyncpg.Connection", "asyncpg.pool.PoolConnectionProxy"): lambda connection, event: (
+        connection.execute(_NUMBERED, *event)
+    ),
+}

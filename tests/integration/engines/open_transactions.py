@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import django
 import django.conf
 import psycopg
 import psycopg2
@@ -133,7 +134,8 @@ def sqlalchemy_scoped_session(url: str) -> Iterator[Open]:
 @contextlib.contextmanager
 def django_connection(url: str) -> Iterator[Open]:
     if not django.conf.settings.configured:
-        django.conf.settings.configure()
+        django.conf.settings.configure(LOGGING_CONFIG=None)
+        django.setup()
     parts = urlsplit(url)
     database = {
         "ENGINE": "django.db.backends.postgresql",
