@@ -72,8 +72,7 @@ def check_bus(url: str) -> None:
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError(
-            "publish(connection=...) needs PostgreSQL as the engine, as its transactions carry events:"
-            ' set bus="postgresql://..."'
+            'publish(connection=...) needs PostgreSQL as the engine: set bus="postgresql://..."'
         )
 
 
