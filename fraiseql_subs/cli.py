@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import _core, postgres_command, publish_command
-from .publish_command import INTERRUPTED, UsageError
+from ._usage import UsageError
+from .publish_command import INTERRUPTED
 
 if TYPE_CHECKING:
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+    from ._usage import Commands
+
     Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 

@@ -11,11 +11,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from ._core import postgres_execute, postgres_install_sql, postgres_uninstall_sql
+from ._usage import UsageError
 from .errors import ConfigurationError
-from .publish_command import UsageError
 
 if TYPE_CHECKING:
-    from .cli import Commands
+    from ._usage import Commands
 
 URL = "FRAISEQL_SUBS_POSTGRES_URL"
 """Environment variable with the default of `--url`, which may have a password."""

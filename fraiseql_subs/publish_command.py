@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from ._settings import is_header_text
 from ._texts import has_utf8
+from ._usage import UsageError
 from .config import DEFAULT_HISTORY, History
 from .errors import ConfigurationError
 from .publish_input import InputError, data_of, lines_of_stdin, whole_stdin
 from .publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
 
 if TYPE_CHECKING:
-    from .cli import Commands
+    from ._usage import Commands
 
 TO = "FRAISEQL_SUBS_PUBLISH_TO"
 """Environment variable with the default of `--to`, which may have a password."""
@@ -49,10 +50,6 @@ The exit status is 0 if all events were published, 1 if one was not, 2 for an in
 A URL of Redis may have a password: set {TO} in place of --to.
 The key for a URL of HTTP is read from {KEY}.
 """
-
-
-class UsageError(Exception):
-    """The command line is invalid."""
 
 
 class _OutputError(Exception):

@@ -149,7 +149,7 @@ async def test_nodes_know_each_other_and_act_on_all_connections(postgres, serve,
     client = await connect((await serve(b)).url, {"user": "ada"})
 
     await know_each_other(a, b)
-    done = await a.disconnect(Identity("ada"), revoke_for=60)
+    done = await a.disconnect(identity=Identity("ada"), revoke_for=60)
     assert done.closed == 1 and not done.unanswered
     await client.expect_close(4403)
 

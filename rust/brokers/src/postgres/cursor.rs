@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use super::fault::Fault;
 
+/// A row of texts; `None` is NULL.
+pub(super) type TextRow = Vec<Option<String>>;
+
 /// The rest of a message.
 #[derive(Debug)]
 pub(super) struct Cursor {

@@ -16,10 +16,10 @@ const KEPT: usize = 16_384;
 
 /// Positions that came back, and publishers that wait for them.
 #[derive(Default)]
-pub(super) struct Echoes(Mutex<State>);
+pub(super) struct Echoes(Mutex<EchoesState>);
 
 #[derive(Default)]
-struct State {
+struct EchoesState {
     /// Calls in flight; without one nothing is kept.
     calls: usize,
     /// By the place of the message in the log.

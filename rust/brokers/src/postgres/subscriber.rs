@@ -17,7 +17,7 @@ use super::install::PUBLICATION;
 use super::pgoutput::Change;
 use super::shared::{Progress, Shared};
 use super::sql;
-use super::tables::{Change as RowChange, Row, Tables, Types};
+use super::tables::{Row, RowChange, Tables, Types};
 use super::wants::StreamName;
 use super::wire::{Frame, Wire};
 
@@ -34,7 +34,7 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(3);
 const SILENT: Duration = Duration::from_secs(90);
 
 /// A slot that has started.
-pub(super) struct Slot {
+pub(super) struct StartedSlot {
     wire: Wire,
     epoch: Epoch,
     /// All that is committed after this place in the log arrives.
@@ -121,7 +121,7 @@ fn of_login(fault: Fault) -> Fault {
 }
 
 /// Starts a slot. Waits for the transactions that are open.
-pub(super) async fn start(shared: &Shared, mut wire: Wire) -> Result<Slot, Fault> {
+pub(super) async fn start(shared: &Shared, mut wire: Wire) -> Result<StartedSlot, Fault> {
     let system = wire
         .query("IDENTIFY_SYSTEM")
         .await
@@ -166,7 +166,7 @@ pub(super) async fn start(shared: &Shared, mut wire: Wire) -> Result<Slot, Fault
     // A row has its values before and after a change.
     let limit = 2 * shared.config.max_event_bytes + 64 * 1024;
     wire.start(&begin, limit).await.map_err(Fault::of_link)?;
-    Ok(Slot {
+    Ok(StartedSlot {
         wire,
         epoch,
         start,
@@ -183,8 +183,8 @@ fn place(text: &str) -> Option<u64> {
 }
 
 /// Reads the log until the link ends. `link`: its number.
-pub(super) async fn serve(shared: &Arc<Shared>, slot: Slot, link: u64) -> Fault {
-    let Slot {
+pub(super) async fn serve(shared: &Arc<Shared>, slot: StartedSlot, link: u64) -> Fault {
+    let StartedSlot {
         mut wire,
         epoch,
         start,

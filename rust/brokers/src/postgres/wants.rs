@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 /// The streams that are wanted.
 #[derive(Default)]
 pub(super) struct Wants {
-    state: Mutex<State>,
+    state: Mutex<WantsState>,
     /// Notified when a stream waits for its answer, or the first one is wanted.
     pub(super) changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct WantsState {
     streams: HashMap<StreamKey, Want>,
     /// Streams whose want was not answered.
     unanswered: Vec<StreamKey>,
@@ -80,7 +80,7 @@ impl Wants {
     /// Takes the streams whose want was not answered, and notes the answer.
     pub(super) fn answer(&self, head: Position) -> Vec<StreamKey> {
         let mut state = self.state.lock();
-        let State {
+        let WantsState {
             streams,
             unanswered,
             ..

@@ -12,7 +12,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::config::Config;
-use super::cursor::{Cursor, malformed};
+use super::cursor::{Cursor, TextRow, malformed};
 use super::fault::Fault;
 use super::socket::{self, Socket};
 
@@ -34,9 +34,6 @@ pub(super) struct Wire {
     /// Limit of a message (bytes).
     limit: usize,
 }
-
-/// A row of texts; `None` is NULL.
-pub(super) type Row = Vec<Option<String>>;
 
 /// A message of the stream of the log.
 #[derive(Debug)]
@@ -182,7 +179,7 @@ impl Wire {
     }
 
     /// Runs one statement, and returns its rows.
-    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<TextRow>, Fault> {
         self.send(|out| frontend::query(sql, out)).await?;
         let mut rows = Vec::new();
         let mut fault = None;

@@ -14,9 +14,9 @@ mod types;
 use std::fmt;
 
 use self::template::Template;
+use super::cursor::TextRow;
 use super::pgoutput::Relation;
-use super::wire;
-pub(super) use rows::{Change, Row, Tables};
+pub(super) use rows::{Row, RowChange, Tables};
 pub(super) use types::Types;
 
 /// A table whose changes are events.
@@ -107,8 +107,8 @@ impl Table {
     }
 
     /// Checks that the table is there, is published, and has what its channel needs.
-    pub(super) fn check(&self, rows: &[wire::Row]) -> Result<(), String> {
-        let text = |row: &wire::Row, index: usize| row.get(index).cloned().flatten();
+    pub(super) fn check(&self, rows: &[TextRow]) -> Result<(), String> {
+        let text = |row: &TextRow, index: usize| row.get(index).cloned().flatten();
         let Some(first) = rows.first() else {
             return Err(format!("there is no table {self}: correct its name"));
         };

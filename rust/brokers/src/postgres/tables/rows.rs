@@ -15,7 +15,7 @@ use super::{Changes, Table, json};
 /// A row that has changed.
 #[derive(Debug)]
 pub(in super::super) struct Row {
-    pub(in super::super) change: Change,
+    pub(in super::super) change: RowChange,
     /// The values after the change; `None` for a row that was deleted.
     pub(in super::super) new: Option<Vec<Value>>,
     /// The values before the change, where the log has them.
@@ -24,7 +24,7 @@ pub(in super::super) struct Row {
 
 /// What has happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Change {
+pub(in super::super) enum RowChange {
     Insert,
     Update,
     Delete,
@@ -54,7 +54,7 @@ type Values<'a> = Vec<Option<&'a Value>>;
 /// An event of a row: its stream and its envelope; or why there is none.
 pub(in super::super) type RowEvent = Result<(StreamKey, Bytes), String>;
 
-impl Change {
+impl RowChange {
     /// The type of the event.
     fn event_type(self) -> &'static str {
         match self {
@@ -348,7 +348,7 @@ mod tests {
     fn a_row_is_the_data_of_its_event() {
         let new = Some(vec![text("1"), text("ann"), Value::Null]);
         let row = Row {
-            change: Change::Insert,
+            change: RowChange::Insert,
             new,
             old: None,
         };
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn a_row_that_moves_is_told_to_both_channels() {
         let row = Row {
-            change: Change::Update,
+            change: RowChange::Update,
             new: Some(vec![text("1"), text("bob"), Value::Unchanged]),
             old: Some(Old {
                 is_key: false,
@@ -390,7 +390,7 @@ mod tests {
     fn what_the_log_does_not_have_is_marked_and_left_out() {
         let new = Some(vec![text("1"), text("ann"), Value::Unchanged]);
         let row = Row {
-            change: Change::Update,
+            change: RowChange::Update,
             new,
             old: None,
         };
@@ -409,7 +409,7 @@ mod tests {
             values: vec![text("1"), Value::Null, Value::Null],
         });
         let row = Row {
-            change: Change::Delete,
+            change: RowChange::Delete,
             new: None,
             old,
         };
@@ -426,7 +426,7 @@ mod tests {
     fn a_row_belongs_to_the_tenant_in_its_column() {
         let new = Some(vec![text("1"), text("ann"), text("acme")]);
         let row = Row {
-            change: Change::Insert,
+            change: RowChange::Insert,
             new,
             old: None,
         };

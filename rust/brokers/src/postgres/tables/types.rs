@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::SimpleQueryMessage;
 
-use super::wire;
+use super::super::cursor::TextRow;
 
 /// How a value of a type becomes JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +55,8 @@ impl Types {
         FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem \
         WHERE t.typtype = 'd' OR e.typarray = t.oid OR t.oid >= 16384";
 
-    pub(in super::super) fn of_rows(rows: &[wire::Row]) -> Self {
-        let text = |row: &wire::Row, index: usize| row.get(index).cloned().flatten();
+    pub(in super::super) fn of_rows(rows: &[TextRow]) -> Self {
+        let text = |row: &TextRow, index: usize| row.get(index).cloned().flatten();
         Self::of(
             rows.iter()
                 .map(|row| [0, 1, 2, 3].map(|index| text(row, index).unwrap_or_default())),
