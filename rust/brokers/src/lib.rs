@@ -8,8 +8,11 @@
 //!
 //! - `url`: creates the engine that a URL names;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
+//! - `nats`: NATS 2.9 or later, with JetStream or without;
 //! - `redis`: Redis 7 or later, and servers with its protocol.
 
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
 

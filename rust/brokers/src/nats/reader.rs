@@ -1,0 +1,234 @@
+//! Reads kept events, and the newest positions.
+//!
+//! The newest position comes from the leader of the store, so it is never older than an event that has
+//! arrived. Events come by Direct Get, which every server with a copy answers.
+
+use std::sync::Arc;
+
+use async_nats::{Request, StatusCode};
+use bus::engine::{Page, ReadError, Role};
+use bus::{Epoch, Position, StreamKey};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::fault::{Fault, NO_MESSAGE};
+use super::link::Link;
+use super::shared::Shared;
+use super::store::{Look, Store};
+
+/// Limit of the envelopes of a page (bytes).
+const PAGE_BYTES: usize = 4 << 20;
+/// Requests for heads that are in flight at once (count).
+const AT_ONCE: usize = 32;
+
+#[derive(Serialize)]
+struct LastOf<'a> {
+    last_by_subj: &'a str,
+}
+
+#[derive(Serialize)]
+struct NextOf<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
+}
+
+/// The answer of the leader. The event itself is not used.
+#[derive(Deserialize)]
+struct Found {
+    message: FoundMessage,
+}
+
+#[derive(Deserialize)]
+struct FoundMessage {
+    seq: u64,
+}
+
+/// Reads events of a stream after a position.
+pub(super) async fn read(
+    shared: &Shared,
+    stream: &StreamKey,
+    after: Position,
+    limit: usize,
+) -> Result<Page, ReadError> {
+    let partition = shared.names.partition(stream);
+    let Some(store) = shared.stores.get(partition as usize) else {
+        return Err(ReadError::Unavailable("the bus keeps no events".to_owned()));
+    };
+    let link = shared.link(Role::Reader)?;
+    let look = store.look(shared, &link).await?;
+    let newest = newest(shared, &link, store, stream).await?;
+    let head = |major| Position::new(look.epoch, major);
+    if look.epoch != after.epoch {
+        let head = head(newest.unwrap_or(look.last));
+        return Err(ReadError::OtherEpoch { head });
+    }
+    let after = after.offset.major;
+    if look.last < after {
+        // The servers have lost the newest events.
+        return Ok(Page {
+            events: Vec::new(),
+            head: head(look.last),
+        });
+    }
+    if look.first > complete_to(shared, store, stream, after) + 1 {
+        let head = head(newest.unwrap_or(look.last).max(after));
+        return Err(ReadError::TooLate { head });
+    }
+    let newest = newest.unwrap_or(after).max(after);
+    let events = events(shared, &link, store, stream, (after, newest), limit, look.epoch).await?;
+    Ok(Page {
+        events,
+        head: head(newest),
+    })
+}
+
+/// Up to which sequence the node has every event of a stream that it has up to `after`. Sequences count
+/// the events of all streams, so a quiet stream would otherwise seem to have lost events when the oldest
+/// are deleted.
+fn complete_to(shared: &Shared, store: &Store, stream: &StreamKey, after: u64) -> u64 {
+    let wanted = shared.wants.get(&shared.names.delivered(stream));
+    let newest = wanted.and_then(|wanted| wanted.newest);
+    if newest.is_some_and(|newest| newest <= after) {
+        after.max(store.known().settled)
+    } else {
+        after
+    }
+}
+
+async fn events(
+    shared: &Shared,
+    link: &Link,
+    store: &Store,
+    stream: &StreamKey,
+    (mut after, newest): (u64, u64),
+    limit: usize,
+    epoch: Epoch,
+) -> Result<Vec<(Position, Bytes)>, Fault> {
+    let stored = shared.names.stored(stream);
+    let subject = format!("$JS.API.DIRECT.GET.{}", store.name);
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    while after < newest && events.len() < limit && bytes < PAGE_BYTES {
+        let question = NextOf {
+            seq: after + 1,
+            next_by_subj: &stored,
+        };
+        let question = serde_json::to_vec(&question).map_err(|_| Fault::away("no question"))?;
+        let answer = link
+            .ask(&subject, Request::new().payload(question.into()))
+            .await?;
+        match answer.status {
+            None | Some(StatusCode::OK) => {}
+            // The server that has answered is behind. The rest is read later.
+            Some(StatusCode::NOT_FOUND) => break,
+            Some(status) => return Err(Fault::busy(format!("JetStream has answered {status}"))),
+        }
+        let Some(sequence) = number(&answer, "Nats-Sequence") else {
+            return Err(Fault::away("JetStream has sent no sequence"));
+        };
+        after = sequence;
+        bytes += answer.payload.len();
+        events.push((Position::new(epoch, sequence), answer.payload));
+    }
+    Ok(events)
+}
+
+/// Asks on the link that delivers for the newest position of each stream.
+pub(super) async fn heads(
+    shared: &Arc<Shared>,
+    streams: &[StreamKey],
+) -> Vec<Result<Position, ReadError>> {
+    let link = match shared.link(Role::Subscriber) {
+        Ok(link) => link,
+        Err(fault) => return vec![Err(fault.into()); streams.len()],
+    };
+    let heads = heads_on(shared, &link, streams).await;
+    heads.into_iter().map(|head| Ok(head?)).collect()
+}
+
+/// Returns the newest position of each stream.
+pub(super) async fn heads_on(
+    shared: &Shared,
+    link: &Link,
+    streams: &[StreamKey],
+) -> Vec<Result<Position, Fault>> {
+    if !shared.has_history() {
+        return streams.iter().map(|stream| Ok(counted(shared, stream))).collect();
+    }
+    let mut looks: Vec<Option<Result<Look, Fault>>> = Vec::new();
+    looks.resize_with(shared.stores.len(), || None);
+    for stream in streams {
+        let partition = shared.names.partition(stream) as usize;
+        if let (Some(look @ None), Some(store)) =
+            (looks.get_mut(partition), shared.stores.get(partition))
+        {
+            *look = Some(store.look(shared, link).await);
+        }
+    }
+    let looks = &looks;
+    let heads = streams.iter().cloned().map(|stream| async move {
+        let partition = shared.names.partition(&stream) as usize;
+        let (Some(store), Some(Some(look))) = (shared.stores.get(partition), looks.get(partition))
+        else {
+            return Err(Fault::away("the partition is not known"));
+        };
+        let look = look.as_ref().map_err(Clone::clone)?;
+        head_of(shared, link, store, look, &stream).await
+    });
+    stream::iter(heads).buffered(AT_ONCE).collect().await
+}
+
+/// Without history: the newest position that this engine has assigned.
+fn counted(shared: &Shared, stream: &StreamKey) -> Position {
+    let wanted = shared.wants.get(&shared.names.delivered(stream));
+    let newest = wanted.and_then(|wanted| wanted.newest);
+    Position::new(shared.epoch, newest.unwrap_or_else(|| shared.count()))
+}
+
+async fn head_of(
+    shared: &Shared,
+    link: &Link,
+    store: &Store,
+    look: &Look,
+    stream: &StreamKey,
+) -> Result<Position, Fault> {
+    let found = newest(shared, link, store, stream).await?;
+    let wanted = shared.wants.get(&shared.names.delivered(stream));
+    let before = wanted
+        .and_then(|wanted| wanted.newest)
+        .filter(|before| *before <= look.last && store.known().epoch == Some(look.epoch));
+    let head = match (found, before) {
+        // No event is kept. Nothing was published since if all that came since is still kept.
+        (None, Some(before)) if look.first <= before.max(store.known().settled) + 1 => before,
+        (None, _) => look.last,
+        (Some(found), Some(before)) => found.max(before),
+        (Some(found), None) => found,
+    };
+    Ok(Position::new(look.epoch, head))
+}
+
+/// Returns the sequence of the newest kept event of a stream.
+async fn newest(
+    shared: &Shared,
+    link: &Link,
+    store: &Store,
+    stream: &StreamKey,
+) -> Result<Option<u64>, Fault> {
+    let stored = shared.names.stored(stream);
+    let subject = format!("STREAM.MSG.GET.{}", store.name);
+    let question = LastOf {
+        last_by_subj: &stored,
+    };
+    match link.ask_jetstream::<_, Found>(&subject, &question).await? {
+        Ok(found) => Ok(Some(found.message.seq)),
+        Err(error) if error.detail == NO_MESSAGE => Ok(None),
+        Err(error) => Err(Fault::of_jetstream(&error)),
+    }
+}
+
+/// Reads a number from a header of a message.
+pub(super) fn number(message: &async_nats::Message, name: &str) -> Option<u64> {
+    let headers = message.headers.as_ref()?;
+    headers.get(name)?.as_str().parse().ok()
+}

@@ -1,0 +1,86 @@
+//! A cluster of three servers, which keeps each event three times.
+
+use bus::Position;
+use bus::engine::Engine;
+
+use crate::servers::{Node, PATIENCE, Server, free_port, stream};
+
+/// Starts three servers that are joined.
+fn cluster() -> Vec<Server> {
+    let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+    let routes: Vec<String> = ports
+        .iter()
+        .map(|port| format!("\"nats://127.0.0.1:{port}\""))
+        .collect();
+    let routes = routes.join(", ");
+    (0..3)
+        .map(|number| {
+            Server::with(&format!(
+                "jetstream {{}}\nserver_name: s{number}\n\
+                 cluster {{ name: c, listen: \"127.0.0.1:{}\", routes: [{routes}] }}",
+                ports[number]
+            ))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
+    let mut servers = cluster();
+    let config = |server: &Server| {
+        let mut config = server.config_of("?replicas=3");
+        config.servers = servers.iter().flat_map(|one| one.config().servers).collect();
+        config
+    };
+    let (publisher, node) = (
+        Node::start(config(&servers[0])),
+        Node::start(config(&servers[0])),
+    );
+    // The servers elect leaders first.
+    publisher.is_live().await;
+    node.is_live().await;
+    let orders = stream("orders");
+    let start = node.want(&orders).await;
+    let mut published: Vec<Position> = Vec::new();
+    for round in 0..3 {
+        for number in 0..5 {
+            let text = format!("{round}.{number}");
+            published.push(publish(&publisher, &orders, &text).await);
+        }
+        servers[round].kill();
+        published.push(publish(&publisher, &orders, &format!("{round} killed")).await);
+        servers[round].restart();
+        published.push(publish(&publisher, &orders, &format!("{round} back")).await);
+    }
+    assert!(published.windows(2).all(|two| two[0].offset < two[1].offset));
+    assert!(published.iter().all(|at| at.epoch == start.epoch));
+    let began = std::time::Instant::now();
+    let page = loop {
+        let page = node.read(&orders, start, 100).await;
+        if let Ok(page) = page
+            && page.events.len() >= published.len()
+        {
+            break page;
+        }
+        assert!(began.elapsed() < PATIENCE, "not all events are kept");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    let read: Vec<Position> = page.events.iter().map(|(at, _)| *at).collect();
+    assert_eq!(read, published);
+    node.received.ready(&orders).await;
+    let last = publish(&publisher, &orders, "last").await;
+    assert_eq!(node.received.event(&orders, "last").await, last);
+}
+
+/// Publishes one event, repeatedly with the same id until it succeeds.
+async fn publish(node: &Node, stream: &bus::StreamKey, text: &str) -> Position {
+    let batch = crate::servers::batch(stream, &[text]);
+    let start = std::time::Instant::now();
+    loop {
+        match node.engine.publish(batch.clone()).await.remove(0) {
+            Ok(position) => return position,
+            Err(error) => assert!(start.elapsed() < 2 * PATIENCE, "not published: {error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
