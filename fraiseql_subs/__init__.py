@@ -5,7 +5,7 @@ from ._core import Event, Receipt
 from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
-from .engines import Redis
+from .engines import Nats, Redis
 from .errors import (
     BusError,
     ConfigurationError,
@@ -66,6 +66,7 @@ __all__ = [
     "ManagerClosed",
     "Metrics",
     "Name",
+    "Nats",
     "Node",
     "PublishError",
     "Publisher",

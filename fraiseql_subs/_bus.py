@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 from ._core import check_bus
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import is_number, refuse
-from .engines import Redis
+from .engines import Nats, Redis
 
 OnUnavailable: TypeAlias = Literal["wait", "fail", "queue"]
 """What publishing does while the engine cannot be reached."""
@@ -38,15 +38,17 @@ class BusOptions:
             password.
     """
 
-    bus: str | Redis = field(default=MEMORY, repr=False)
+    bus: str | Redis | Nats = field(default=MEMORY, repr=False)
     on_unavailable: OnUnavailable = "wait"
     publish_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bus, str | Redis):
+        if not isinstance(self.bus, str | Redis | Nats):
             # Not the value: it may hold a password.
             kind = type(self.bus).__name__
-            remedy = 'pass a URL as a string, such as "redis://127.0.0.1:6379", or Redis(...)'
+            remedy = (
+                'pass a URL as a string, such as "redis://127.0.0.1:6379", Redis(...) or Nats(...)'
+            )
             refuse("bus", kind, remedy)
         if isinstance(self.bus, str):
             if not has_utf8(self.bus):

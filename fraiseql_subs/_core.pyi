@@ -12,7 +12,7 @@ from ._membership import Disconnecting
 from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
-from .engines import Redis
+from .engines import Nats, Redis
 from .schema import SchemaSource
 from .security import Security, TenantIsolation
 
@@ -372,7 +372,7 @@ def load(arguments: Sequence[str], /) -> int:
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
     """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""
 
-def check_bus(bus: str | Redis) -> None:
+def check_bus(bus: str | Redis | Nats) -> None:
     """Refuse a URL that names no engine, or settings of an engine that cannot be used."""
 
 def check_origins(origins: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from ._bus import BusOptions, OnUnavailable
 from ._core import PublisherCore, Receipt
 from ._settings import check_history
 from .config import DEFAULT_HISTORY, History, refuse
-from .engines import Redis
+from .engines import Nats, Redis
 from .security import TenantIsolation
 
 CLOSE_TIME = 5.0
@@ -86,7 +86,7 @@ class _LinkedPublisher:
 
     def __init__(
         self,
-        bus: str | Redis,
+        bus: str | Redis | Nats,
         *,
         history: History | None = DEFAULT_HISTORY,
         tenant: TenantIsolation | None = None,
@@ -103,7 +103,7 @@ class SyncPublisher(_LinkedPublisher):
     once for a program, may be used by all of its threads, and by a process that is forked.
 
     Args:
-        bus: The URL that the servers have, or a `Redis(...)`.
+        bus: The URL that the servers have, or a `Redis(...)` or `Nats(...)`.
         history: As the servers have it: what the engine keeps of each channel for clients that
             return.
         tenant: As the servers have it in `Security(tenant=...)`; None: there is no isolation.

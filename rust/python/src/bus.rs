@@ -2,12 +2,16 @@
 //!
 //! Not here: publishing (`publish`), calls of a password function (`password`).
 
+mod nats;
+mod redis;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::BusUrl;
-use brokers::redis::{Config, Credentials};
+use brokers::nats::{Login, Secret};
+use brokers::redis::Credentials;
+use brokers::{BusUrl, Tls};
 use bus::HistoryLimits;
 use bus::LinkOptions;
 use bus::engine::Engine;
@@ -18,6 +22,8 @@ use runtime::EngineConfig;
 
 use crate::error::config_error;
 use crate::password::PasswordFunction;
+use nats::PyNats;
+use redis::PyRedis;
 
 /// `fraiseql_subs._bus.BusOptions`.
 #[derive(FromPyObject)]
@@ -32,26 +38,11 @@ pub(crate) struct PyBusOptions {
 pub(crate) enum PyBus {
     Url(String),
     Redis(PyRedis),
-}
-
-/// `fraiseql_subs.Redis`.
-#[derive(FromPyObject)]
-pub(crate) struct PyRedis {
-    url: String,
-    username: Option<String>,
-    password: Option<PyPassword>,
-    sentinel_password: Option<String>,
-    ca: Option<PathBuf>,
-    client_cert: Option<PathBuf>,
-    client_key: Option<PathBuf>,
-    partitions: Option<u32>,
-    prefix: Option<String>,
-    max_event_bytes: Option<usize>,
-    accept_raw: bool,
+    Nats(PyNats),
 }
 
 #[derive(FromPyObject)]
-enum PyPassword {
+enum PySecret {
     Text(String),
     Function(Py<PyAny>),
 }
@@ -64,9 +55,10 @@ pub(crate) struct BusConfig {
     login: Option<AskedLogin>,
 }
 
-/// Who connects, where a function returns the password.
+/// Who connects, where a function returns the password or the token.
 #[derive(Clone)]
 struct AskedLogin {
+    /// The user; `None`: the default of the engine, or a token.
     user: Option<String>,
     password: Arc<Py<PyAny>>,
 }
@@ -114,80 +106,60 @@ pub(crate) fn check_bus(bus: PyBus) -> PyResult<()> {
 
 impl PyBus {
     fn accepts_raw(&self) -> bool {
-        matches!(self, Self::Redis(redis) if redis.accept_raw)
+        match self {
+            Self::Url(_) => false,
+            Self::Redis(redis) => redis.accept_raw,
+            Self::Nats(nats) => nats.accept_raw,
+        }
     }
 
     fn read(self, link: LinkOptions) -> Result<Option<BusConfig>, String> {
-        let (text, redis) = match self {
-            Self::Url(text) => (text, None),
-            Self::Redis(mut redis) => (std::mem::take(&mut redis.url), Some(redis)),
+        let parse = |text: &str| BusUrl::parse(text).map_err(|error| error.to_string());
+        let (url, login) = match self {
+            Self::Url(text) => match parse(&text)? {
+                Some(url) => (url, None),
+                None => return Ok(None),
+            },
+            Self::Redis(redis) => {
+                let Some(BusUrl::Redis(mut config)) = parse(&redis.url)? else {
+                    let example = "Redis(...) takes the URL of a Redis, such as redis://host:6379";
+                    return Err(example.to_owned());
+                };
+                let login = redis.apply(&mut config)?;
+                (BusUrl::Redis(config), login)
+            }
+            Self::Nats(nats) => {
+                let Some(BusUrl::Nats(mut config)) = parse(&nats.url)? else {
+                    let example = "Nats(...) takes the URL of NATS, such as nats://host:4222";
+                    return Err(example.to_owned());
+                };
+                let login = nats.apply(&mut config)?;
+                (BusUrl::Nats(config), login)
+            }
         };
-        let url = BusUrl::parse(&text).map_err(|error| error.to_string())?;
-        let Some(redis) = redis else {
-            return Ok(url.map(|url| BusConfig {
-                url,
-                link,
-                login: None,
-            }));
-        };
-        let Some(BusUrl::Redis(mut config)) = url else {
-            return Err(
-                "Redis(...) takes the URL of a Redis, such as redis://host:6379".to_owned(),
-            );
-        };
-        let login = redis.apply(&mut config)?;
-        Ok(Some(BusConfig {
-            url: BusUrl::Redis(config),
-            link,
-            login,
-        }))
+        Ok(Some(BusConfig { url, link, login }))
     }
 }
 
-impl PyRedis {
-    /// Adds what the URL does not say, and replaces what both say; but for a login that has to be asked
-    /// for, which it returns.
-    fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
-        let of_url = config.credentials.take();
-        let user_of_url = of_url.as_ref().and_then(Credentials::user_of_url);
-        let mut asked = None;
-        match (self.username, self.password) {
-            (None, None) => config.credentials = of_url,
-            (Some(user), None) => {
-                let with_user = of_url.and_then(|of_url| of_url.of_user(user));
-                let missing = "Redis(username=...) needs a password: set password=";
-                config.credentials = Some(with_user.ok_or(missing)?);
-            }
-            (user, Some(PyPassword::Text(text))) => {
-                config.credentials = Some(Credentials::fixed(user.or(user_of_url), text));
-            }
-            (user, Some(PyPassword::Function(function))) => {
-                let (user, password) = (user.or(user_of_url), Arc::new(function));
-                asked = Some(AskedLogin { user, password });
-            }
-        }
-        if let Some(text) = self.sentinel_password {
-            config.sentinel_credentials = Some(Credentials::fixed(None, text));
-        }
-        if self.ca.is_some() || self.client_cert.is_some() || self.client_key.is_some() {
-            let tls = config.tls.as_mut();
-            let tls = tls.ok_or("ca=, client_cert= and client_key= need TLS: write rediss://")?;
-            tls.authorities = self.ca.or(tls.authorities.take());
-            match (self.client_cert, self.client_key) {
-                (None, None) => {}
-                (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
-                _ => {
-                    return Err("client_cert= and client_key= belong together: set both".to_owned());
-                }
-            }
-        }
-        config.partitions = self.partitions.unwrap_or(config.partitions);
-        config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
-        if let Some(prefix) = self.prefix {
-            config.prefix = prefix;
-        }
-        Ok(asked)
+/// Adds the files of TLS to those of a URL. `scheme`: what the URL has to begin with.
+fn add_tls(
+    tls: Option<&mut Tls>,
+    ca: Option<PathBuf>,
+    identity: (Option<PathBuf>, Option<PathBuf>),
+    scheme: &str,
+) -> Result<(), String> {
+    if ca.is_none() && identity == (None, None) {
+        return Ok(());
     }
+    let tls =
+        tls.ok_or_else(|| format!("ca=, client_cert= and client_key= need TLS: write {scheme}"))?;
+    tls.authorities = ca.or(tls.authorities.take());
+    match identity {
+        (None, None) => {}
+        (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
+        _ => return Err("client_cert= and client_key= belong together: set both".to_owned()),
+    }
+    Ok(())
 }
 
 impl BusConfig {
@@ -213,10 +185,23 @@ impl BusConfig {
         let mut url = self.url.clone();
         if let Some(AskedLogin { user, password }) = self.login.clone() {
             let password = PasswordFunction::new(password);
-            let BusUrl::Redis(config) = &mut url;
-            config.credentials = Some(Credentials::from_callable(move || {
-                Ok((user.clone(), password.ask()?))
-            }));
+            match &mut url {
+                BusUrl::Redis(config) => {
+                    config.credentials = Some(Credentials::from_callable(move || {
+                        Ok((user.clone(), password.ask()?))
+                    }));
+                }
+                BusUrl::Nats(config) => {
+                    let secret = Secret::from_callable(move || password.ask());
+                    config.login = match user {
+                        Some(user) => Login::Password {
+                            user,
+                            password: secret,
+                        },
+                        None => Login::Token(secret),
+                    };
+                }
+            }
         }
         url
     }

@@ -105,15 +105,12 @@ async fn revoke(shared: &Shared, entry: Bytes, lasts: Duration) -> Result<(), Co
     let subject = shared.names.revocation(&entry);
     let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let mut until = now().saturating_add(lasts);
-    match last(shared, &link, &subject).await? {
-        Some(before) => until = until.max(before.until),
-        None if info.state.messages >= MAX_REVOCATIONS as u64 => {
-            if !delete_expired(shared, &link).await? {
-                return Err(ControlError::Full);
-            }
-        }
-        None => {}
+    let before = last(shared, &link, &subject).await?;
+    let is_full = before.is_none() && info.state.messages >= MAX_REVOCATIONS as u64;
+    if is_full && !delete_expired(shared, &link).await? {
+        return Err(ControlError::Full);
     }
+    until = until.max(before.map_or(0, |before| before.until));
     let mut text = BytesMut::with_capacity(8 + entry.len());
     text.put_u64_le(until);
     text.put(entry);
@@ -129,7 +126,11 @@ async fn revoke(shared: &Shared, entry: Bytes, lasts: Duration) -> Result<(), Co
 /// Returns the state of the stream of revocations; `None` if it does not exist.
 async fn info(shared: &Shared, link: &Link) -> Result<Option<Info>, Fault> {
     let subject = format!("STREAM.INFO.{}", shared.names.revocations());
-    match link.ask_jetstream(&subject, &()).await.map_err(without_jetstream)? {
+    match link
+        .ask_jetstream(&subject, &())
+        .await
+        .map_err(without_jetstream)?
+    {
         Ok(info) => Ok(Some(info)),
         Err(error) if error.detail == NO_STORE => Ok(None),
         Err(error) => Err(without_jetstream(Fault::of_jetstream(&error))),
@@ -238,5 +239,7 @@ fn unexpected() -> Fault {
 /// The time (ms since 1970).
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }

@@ -94,14 +94,16 @@ impl Fault {
             ConnectErrorKind::ServerParse => {
                 Self::configuration(format!("{address} is no address: {cause}"))
             }
-            ConnectErrorKind::TimedOut => {
-                Self::away(format!("{address} has not answered in time"))
-            }
+            ConnectErrorKind::TimedOut => Self::away(format!("{address} has not answered in time")),
             _ => {
                 let fault = Self::said(&cause);
                 // An error of TLS arrives as one of the socket.
                 let is_tls = cause.contains("certificate") || cause.contains("tls");
-                let kind = if is_tls { FaultKind::Configuration } else { fault.kind };
+                let kind = if is_tls {
+                    FaultKind::Configuration
+                } else {
+                    fault.kind
+                };
                 Self::new(kind, format!("{address}: {}", fault.reason))
             }
         }
@@ -110,9 +112,14 @@ impl Fault {
     /// What a server has said about the connection.
     pub(super) fn said(text: &str) -> Self {
         let lower = text.to_lowercase();
-        let is_login = ["authorization", "authentication", "permissions violation", "credentials"]
-            .iter()
-            .any(|word| lower.contains(word));
+        let is_login = [
+            "authorization",
+            "authentication",
+            "permissions violation",
+            "credentials",
+        ]
+        .iter()
+        .any(|word| lower.contains(word));
         let kind = if is_login {
             FaultKind::Configuration
         } else {

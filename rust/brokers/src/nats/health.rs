@@ -55,12 +55,7 @@ impl HealthBoard {
     }
 
     /// Locked while a change is reported, so that changes are reported in order.
-    fn set(
-        &self,
-        role: Role,
-        arrivals: &Arc<dyn Arrivals>,
-        after: impl FnOnce(&Health) -> Health,
-    ) {
+    fn set(&self, role: Role, arrivals: &Arc<dyn Arrivals>, after: impl FnOnce(&Health) -> Health) {
         let mut states = self.0.lock();
         let before = states.of(role);
         let now = after(before);

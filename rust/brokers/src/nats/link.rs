@@ -57,7 +57,11 @@ impl Link {
         let times = shared.config.times;
         let said = watch::Sender::<Said>::default();
         let (events, weak) = (said.clone(), Arc::downgrade(shared));
-        let scheme = if shared.config.tls.is_some() { "tls" } else { "nats" };
+        let scheme = if shared.config.tls.is_some() {
+            "tls"
+        } else {
+            "nats"
+        };
         let server: async_nats::ServerAddr = format!("{scheme}://{address}")
             .parse()
             .map_err(|error| Fault::configuration(format!("{address} is no address: {error}")))?;
@@ -110,7 +114,11 @@ impl Link {
         let answers = format!("\"{}.", shared.names.inbox());
         let request = Request::new();
         let answer = link.client.send_request(link.echo.clone(), request);
-        let answer = async { answer.await.map_err(|error| Fault::of_request(error.kind())) };
+        let answer = async {
+            answer
+                .await
+                .map_err(|error| Fault::of_request(error.kind()))
+        };
         link.unless_denied(&answers, answer).await?;
         Ok(Arc::new(link))
     }
@@ -152,7 +160,11 @@ impl Link {
         request: Request,
     ) -> Result<async_nats::Message, Fault> {
         let answer = self.client.send_request(subject.to_owned(), request);
-        let answer = async { answer.await.map_err(|error| Fault::of_request(error.kind())) };
+        let answer = async {
+            answer
+                .await
+                .map_err(|error| Fault::of_request(error.kind()))
+        };
         self.unless_denied(&quoted(subject), answer).await
     }
 
@@ -188,8 +200,7 @@ impl Link {
         let mut said = self.said.subscribe();
         let before = said.borrow().denied;
         let failed = async {
-            let is_over =
-                |said: &Said| said.end.is_some() || said.denial(named, before).is_some();
+            let is_over = |said: &Said| said.end.is_some() || said.denial(named, before).is_some();
             match said.wait_for(is_over).await {
                 Ok(said) => said
                     .denial(named, before)
@@ -280,9 +291,9 @@ async fn log_in(shared: &Arc<Shared>) -> Result<ConnectOptions, Fault> {
             Login::Anonymous | Login::UserAlone(_) => options,
             Login::Password { user, password } => options.user_and_password(user, password.ask()?),
             Login::Token(token) => options.token(token.ask()?),
-            Login::Credentials(path) => options
-                .credentials(&read(&path)?)
-                .map_err(|_| format!("{} has no credentials: write a file of nsc", path.display()))?,
+            Login::Credentials(path) => options.credentials(&read(&path)?).map_err(|_| {
+                format!("{} has no credentials: write a file of nsc", path.display())
+            })?,
             Login::Nkey(path) => options.nkey(read(&path)?.trim().to_owned()),
         })
     });
@@ -292,7 +303,9 @@ async fn log_in(shared: &Arc<Shared>) -> Result<ConnectOptions, Fault> {
         Ok(Err(_)) => Err(Fault::configuration(
             "the callable for the password has failed",
         )),
-        Err(_) => Err(Fault::away("the callable for the password has not returned")),
+        Err(_) => Err(Fault::away(
+            "the callable for the password has not returned",
+        )),
     }
 }
 

@@ -48,7 +48,8 @@ use shared::{InFlight, Shared};
 /// An engine that uses NATS. Its tasks end when it is closed or dropped.
 ///
 /// Without history, a position counts the events that this engine has received: it means nothing to
-/// another engine, and the position that [`Engine::publish`] returns has the offset 0.
+/// another engine. The positions that [`Engine::publish`] returns then differ from each other and from
+/// those of delivered events.
 pub struct Nats {
     capabilities: Capabilities,
     shared: Arc<Shared>,

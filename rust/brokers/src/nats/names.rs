@@ -265,7 +265,10 @@ mod tests {
         assert_eq!(of(&StreamKey::of_channel("*.>")), "fs1.e.-.%2A.%3E");
         assert_eq!(names.stored(&StreamKey::of_channel("a")), "fs1.in.0.-.a");
         let two = Names::new("fs1", 2);
-        assert_eq!((names.store(0), two.store(1)), ("fs1".into(), "fs1-1-of-2".into()));
+        assert_eq!(
+            (names.store(0), two.store(1)),
+            ("fs1".into(), "fs1-1-of-2".into())
+        );
     }
 
     #[test]

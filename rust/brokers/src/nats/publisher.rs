@@ -94,7 +94,9 @@ async fn store_one(shared: &Shared, link: &Link, store: &Store, event: &Outgoing
     match stored.await {
         Ok(sequence) => match store.known().epoch {
             Some(epoch) => Ok(Position::new(epoch, sequence)),
-            None => Err(AttemptError::Unknown("the stream is not known yet".to_owned())),
+            None => Err(AttemptError::Unknown(
+                "the stream is not known yet".to_owned(),
+            )),
         },
         Err(fault) => {
             if fault.kind == FaultKind::Busy {
@@ -108,13 +110,12 @@ async fn store_one(shared: &Shared, link: &Link, store: &Store, event: &Outgoing
 
 async fn send_all(shared: &Shared, link: &Link, batch: &[Outgoing]) -> Vec<Attempt> {
     let before = link.denials();
-    let position = Position::new(shared.epoch, 0);
     let mut answers: Vec<Attempt> = Vec::with_capacity(batch.len());
     for event in batch {
         let subject = shared.names.delivered(&event.stream);
         let sent = link.client.publish(subject, event.envelope.clone()).await;
         answers.push(match sent {
-            Ok(()) => Ok(position),
+            Ok(()) => Ok(Position::new(shared.epoch, shared.count())),
             Err(error) => Err(match error.kind() {
                 PublishErrorKind::MaxPayloadExceeded => {
                     Fault::refused("it is larger than max_payload of the server")

@@ -76,7 +76,16 @@ pub(super) async fn read(
         return Err(ReadError::TooLate { head });
     }
     let newest = newest.unwrap_or(after).max(after);
-    let events = events(shared, &link, store, stream, (after, newest), limit, look.epoch).await?;
+    let events = events(
+        shared,
+        &link,
+        store,
+        stream,
+        (after, newest),
+        limit,
+        look.epoch,
+    )
+    .await?;
     Ok(Page {
         events,
         head: head(newest),
@@ -154,7 +163,10 @@ pub(super) async fn heads_on(
     streams: &[StreamKey],
 ) -> Vec<Result<Position, Fault>> {
     if !shared.has_history() {
-        return streams.iter().map(|stream| Ok(counted(shared, stream))).collect();
+        return streams
+            .iter()
+            .map(|stream| Ok(counted(shared, stream)))
+            .collect();
     }
     let mut looks: Vec<Option<Result<Look, Fault>>> = Vec::new();
     looks.resize_with(shared.stores.len(), || None);

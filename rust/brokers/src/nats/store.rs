@@ -80,13 +80,11 @@ impl Store {
         *self.known.lock()
     }
 
-    /// Notes the sequence of an event. Returns the epoch, and whether the sequence is lower than one
-    /// before: the store may be another one then.
-    pub(super) fn note(&self, sequence: u64) -> Option<(Epoch, bool)> {
+    /// Notes the sequence of an event. Returns the epoch, if it is known.
+    pub(super) fn note(&self, sequence: u64) -> Option<Epoch> {
         let mut known = self.known.lock();
-        let is_lower = sequence < known.newest;
         known.newest = known.newest.max(sequence);
-        Some((known.epoch?, is_lower))
+        known.epoch
     }
 
     /// Notes that events may have been lost, and that all streams will be reported as ready again.
@@ -172,7 +170,9 @@ impl Store {
             storage: StorageType::File,
             num_replicas: config.replicas.unwrap_or(1),
             max_age: age,
-            max_bytes: config.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(-1)),
+            max_bytes: config
+                .max_bytes
+                .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(-1)),
             max_messages: -1,
             max_messages_per_subject: -1,
             max_consumers: -1,
@@ -284,7 +284,9 @@ impl Store {
     fn epoch(&self, info: &Info) -> Epoch {
         let created = info.created.unix_timestamp_nanos();
         let (_, generation) = described(info.config.description.as_deref());
-        Epoch(fnv(format!("{created} {} {generation}", self.name).as_bytes()))
+        Epoch(fnv(
+            format!("{created} {} {generation}", self.name).as_bytes()
+        ))
     }
 }
 
@@ -292,7 +294,11 @@ impl Store {
 fn wrong_setting(found: &StoreConfig, wanted: &StoreConfig) -> Option<&'static str> {
     let republish = |config: &StoreConfig| {
         let republish = config.republish.clone()?;
-        Some((republish.source, republish.destination, republish.headers_only))
+        Some((
+            republish.source,
+            republish.destination,
+            republish.headers_only,
+        ))
     };
     let checks = [
         (found.subjects != wanted.subjects, "subjects"),
@@ -301,7 +307,10 @@ fn wrong_setting(found: &StoreConfig, wanted: &StoreConfig) -> Option<&'static s
         (found.discard != wanted.discard, "discard"),
         (found.max_messages > 0, "max_msgs"),
         (found.max_messages_per_subject > 0, "max_msgs_per_subject"),
-        (found.max_age > Duration::ZERO && found.max_age < Duration::from_secs(1), "max_age"),
+        (
+            found.max_age > Duration::ZERO && found.max_age < Duration::from_secs(1),
+            "max_age",
+        ),
         (found.no_ack, "no_ack"),
         (found.sealed, "sealed"),
         (found.mirror.is_some(), "mirror"),
@@ -322,7 +331,9 @@ fn describe(by_tenant: bool, generation: u64) -> String {
 /// Reads a description. Without one, tenants are unknown.
 fn described(description: Option<&str>) -> (Option<bool>, u64) {
     let read = || {
-        let rest = description?.strip_prefix(MARK)?.strip_prefix(": tenants ")?;
+        let rest = description?
+            .strip_prefix(MARK)?
+            .strip_prefix(": tenants ")?;
         let (tenants, generation) = rest.split_once(", generation ")?;
         Some((tenants == "apart", generation.parse().ok()?))
     };

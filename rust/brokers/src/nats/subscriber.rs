@@ -277,10 +277,11 @@ fn deliver(shared: &Shared, subject: &str, message: Message) -> bool {
             let (true, (Some(sequence), Some(before))) = (is_of_store, sequences) else {
                 return false;
             };
-            let Some((epoch, is_lower)) = store.note(sequence) else {
+            let Some(epoch) = store.note(sequence) else {
                 return true;
             };
-            if is_lower {
+            if want.newest.is_some_and(|newest| sequence < newest) {
+                // The store may be another one, or have lost its newest events.
                 shared.look.notify_one();
             }
             (epoch, Some(Offset::new(before)), Some(sequence))

@@ -66,12 +66,15 @@ async fn keep(shared: &Arc<Shared>, role: Role) -> Infallible {
 
 /// Serves a link until it ends. Returns why.
 async fn serve(shared: &Arc<Shared>, role: Role, link: Arc<Link>) -> Fault {
-    let _registered = Registered::new(shared, role, &link);
     let work = async {
         match role {
             Role::Publisher => publisher(shared, &link).await,
-            Role::Subscriber => subscriber::serve(shared, &link).await,
+            Role::Subscriber => {
+                let _registered = Registered::new(shared, role, &link);
+                subscriber::serve(shared, &link).await
+            }
             Role::Reader => {
+                let _registered = Registered::new(shared, role, &link);
                 shared.health.live(role, shared.arrivals());
                 std::future::pending().await
             }
@@ -84,21 +87,22 @@ async fn serve(shared: &Arc<Shared>, role: Role, link: Arc<Link>) -> Fault {
 }
 
 /// Creates the stores, also when they are missing later.
-async fn publisher(shared: &Arc<Shared>, link: &Link) -> Fault {
-    let mut is_live = false;
+async fn publisher(shared: &Arc<Shared>, link: &Arc<Link>) -> Fault {
+    let mut registered = None;
     loop {
         for store in &shared.stores {
             match store.ensure(shared, link).await {
                 Ok(_) => {}
-                Err(fault) if fault.kind == FaultKind::Busy && is_live => {
+                Err(fault) if fault.kind == FaultKind::Busy && registered.is_some() => {
                     shared.create.notify_one();
                 }
                 Err(fault) => return fault,
             }
         }
-        if !is_live {
+        if registered.is_none() {
+            // Nothing is published before the numbering of the stores is known.
+            registered = Some(Registered::new(shared, Role::Publisher, link));
             shared.health.live(Role::Publisher, shared.arrivals());
-            is_live = true;
         }
         tokio::time::sleep(CREATE_PAUSE).await;
         shared.create.notified().await;

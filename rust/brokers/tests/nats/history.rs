@@ -127,17 +127,28 @@ async fn a_read_of_many_events_ends_at_its_limit() {
     let rest = node.read(&orders, page.events[255].0, 256).await.unwrap();
     let all: Vec<_> = page.events.iter().chain(&rest.events).collect();
     let texts_read: Vec<&[u8]> = all.iter().map(|(_, envelope)| &envelope[..]).collect();
-    assert_eq!(texts_read, texts.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+    assert_eq!(
+        texts_read,
+        texts.iter().map(|text| text.as_bytes()).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
 async fn heads_are_known_for_streams_that_nobody_wants() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
-    let streams: Vec<_> = (0..100).map(|number| stream(&format!("s{number}"))).collect();
+    let streams: Vec<_> = (0..100)
+        .map(|number| stream(&format!("s{number}")))
+        .collect();
     let mut last = Vec::new();
     for one in &streams {
-        last.push(node.engine.publish(batch(one, &["x"])).await.remove(0).unwrap());
+        last.push(
+            node.engine
+                .publish(batch(one, &["x"]))
+                .await
+                .remove(0)
+                .unwrap(),
+        );
     }
     let heads = node.engine.heads(Arc::from(streams)).await;
     let heads: Vec<Position> = heads.into_iter().map(Result::unwrap).collect();
@@ -167,7 +178,10 @@ async fn a_node_that_was_away_reads_what_it_has_missed() {
     let live = missed.count();
     eventually("later events arrive", || {
         let all = node.received.all();
-        all.iter().filter(|one| matches!(one, Happened::Event(..))).count() >= live
+        all.iter()
+            .filter(|one| matches!(one, Happened::Event(..)))
+            .count()
+            >= live
     })
     .await;
 }

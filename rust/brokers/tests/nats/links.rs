@@ -87,9 +87,8 @@ async fn a_server_that_is_about_to_end_is_left_before() {
     node.publish_for_certain(&orders, "x").await;
     eventually("the event arrives, or a doubt is told", || {
         let all = node.received.all();
-        all.iter().any(|one| {
-            matches!(one, Happened::Event(..)) || *one == Happened::Doubt(Scope::All)
-        })
+        all.iter()
+            .any(|one| matches!(one, Happened::Event(..)) || *one == Happened::Doubt(Scope::All))
     })
     .await;
     eventually("all links are on the other server", || {

@@ -32,7 +32,8 @@ async fn an_event_that_is_published_again_counts_once() {
     let elsewhere: Arc<[Outgoing]> = Arc::new([event(&other, "id", "x")]);
     let second = node.engine.publish(elsewhere).await.remove(0).unwrap();
     assert!(second.offset > first.offset);
-    let page = node.read(&orders, Position::new(first.epoch, 0), 10)
+    let page = node
+        .read(&orders, Position::new(first.epoch, 0), 10)
         .await
         .unwrap();
     assert_eq!(page.events.len(), 1);
@@ -70,7 +71,11 @@ async fn the_events_of_a_batch_keep_the_order_of_their_streams() {
     let mut events = Vec::new();
     for number in 0..8 {
         for one in &streams {
-            events.push(event(one, &format!("{number} {}", one.channel), &number.to_string()));
+            events.push(event(
+                one,
+                &format!("{number} {}", one.channel),
+                &number.to_string(),
+            ));
         }
     }
     let answers = node.engine.publish(events.clone().into()).await;
@@ -80,7 +85,13 @@ async fn the_events_of_a_batch_keep_the_order_of_their_streams() {
         assert_eq!(node.received.event(&event.stream, text).await, position);
     }
     for one in &streams {
-        let texts: Vec<String> = node.received.events(one, 8).await.into_iter().map(|of| of.1).collect();
+        let texts: Vec<String> = node
+            .received
+            .events(one, 8)
+            .await
+            .into_iter()
+            .map(|of| of.1)
+            .collect();
         assert_eq!(texts, ["0", "1", "2", "3", "4", "5", "6", "7"]);
     }
 }
@@ -139,7 +150,10 @@ async fn nothing_is_sent_without_a_link_and_the_reason_is_told() {
     loop {
         let answer = node.publish(&stream("orders"), &["x"]).await.remove(0);
         if let Err(AttemptError::NotSent(reason)) = answer {
-            assert!(reason.contains("127.0.0.1") || reason.contains("lost"), "{reason}");
+            assert!(
+                reason.contains("127.0.0.1") || reason.contains("lost"),
+                "{reason}"
+            );
             break;
         }
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use bus::StreamKey;
-use bus::engine::{AttemptError, ControlError, Engine};
+use bus::engine::{AttemptError, ControlError, Engine, Health, Role};
 use bytes::Bytes;
 
-use crate::servers::{Node, Server, event, stream};
+use crate::servers::{Node, Server, event, eventually, stream};
 
 /// The permissions in `docs/how-to/nats.md`: exactly these are enough.
 const PERMISSIONS: &str = r#"
@@ -35,7 +35,10 @@ fn config(server: &Server, login: &str, options: &str) -> brokers::nats::Config 
 async fn the_documented_permissions_are_enough() {
     let page = std::fs::read_to_string("../../docs/how-to/nats.md").unwrap();
     let plain = |text: &str| text.split_whitespace().collect::<String>();
-    assert!(plain(&page).contains(&plain(PERMISSIONS)), "the page lists others");
+    assert!(
+        plain(&page).contains(&plain(PERMISSIONS)),
+        "the page lists others"
+    );
     let server = Server::with(&with_user(PERMISSIONS));
     for options in ["", "?history=off"] {
         let node = Node::live(config(&server, "bus:s3cret", options)).await;
@@ -51,7 +54,10 @@ async fn the_documented_permissions_are_enough() {
         let control = node.engine.control();
         control.send(None, Bytes::from_static(b"x")).await.unwrap();
         let minute = Duration::from_mins(1);
-        control.revoke(Bytes::from_static(b"x"), minute).await.unwrap();
+        control
+            .revoke(Bytes::from_static(b"x"), minute)
+            .await
+            .unwrap();
         assert_eq!(control.revocations().await.unwrap().len(), 1);
     }
 }
@@ -64,6 +70,13 @@ async fn a_refused_login_says_what_to_check_and_no_secret() {
         let reason = node.configuration_error().await;
         assert!(reason.contains("login"), "{reason}");
         assert!(!reason.contains("s3cret"), "{reason}");
+        eventually("the publisher is refused as well", || {
+            matches!(
+                node.engine.health().of(Role::Publisher),
+                Health::Away { .. }
+            )
+        })
+        .await;
         let answer = node.publish(&stream("orders"), &["x"]).await.remove(0);
         assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
     }
@@ -72,20 +85,29 @@ async fn a_refused_login_says_what_to_check_and_no_secret() {
 #[tokio::test]
 async fn a_missing_permission_is_a_wrong_configuration_and_names_the_subject() {
     for (permissions, named) in [
-        (r#"publish: ["fs1.>"], subscribe: ["fs1.>"]"#, "STREAM.INFO.fs1"),
+        (
+            r#"publish: ["fs1.>"], subscribe: ["fs1.>"]"#,
+            "STREAM.INFO.fs1",
+        ),
         (r#"publish: [">"], subscribe: ["fs1.e.>"]"#, "inbox"),
         (r#"publish: ["fs1.e.>"], subscribe: [">"]"#, "inbox"),
     ] {
         let server = Server::with(&with_user(permissions));
         let node = Node::start(config(&server, "bus:s3cret", ""));
         let reason = node.configuration_error().await;
-        assert!(reason.contains(named) && reason.contains("allow"), "{reason}");
+        assert!(
+            reason.contains(named) && reason.contains("allow"),
+            "{reason}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_stream_whose_subject_may_not_be_published_is_denied_and_others_are_not() {
-    for (options, allowed) in [("", "fs1.in.0.-.orders"), ("?history=off", "fs1.e.-.orders")] {
+    for (options, allowed) in [
+        ("", "fs1.in.0.-.orders"),
+        ("?history=off", "fs1.e.-.orders"),
+    ] {
         let permissions = format!(
             r#"publish: {{ allow: ["{allowed}", "fs1.inbox.>", "$JS.API.>"] }}, subscribe: ["fs1.>"]"#
         );
@@ -138,14 +160,24 @@ async fn a_server_without_jetstream_says_what_to_do() {
     let server = Server::with("");
     let node = Node::start(server.config());
     let reason = node.configuration_error().await;
-    assert!(reason.contains("JetStream") && reason.contains("history=off"), "{reason}");
+    assert!(
+        reason.contains("JetStream") && reason.contains("history=off"),
+        "{reason}"
+    );
     let node = Node::live(server.config_of("?history=off")).await;
     let minute = Duration::from_mins(1);
-    let answer = node.engine.control().revoke(Bytes::from_static(b"x"), minute).await;
+    let answer = node
+        .engine
+        .control()
+        .revoke(Bytes::from_static(b"x"), minute)
+        .await;
     let Err(ControlError::Refused(reason)) = answer else {
         panic!("{answer:?}");
     };
-    assert!(reason.contains("revocations") && reason.contains("JetStream"), "{reason}");
+    assert!(
+        reason.contains("revocations") && reason.contains("JetStream"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -170,15 +202,24 @@ async fn a_stream_with_wrong_settings_is_named_with_its_setting() {
     };
     let wrong = [
         (others(&|config| config.republish = None), "republish"),
-        (others(&|config| config.subjects = vec!["fs1.in.>".to_owned()]), "subjects"),
-        (others(&|config| config.max_messages_per_subject = 5), "max_msgs_per_subject"),
+        (
+            others(&|config| config.subjects = vec!["fs1.in.>".to_owned()]),
+            "subjects",
+        ),
+        (
+            others(&|config| config.max_messages_per_subject = 5),
+            "max_msgs_per_subject",
+        ),
         (others(&|config| config.no_ack = true), "no_ack"),
     ];
     for (config, setting) in wrong {
         js.create_stream(config).await.unwrap();
         let node = Node::start(server.config());
         let reason = node.configuration_error().await;
-        assert!(reason.contains(setting) && reason.contains("fs1"), "{reason}");
+        assert!(
+            reason.contains(setting) && reason.contains("fs1"),
+            "{reason}"
+        );
         drop(node);
         js.delete_stream("fs1").await.unwrap();
     }

@@ -23,7 +23,11 @@ async fn events_reach_every_node_that_wants_their_stream_at_the_same_position() 
         other.want(stream).await;
         let published = one.publish(stream, &["1", "2", "3"]).await;
         let published: Vec<Position> = published.into_iter().map(Result::unwrap).collect();
-        assert!(published.windows(2).all(|two| two[0].offset < two[1].offset));
+        assert!(
+            published
+                .windows(2)
+                .all(|two| two[0].offset < two[1].offset)
+        );
         for node in [&one, &other] {
             let events = node.received.events(stream, 3).await;
             let expected: Vec<_> = published.iter().copied().zip(["1", "2", "3"]).collect();
@@ -131,7 +135,8 @@ async fn each_lost_link_reports_doubt_then_ready_and_no_event_is_lost() {
         let last = node.publish_for_certain(&orders, "after").await;
         assert_eq!(head.epoch, last.epoch);
         node.received.event(&orders, "after").await;
-        let page = node.read(&orders, Position::new(last.epoch, 0), 100)
+        let page = node
+            .read(&orders, Position::new(last.epoch, 0), 100)
             .await
             .unwrap();
         assert_eq!(page.events.len(), 2 * (round + 1));
@@ -156,14 +161,23 @@ async fn messages_of_other_programs_on_a_subject_are_dropped() {
 async fn a_bus_of_several_partitions_delivers_all_streams() {
     let server = Server::start();
     let node = Node::live(server.config_of("?partitions=4&prefix=other")).await;
-    let streams: Vec<_> = (0..20).map(|number| stream(&format!("s{number}"))).collect();
-    let mut partitions: Vec<u32> = streams.iter().map(|one| node.engine.partition(one)).collect();
+    let streams: Vec<_> = (0..20)
+        .map(|number| stream(&format!("s{number}")))
+        .collect();
+    let mut partitions: Vec<u32> = streams
+        .iter()
+        .map(|one| node.engine.partition(one))
+        .collect();
     partitions.sort_unstable();
     partitions.dedup();
     assert_eq!(partitions, [0, 1, 2, 3]);
     for one in &streams {
         node.want(one).await;
-        node.engine.publish(batch(one, &["x"])).await.remove(0).unwrap();
+        node.engine
+            .publish(batch(one, &["x"]))
+            .await
+            .remove(0)
+            .unwrap();
         node.received.event(one, "x").await;
     }
 }

@@ -179,7 +179,10 @@ impl Config {
         if !matches!(self.replicas, None | Some(1 | 3 | 5)) {
             return wrong("replicas is wrong: write 1, 3 or 5");
         }
-        if self.max_bytes.is_some_and(|bytes| bytes < 1 << 20 || i64::try_from(bytes).is_err()) {
+        if self
+            .max_bytes
+            .is_some_and(|bytes| bytes < 1 << 20 || i64::try_from(bytes).is_err())
+        {
             return wrong("max_bytes is wrong: write a number of bytes from 1048576");
         }
         Ok(())

@@ -129,7 +129,9 @@ fn login(text: &str) -> Result<Login, ConfigError> {
 
 fn option(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> {
     let number = |example: &str| {
-        ConfigError(format!("{name} is wrong: write a number, such as {example}"))
+        ConfigError(format!(
+            "{name} is wrong: write a number, such as {example}"
+        ))
     };
     match name {
         "history" => {
@@ -159,9 +161,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigErro
         }
         "tls_ca" | "tls_certificate" | "tls_key" => {
             let tls = config.tls.as_mut().ok_or_else(|| {
-                ConfigError(format!(
-                    "{name} needs TLS: write tls:// instead of nats://"
-                ))
+                ConfigError(format!("{name} needs TLS: write tls:// instead of nats://"))
             })?;
             let path = PathBuf::from(value);
             if name == "tls_ca" {
@@ -216,13 +216,20 @@ mod tests {
         assert_eq!(config.servers, [server("::1", 7000), server("b", 1)]);
         assert_eq!(config.tls.unwrap().authorities, Some("/ca.pem".into()));
         assert_eq!((config.history, config.partitions), (None, 8));
-        assert_eq!((config.replicas, config.max_bytes), (Some(3), Some(2_000_000)));
+        assert_eq!(
+            (config.replicas, config.max_bytes),
+            (Some(3), Some(2_000_000))
+        );
         let Login::Password { user, password } = config.login else {
             panic!("no password");
         };
         assert_eq!((&*user, password.ask()), ("me", Ok("p@ss".to_owned())));
 
-        let login = |options: &str| Config::from_url(&format!("nats://h?{options}")).unwrap().login;
+        let login = |options: &str| {
+            Config::from_url(&format!("nats://h?{options}"))
+                .unwrap()
+                .login
+        };
         assert!(matches!(login("token=t"), Login::Token(_)));
         assert!(matches!(login("credentials=/c"), Login::Credentials(path) if path == *"/c"));
         assert!(matches!(login("nkey=/n"), Login::Nkey(path) if path == *"/n"));

@@ -23,7 +23,7 @@ impl Server {
         Self::with("jetstream {}")
     }
 
-    /// Starts a server with settings. `DIR` in them is the directory of the server.
+    /// Starts a server with settings. `DIR/` in them is the directory of the server.
     pub(crate) fn with(settings: &str) -> Self {
         let mut server = Self {
             process: None,
@@ -71,7 +71,7 @@ impl Server {
         let settings = self
             .settings
             .replace("jetstream {}", "jetstream { store_dir: \"DIR/js\" }")
-            .replace("DIR", &directory);
+            .replace("DIR/", &format!("{directory}/"));
         let text = format!("listen: \"127.0.0.1:{}\"\n{settings}\n", self.port);
         std::fs::write(self.path("nats.conf"), text).unwrap();
     }
