@@ -31,8 +31,18 @@ def deploy(deploy) -> Any:
 
 
 def check_of(url: str, deployment: Any, *, nothing_missed: bool) -> None:
-    """Check the promises; JetStream may also promise that nothing is missed."""
-    check(deployment, nothing_missed=nothing_missed and url == JETSTREAM)
+    """Check the promises.
+
+    Only JetStream has positions, may promise that nothing is missed, and recognizes an event that is
+    sent again.
+    """
+    has_history = url == JETSTREAM
+    check(
+        deployment,
+        nothing_missed=nothing_missed and has_history,
+        may_be_refused=not has_history,
+        positions_are_shared=has_history,
+    )
 
 
 @every_mode
@@ -41,7 +51,7 @@ async def test_without_a_fault_nothing_is_missed(url, nats, deploy):
     async with deployment.traffic() as traffic:
         await traffic.accepts(10)
     await deployment.settle()
-    check(deployment, nothing_missed=True)
+    check(deployment, nothing_missed=True, positions_are_shared=url == JETSTREAM)
 
 
 @every_mode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from cluster import know_each_other
@@ -20,8 +21,10 @@ from fraiseql_subs import (
     Publisher,
     PublishError,
     Security,
+    SubscriptionManager,
     SyncPublisher,
     TenantIsolation,
+    passthrough,
 )
 
 FEED = "subscription { feed }"
@@ -171,10 +174,23 @@ async def test_programs_without_a_server_publish(nats):
         assert await take(results, 2) == [1, 2]
 
 
+async def test_json_that_another_program_stores_is_an_event(nats):
+    raw = passthrough("raw", Any, channel="raw")
+    bus = Nats(nats.url, accept_raw=True)
+    async with SubscriptionManager([raw], bus=bus, workers=1) as manager:
+        async with manager.subscribe("subscription { raw }") as results:
+            await manager.publish("raw", 1)
+            _, writer = await asyncio.open_connection("127.0.0.1", nats.port)
+            writer.write(b'CONNECT {"verbose": false}\r\nPUB fs1.in.0.-.raw 9\r\n{"id": 2}\r\n')
+            await writer.drain()
+            assert await take(results, 2) == [1, {"id": 2}]
+            writer.close()
+
+
 async def test_a_user_is_disconnected_on_all_nodes_and_stays_out(nats):
     async with managers(nats.url) as (a, b):
         await know_each_other(a, b)
-        result = await a.disconnect(user_id="ada", revoke_for=60.0)
+        result = await a.disconnect(identity=Identity("ada"), revoke_for=60.0)
         assert result.is_complete
         async with node(nats.url) as late:
             await eventually(lambda: late.metrics().revocations == 1, "a later node knows it")

@@ -2,9 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use brokers::nats::Config;
+use bus::engine::{Engine, Health};
 use nkeys::KeyPair;
+use serde_json::{Value, json};
 
 use crate::servers::{Node, Server, stream};
 
@@ -121,7 +126,6 @@ async fn plain_text_is_refused_where_tls_is_wanted() {
     let node = Node::start(config(&server, "tls", "localhost", &options));
     node.received
         .wait("there is no link", |_| {
-            use bus::engine::{Engine, Health};
             matches!(node.engine.health().worst(), Health::Away { .. }).then_some(())
         })
         .await;
@@ -158,4 +162,76 @@ async fn a_token_or_an_nkey_logs_in() {
             assert!(!reason.contains("s3cret"), "{reason}");
         }
     }
+}
+
+/// A claim, signed as `nsc` does.
+fn signed(issuer: &KeyPair, subject: &KeyPair, expires: u64, claims: &Value) -> String {
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let mut body = json!({
+        "jti": "test", "iat": 1, "iss": issuer.public_key(), "name": "test",
+        "sub": subject.public_key(), "nats": claims,
+    });
+    if expires > 0 {
+        body["exp"] = json!(expires);
+    }
+    let head = encode(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }));
+    let text = format!("{head}.{}", encode(&body));
+    let signature = issuer.sign(text.as_bytes()).unwrap();
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Writes a credentials file of a user, who is refused from a moment on (s since 1970; 0: never).
+fn write_credentials(path: &Path, account: &KeyPair, expires: u64) {
+    let user = KeyPair::new_user();
+    let claims = json!({
+        "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2,
+    });
+    let text = format!(
+        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+        signed(account, &user, expires, &claims),
+        user.seed().unwrap()
+    );
+    std::fs::write(path, text).unwrap();
+}
+
+#[tokio::test]
+async fn a_credentials_file_logs_in_and_is_read_again_when_it_has_expired() {
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
+    let of_operator = json!({ "type": "operator", "version": 2 });
+    let of_account = json!({
+        "limits": {
+            "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+            "conn": -1, "leaf": -1,
+        },
+        "default_permissions": { "pub": {}, "sub": {} }, "type": "account", "version": 2,
+    });
+    let server = Server::with(&format!(
+        "operator: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {} }}",
+        signed(&operator, &operator, 0, &of_operator),
+        account.public_key(),
+        signed(&operator, &account, 0, &of_account),
+    ));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let path = server.path("bus.creds");
+    write_credentials(&path, &account, now + 4);
+    let options = format!("?history=off&credentials={}", path.display());
+    let mut config = server.config_of(&options);
+    config.times.configuration_pause = Duration::from_millis(500);
+    let node = Node::live(config).await;
+    let reason = node.configuration_error().await;
+    assert!(
+        reason.to_lowercase().contains("expired") || reason.contains("login"),
+        "{reason}"
+    );
+    write_credentials(&path, &account, 0);
+    node.is_live().await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    node.publish_for_certain(&orders, "x").await;
+    node.received.event(&orders, "x").await;
+    assert_eq!(*node.engine.health().worst(), Health::Live);
 }
