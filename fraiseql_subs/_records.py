@@ -39,7 +39,7 @@ class _Kind:
     level: int
     name: str
     full_at: float = 0.0
-    untold: int = 0
+    suppressed: int = 0
 
 
 class Records:
@@ -126,7 +126,7 @@ class Records:
             self._section.postpone(self.flush)
             return
         self._timer_due = 0.0
-        for kind, count in self._section.run(self._take_untold):
+        for kind, count in self._section.run(self._take_suppressed):
             self.tell(kind.logger, kind.level, kind.name, count)
 
     def tell(
@@ -145,14 +145,14 @@ class Records:
         kind.full_at = max(kind.full_at, now) + self._step
         return True
 
-    def _take_untold(self) -> list[tuple[_Kind, int]]:
-        untold = [(kind, kind.untold) for kind in self._kinds.values() if kind.untold]
-        for kind, _ in untold:
-            kind.untold = 0
-        return untold
+    def _take_suppressed(self) -> list[tuple[_Kind, int]]:
+        suppressed = [(kind, kind.suppressed) for kind in self._kinds.values() if kind.suppressed]
+        for kind, _ in suppressed:
+            kind.suppressed = 0
+        return suppressed
 
     def _count(self, logger: logging.Logger, level: int, name: str) -> None:
-        self._find(logger, level, name).untold += 1
+        self._find(logger, level, name).suppressed += 1
 
     def _find(self, logger: logging.Logger, level: int, name: str) -> _Kind:
         key: tuple[str, int, str | None] = (logger.name, level, name)

@@ -61,7 +61,7 @@ class Metrics:
         bus_is_live: Whether all links to the engine work: 1 or 0; 0 where there is none.
         bus_links_lost: How often a link to the engine was lost while all worked.
         bus_streams: Streams whose events the engine delivers to this process, now.
-        bus_doubles: Events that the engine delivered again, and that were dropped.
+        bus_duplicates: Events that the engine delivered again, and that were dropped.
         bus_gaps: Gaps that were noticed in what the engine delivers.
         bus_gap_events: Events that were read from the engine's history to fill gaps.
         bus_missed: Gaps that could not be filled: the subscribers of the stream were told.
@@ -121,7 +121,7 @@ class Metrics:
     bus_is_live: int = 0
     bus_links_lost: int = 0
     bus_streams: int = 0
-    bus_doubles: int = 0
+    bus_duplicates: int = 0
     bus_gaps: int = 0
     bus_gap_events: int = 0
     bus_missed: int = 0

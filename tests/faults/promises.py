@@ -63,7 +63,7 @@ def check_order(observations: Iterable[Observation], ledger: Ledger) -> None:
 
     One without an answer may still arrive at the engine after later ones.
     """
-    _fail("events came twice", _doubles(observations))
+    _fail("events came twice", _duplicates(observations))
     _fail(
         "events came in the wrong order",
         (
@@ -83,7 +83,7 @@ def _by_publisher(one: Observation, ledger: Ledger) -> Iterator[list[Received]]:
         yield [item for item in one.received if publishers.get(item.id) == publisher]
 
 
-def _doubles(observations: Iterable[Observation]) -> Iterator[str]:
+def _duplicates(observations: Iterable[Observation]) -> Iterator[str]:
     for one in observations:
         counts = Counter(item.id for item in one.received)
         for event_id, count in counts.items():

@@ -70,7 +70,7 @@ def test_only_what_was_accepted_after_the_confirmation_has_to_come():
 
 
 @pytest.mark.parametrize("log", [[1, 1], [1, 2, 1], [2, 1]])
-def test_doubles_and_wrong_orders_are_found(log):
+def test_duplicates_and_wrong_orders_are_found(log):
     with pytest.raises(AssertionError, match=r"twice|wrong order"):
         promises.check_order([observation(*log)], ledger("ok", "ok"))
 

@@ -9,7 +9,7 @@ const PERIOD: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Throttle {
     next: Option<Instant>,
-    untold: u64,
+    suppressed: u64,
 }
 
 impl Throttle {
@@ -18,19 +18,19 @@ impl Throttle {
     pub const fn new() -> Self {
         Self {
             next: None,
-            untold: 0,
+            suppressed: 0,
         }
     }
 
     /// Whether a notice is to be written; with how many were not since the last one, if any.
     pub fn admit(&mut self, now: Instant) -> Option<Option<u64>> {
         if self.next.is_some_and(|next| now < next) {
-            self.untold += 1;
+            self.suppressed += 1;
             return None;
         }
         self.next = Some(now + PERIOD);
-        let untold = std::mem::take(&mut self.untold);
-        Some((untold > 0).then_some(untold))
+        let suppressed = std::mem::take(&mut self.suppressed);
+        Some((suppressed > 0).then_some(suppressed))
     }
 }
 

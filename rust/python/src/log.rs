@@ -59,7 +59,7 @@ pub(crate) fn after_fork() {
 /// be stopped or blocked; the first that runs writes the records.
 fn schedule() {
     let has_records = !QUEUE.is_empty();
-    if !has_records && !KINDS.has_untold() {
+    if !has_records && !KINDS.has_suppressed() {
         return;
     }
     for place in LOOPS.idle(has_records) {
@@ -102,7 +102,7 @@ pub(crate) fn flush(py: Python<'_>, bridge: Option<&Arc<Bridge>>) {
     while let Some(record) = QUEUE.pop() {
         outcome(py, write(py, record), bridge);
     }
-    for kind in KINDS.take_untold(usize::MAX) {
+    for kind in KINDS.take_suppressed(usize::MAX) {
         outcome(py, tell(py, &kind), bridge);
     }
 }
@@ -130,7 +130,7 @@ pub(crate) fn count_unwritten(count: u64) {
 }
 
 fn start_timer(py: Python<'_>, place: &Place, bridge: &Arc<Bridge>) {
-    if !KINDS.has_untold() || !place.takes_timer() {
+    if !KINDS.has_suppressed() || !place.takes_timer() {
         return;
     }
     let timer = Timer(place.clone());
@@ -151,7 +151,7 @@ impl Timer {
     fn __call__(&self, py: Python<'_>) {
         self.0.timer_ended();
         let bridge = self.0.bridge();
-        for kind in KINDS.take_untold(TURN_RECORDS) {
+        for kind in KINDS.take_suppressed(TURN_RECORDS) {
             outcome(py, tell(py, &kind), bridge.as_ref());
         }
         schedule();
@@ -171,7 +171,13 @@ fn write(py: Python<'_>, record: Record) -> PyResult<()> {
 
 fn tell(py: Python<'_>, kind: &Kind) -> PyResult<()> {
     let check = kind.check.as_deref();
-    let arguments = (kind.level, kind.target, &kind.message, check, kind.untold);
+    let arguments = (
+        kind.level,
+        kind.target,
+        &kind.message,
+        check,
+        kind.suppressed,
+    );
     let module = py.import("fraiseql_subs._logging")?;
     module.call_method1("write_count", arguments).map(drop)
 }

@@ -148,13 +148,13 @@ impl UnreadFailures {
     }
 
     fn tell(&self, channel: &str, reason: &str) {
-        let untold = self.0.lock().throttle.admit(Instant::now());
-        if let Some(untold) = untold {
+        let suppressed = self.0.lock().throttle.admit(Instant::now());
+        if let Some(suppressed) = suppressed {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel,
                 reason,
-                untold,
+                suppressed,
                 "an event was not published, and nothing awaits what publish() has returned: await it to be told; further ones are told once a minute"
             );
         }

@@ -214,7 +214,7 @@ metrics! {
     /// Streams whose events the engine delivers to this process.
     Gauge bus_streams,
     /// Events that the engine delivered again, and that were dropped.
-    Counter bus_doubles,
+    Counter bus_duplicates,
     /// Gaps that were noticed in what the engine delivers.
     Counter bus_gaps,
     /// Events that were read from the engine's history to fill gaps.

@@ -421,7 +421,7 @@ fn add_link(snapshot: &mut Snapshot, link: &EngineLink) {
     snapshot.events_without_tenant += received.without_tenant;
     snapshot.bus_links_lost = received.links_lost;
     snapshot.bus_streams = received.streams;
-    snapshot.bus_doubles = received.doubles;
+    snapshot.bus_duplicates = received.duplicates;
     snapshot.bus_gaps = received.gaps;
     snapshot.bus_gap_events = received.gap_events;
     snapshot.bus_missed = received.missed;

@@ -39,8 +39,8 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
     let mut backoff = Backoff::new(times.pauses());
     let mut is_agreed = false;
     loop {
-        let looked = look(shared, seeds, is_agreed).await;
-        match &looked {
+        let answer = ask_servers(shared, seeds, is_agreed).await;
+        match &answer {
             Ok(view) => {
                 is_agreed = true;
                 if apply(shared, view) {
@@ -58,15 +58,15 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
             // The links report what is wrong with the known masters.
             Err(ViewError::Unknown(_)) => {}
         }
-        let pause = match &looked {
+        let pause = match &answer {
             Err(ViewError::Disagreement(fault) | ViewError::Unknown(fault)) => {
                 backoff.after(Duration::ZERO, fault.is_configuration())
             }
             Ok(_) if shared.masters().without_master() > 0 => backoff.after(Duration::ZERO, false),
             Ok(_) => {
                 let start = Instant::now();
-                let period = times.look_after.mul_f64(0.8 + fastrand::f64() * 0.4);
-                let _ = tokio::time::timeout(period, shared.look.notified()).await;
+                let period = times.refresh_after.mul_f64(0.8 + fastrand::f64() * 0.4);
+                let _ = tokio::time::timeout(period, shared.refresh.notified()).await;
                 // All nodes notice a failover at once: a random part spreads their requests.
                 backoff.after(start.elapsed(), false) + times.backoff.mul_f64(fastrand::f64())
             }
@@ -97,7 +97,11 @@ fn apply(shared: &Shared, view: &View) -> bool {
 
 /// Asks the servers one after the other, each [`HEAD_START`] after the previous one. Returns the first
 /// answer in which each partition has a master, otherwise the answer with the most of them.
-async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, ViewError> {
+async fn ask_servers(
+    shared: &Arc<Shared>,
+    seeds: &[Address],
+    is_agreed: bool,
+) -> Result<View, ViewError> {
     let known = shared.masters();
     let mut servers: Vec<&Address> = known
         .all()

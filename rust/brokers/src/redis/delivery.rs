@@ -53,11 +53,11 @@ impl Delivery {
     }
 
     fn log_unreadable(&self, channel: &str) {
-        if let Some(untold) = self.unreadable.lock().admit(Instant::now()) {
+        if let Some(suppressed) = self.unreadable.lock().admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel,
-                untold,
+                suppressed,
                 "a message on a channel of the bus has no position, and is dropped: another program publishes there"
             );
         }

@@ -13,7 +13,7 @@ use super::masters::Masters;
 
 /// The state of each link, by master and role.
 #[derive(Debug)]
-pub(super) struct HealthBoard {
+pub(super) struct LinkStates {
     /// Locked while a change is reported, so that changes are reported in order.
     states: Mutex<States>,
 }
@@ -35,7 +35,7 @@ struct MasterState {
     faults: [Option<Fault>; Role::COUNT],
 }
 
-impl HealthBoard {
+impl LinkStates {
     pub(super) fn new(masters: &Masters) -> Self {
         let states = masters.all().iter().map(|master| master.number);
         Self {

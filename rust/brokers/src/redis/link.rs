@@ -37,23 +37,23 @@ pub(super) struct Link {
     /// Why the link has ended.
     end: Arc<watch::Sender<Option<Fault>>>,
     /// Notified when an answer shows that partitions are on another server.
-    look: Arc<Notify>,
+    refresh: Arc<Notify>,
     driver: AbortHandle,
     secrets: Secrets,
 }
 
 impl Link {
-    /// Connects to a master. `look` is notified when an answer shows that partitions are on another
+    /// Connects to a master. `refresh` is notified when an answer shows that partitions are on another
     /// server.
     pub(super) async fn open(
         config: &Config,
         address: &Address,
         pushes: Option<Arc<dyn AsyncPushSender>>,
-        look: Arc<Notify>,
+        refresh: Arc<Notify>,
     ) -> Result<Self, Fault> {
         let credentials = config.credentials.as_ref();
         let mut link = Self::connect(config, address, credentials, pushes).await?;
-        link.look = look;
+        link.refresh = refresh;
         let is_cluster = matches!(config.topology, Topology::Cluster { .. });
         link.server = link.introduce(is_cluster).await?;
         if config.database != 0 {
@@ -109,7 +109,7 @@ impl Link {
             activity,
             digests: Default::default(),
             end,
-            look: Arc::default(),
+            refresh: Arc::default(),
             driver: driver.abort_handle(),
             secrets,
         })
@@ -348,7 +348,7 @@ impl Link {
             self.end(fault.clone());
         }
         if fault.kind == FaultKind::Moved {
-            self.look.notify_one();
+            self.refresh.notify_one();
         }
     }
 }

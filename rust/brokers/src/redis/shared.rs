@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::config::{Config, ConfigError, Topology};
 use super::control::ControlChannels;
 use super::fault::Fault;
-use super::health::HealthBoard;
+use super::health::LinkStates;
 use super::link::Link;
 use super::master::Master;
 use super::masters::Masters;
@@ -21,11 +21,11 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) names: Names,
     pub(super) arrivals: OnceLock<Arc<dyn Arrivals>>,
-    pub(super) health: HealthBoard,
+    pub(super) health: LinkStates,
     pub(super) wants: Wants,
     pub(super) masters: watch::Sender<Arc<Masters>>,
     /// Notified when the known masters may be outdated.
-    pub(super) look: Arc<Notify>,
+    pub(super) refresh: Arc<Notify>,
     /// One lock for each partition, held while its batch is sent.
     pub(super) batch_locks: Vec<tokio::sync::Mutex<()>>,
     /// How many batches are in flight; `None` after the engine was closed.
@@ -49,10 +49,10 @@ impl Shared {
                 .collect(),
             names,
             arrivals: OnceLock::new(),
-            health: HealthBoard::new(&masters),
+            health: LinkStates::new(&masters),
             wants: Wants::new(config.partitions),
             masters: watch::Sender::new(Arc::new(masters)),
-            look: Arc::default(),
+            refresh: Arc::default(),
             in_flight: watch::Sender::new(Some(0)),
             control: ControlChannels::default(),
             config,
@@ -93,8 +93,8 @@ impl Shared {
     }
 
     /// Requests that the cluster is asked again, as the known masters may be outdated.
-    pub(super) fn look_again(&self) {
-        self.look.notify_one();
+    pub(super) fn refresh_masters(&self) {
+        self.refresh.notify_one();
     }
 
     /// Whether the servers are a cluster.

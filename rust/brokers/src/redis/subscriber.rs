@@ -106,7 +106,7 @@ impl<'a> Reconciler<'a> {
                 let now = masters.borrow_and_update().clone();
                 self.follow(&now);
             }
-            self.look_at_ended();
+            self.check_ended();
             if self.probe.is_none() {
                 self.listen_to_probes().await?;
             }
@@ -138,7 +138,7 @@ impl<'a> Reconciler<'a> {
         let shared = self.shared;
         let now = masters.partitions_of(self.master);
         shared.wants.keep(self.master.number, &now);
-        // A partition may have left and come back between two looks. Another subscriber has started
+        // A partition may have left and come back between two checks. Another subscriber has started
         // with it then.
         let come = shared.wants.not_of(self.master.number, &now);
         self.subscribed
@@ -228,18 +228,18 @@ impl<'a> Reconciler<'a> {
     }
 
     /// Handles subscriptions that Redis has ended, because their partition has left the server.
-    fn look_at_ended(&mut self) {
+    fn check_ended(&mut self) {
         for channel in self.delivery.take_ended() {
             let Some((channel, _)) = self.subscribed.remove_entry(&*channel) else {
                 if self.delivery.probe().as_deref() == Some(&*channel) {
                     self.lose_probe();
                 } else if self.shared.control.has(&channel) {
                     self.has_joined = false;
-                    self.shared.look_again();
+                    self.shared.refresh_masters();
                 }
                 continue;
             };
-            self.shared.look_again();
+            self.shared.refresh_masters();
             if let Some(want) = self.shared.wants.get(&channel) {
                 let scope = Scope::Stream(want.stream.clone());
                 self.shared.arrivals().doubt(scope);
@@ -268,7 +268,7 @@ impl<'a> Reconciler<'a> {
             () = collected => {}
             () = sleep_until(again_at.into()) => {
                 for channel in self.stopped.due(Instant::now()) {
-                    wants.look_again(&channel);
+                    wants.mark_changed(&channel);
                 }
             }
         }

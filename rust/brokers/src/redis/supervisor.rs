@@ -72,7 +72,7 @@ async fn connect_again(shared: &Arc<Shared>, master: &Arc<Master>, role: Role) -
         .of_link();
         tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to Redis");
         shared.health.away(master, role, &fault, shared.arrivals());
-        shared.look_again();
+        shared.refresh_masters();
         tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;
     }
 }
@@ -116,7 +116,7 @@ async fn connect(
     let share = config.times.connect / 2 / addresses.len().max(1) as u32;
     let mut fault = Fault::away("no server is named");
     for address in addresses {
-        let open = Link::open(config, address, pushes.clone(), shared.look.clone());
+        let open = Link::open(config, address, pushes.clone(), shared.refresh.clone());
         let opened = if addresses.len() > 1 {
             let late = Fault::away(format!("{address} does not answer"));
             tokio::time::timeout(share, open).await.unwrap_or(Err(late))

@@ -152,7 +152,7 @@ impl Wants {
     }
 
     /// Marks a channel to be handled again: its want could not be answered yet.
-    pub(super) fn look_again(&self, channel: &Arc<str>) {
+    pub(super) fn mark_changed(&self, channel: &Arc<str>) {
         let mut state = self.0.lock();
         if let Some(partition) = state.wanted.get(channel).map(|wanted| wanted.partition) {
             state.partitions[partition as usize]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 /// A node that has sent nothing for so long has stopped, or cannot be reached.
-pub(super) const GONE_AFTER: Duration = Duration::from_secs(15);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(15);
 
 /// How long a node that stopped sending without leaving is listed as silent.
 pub(super) const REMEMBERED: Duration = Duration::from_mins(10);
@@ -103,7 +103,7 @@ impl Nodes {
     pub(super) fn announced(&mut self, info: NodeInfo, now: Instant) -> bool {
         if !self.known.contains_key(&info.id) && self.known.len() >= MAX_NODES {
             self.known
-                .retain(|_, known| now.saturating_duration_since(known.seen_at) < GONE_AFTER);
+                .retain(|_, known| now.saturating_duration_since(known.seen_at) < SILENT_AFTER);
             if self.known.len() >= MAX_NODES {
                 return false;
             }
@@ -131,14 +131,14 @@ impl Nodes {
     }
 
     /// Sets whether messages can arrive. While they cannot, no node counts as silent; afterwards each
-    /// has [`GONE_AFTER`] again.
+    /// has [`SILENT_AFTER`] again.
     pub(super) fn listening(&mut self, is_listening: bool, now: Instant) {
         match (is_listening, self.not_listening_since) {
             (false, None) => self.not_listening_since = Some(now),
             (true, Some(since)) => {
                 for known in self.known.values_mut() {
                     // A node that was silent before stays silent.
-                    if since.saturating_duration_since(known.seen_at) < GONE_AFTER {
+                    if since.saturating_duration_since(known.seen_at) < SILENT_AFTER {
                         known.seen_at = now;
                     }
                 }
@@ -153,12 +153,12 @@ impl Nodes {
 
     /// The nodes that are alive, the oldest first.
     pub(super) fn live(&self, now: Instant) -> Vec<NodeInfo> {
-        self.select(now, |silent_for| silent_for < GONE_AFTER)
+        self.select(now, |silent_for| silent_for < SILENT_AFTER)
     }
 
     /// The nodes that have stopped sending, without leaving.
     pub(super) fn silent(&self, now: Instant) -> Vec<NodeInfo> {
-        self.select(now, |silent_for| silent_for >= GONE_AFTER)
+        self.select(now, |silent_for| silent_for >= SILENT_AFTER)
     }
 
     /// The last announcement of a node.
@@ -249,9 +249,9 @@ pub(super) mod tests {
             assert!(nodes.announced(node(number), start));
         }
         assert!(!nodes.announced(node(5000), start));
-        assert!(nodes.announced(node(7), start + GONE_AFTER));
-        assert!(nodes.announced(node(5000), start + GONE_AFTER));
-        assert_eq!(numbers(&nodes.live(start + GONE_AFTER)), [7, 5000]);
+        assert!(nodes.announced(node(7), start + SILENT_AFTER));
+        assert!(nodes.announced(node(5000), start + SILENT_AFTER));
+        assert_eq!(numbers(&nodes.live(start + SILENT_AFTER)), [7, 5000]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ struct Hub {
     receivers: Mutex<HashMap<String, Arc<dyn ControlArrivals>>>,
     cut: Mutex<HashSet<String>>,
     kept: Mutex<Vec<(Bytes, Duration)>>,
-    doubles: AtomicBool,
+    duplicates: AtomicBool,
     /// Whether it does not know how many nodes there are.
     counts_nothing: AtomicBool,
 }
@@ -42,7 +42,7 @@ impl Hub {
             if to.is_none_or(|to| to == node) && !cut.contains(&node) {
                 count += 1;
                 receiver.message(message.clone());
-                if self.doubles.load(Relaxed) {
+                if self.duplicates.load(Relaxed) {
                     receiver.message(message.clone());
                 }
             }
@@ -349,7 +349,7 @@ async fn nodes_know_each_other_as_soon_as_they_have_joined() {
 async fn all_nodes_are_asked_and_answer_with_their_numbers() {
     let hub = Arc::<Hub>::default();
     let [a, b, c] = three(&hub).await;
-    hub.doubles.store(true, Relaxed);
+    hub.duplicates.store(true, Relaxed);
     let outcome = a.disconnect(None).await;
     assert!(outcome.is_complete);
     let expected = [("n2".to_owned(), 2), ("n3".to_owned(), 0)];

@@ -10,7 +10,7 @@ use crate::sequencer::SequencerCounters;
 /// The counters of the link to an engine, since its start.
 #[derive(Debug, Default)]
 pub(crate) struct LinkCounters {
-    pub(super) doubles: AtomicU64,
+    pub(super) duplicates: AtomicU64,
     pub(super) gaps: AtomicU64,
     pub(super) gap_events: AtomicU64,
     pub(super) missed: AtomicU64,
@@ -29,7 +29,7 @@ pub struct LinkSnapshot {
     /// Streams whose events the engine delivers (count now).
     pub streams: u64,
     /// Events that arrived again, and were dropped.
-    pub doubles: u64,
+    pub duplicates: u64,
     /// Gaps that were detected.
     pub gaps: u64,
     /// Events that were read from the engine's history to fill gaps.
@@ -58,7 +58,7 @@ impl LinkCounters {
                 counter.fetch_add(n, Relaxed);
             }
         };
-        add(&self.doubles, seen.doubles + seen.stale);
+        add(&self.duplicates, seen.duplicates + seen.stale);
         add(&self.gaps, seen.gaps);
         add(&self.missed, seen.missed);
         add(&self.gap_events, seen.gap_events);
@@ -68,7 +68,7 @@ impl LinkCounters {
     pub(super) fn snapshot(&self, streams: u64) -> LinkSnapshot {
         LinkSnapshot {
             streams,
-            doubles: self.doubles.load(Relaxed),
+            duplicates: self.duplicates.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             gap_events: self.gap_events.load(Relaxed),
             missed: self.missed.load(Relaxed),

@@ -42,12 +42,12 @@ impl Decoder {
             count(&counters.unreadable);
             // A program of another version may publish many of them: a log line for each would flood
             // the log.
-            if let Some(untold) = counters.unreadable_log.lock().admit(Instant::now()) {
+            if let Some(suppressed) = counters.unreadable_log.lock().admit(Instant::now()) {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     channel = &*key.channel,
                     problem = %error,
-                    untold,
+                    suppressed,
                     "an event from another process cannot be read and is skipped; further ones are counted in metrics().bus_unreadable and logged once a minute"
                 );
             }

@@ -86,7 +86,7 @@ impl Inbox {
     }
 
     /// Watches for events without a tenant from now on. Only the first call has an effect.
-    pub(super) fn look_for(&self, without_tenant: WithoutTenant) {
+    pub(super) fn watch_without_tenant(&self, without_tenant: WithoutTenant) {
         self.without_tenant.get_or_init(|| without_tenant);
     }
 

@@ -115,7 +115,7 @@ impl EngineLink {
     #[must_use]
     pub fn counting_without_tenant(self, channels: Vec<Arc<str>>) -> Self {
         let without_tenant = WithoutTenant::new(channels, self.outbox.node());
-        self.inbox.look_for(without_tenant);
+        self.inbox.watch_without_tenant(without_tenant);
         self
     }
 

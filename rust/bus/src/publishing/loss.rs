@@ -11,7 +11,7 @@ pub(super) struct Loss {
     stream: StreamKey,
     reason: String,
     /// Events that were lost and not logged since the last line (count).
-    untold: Option<u64>,
+    suppressed: Option<u64>,
 }
 
 /// Limits the log of losses: the first one, and then one a minute.
@@ -24,12 +24,12 @@ pub(super) struct LossLog {
 impl LossLog {
     /// Notes that a queued event was lost.
     pub(super) fn note(&mut self, stream: StreamKey, reason: &str) {
-        if let Some(untold) = self.throttle.admit(Instant::now()) {
+        if let Some(suppressed) = self.throttle.admit(Instant::now()) {
             let reason = reason.to_owned();
             self.loss = Some(Loss {
                 stream,
                 reason,
-                untold,
+                suppressed,
             });
         }
     }
@@ -45,7 +45,7 @@ impl Loss {
             target: "fraiseql_subs",
             channel = &*self.stream.channel,
             reason = self.reason,
-            untold = self.untold,
+            suppressed = self.suppressed,
             "a queued event is lost; further ones are counted in metrics().bus_lost and logged once a minute"
         );
     }

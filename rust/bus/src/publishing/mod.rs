@@ -10,7 +10,7 @@ mod counts;
 mod driver;
 mod error;
 mod future;
-mod ledger;
+mod limits;
 mod loss;
 mod options;
 mod partition;

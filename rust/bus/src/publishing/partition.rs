@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, QueuedEvent};
+use super::limits::{QueueLimits, QueuedEvent};
 use crate::Position;
 use crate::engine::{AttemptError, Outgoing};
 
@@ -90,7 +90,7 @@ impl Partition {
     }
 
     /// Admits the next event if there is a place. An empty partition always has one.
-    pub(super) fn admit(&mut self, ledger: &mut Ledger) -> Admitted {
+    pub(super) fn admit(&mut self, limits: &mut QueueLimits) -> Admitted {
         let has_place = |event: &QueuedEvent| self.has_place(event.number());
         let places = self.queue.partition_point(has_place);
         let Some(event) = self.queue.get(places) else {
@@ -98,10 +98,10 @@ impl Partition {
         };
         if event.is_waiting() {
             let is_empty = places == 0 && self.in_flight.is_empty();
-            if !is_empty && !ledger.has_room(event.bytes) {
+            if !is_empty && !limits.has_room(event.bytes) {
                 return Admitted::NoRoom;
             }
-            ledger.admit(event.bytes);
+            limits.admit(event.bytes);
         }
         self.admitted = event.number() + 1;
         match self.queue.get(places + 1) {
@@ -113,7 +113,7 @@ impl Partition {
     }
 
     /// Returns what the task of the partition has to do next.
-    pub(super) fn next(&mut self, ledger: &mut Ledger, now: Instant) -> Step {
+    pub(super) fn next(&mut self, limits: &mut QueueLimits, now: Instant) -> Step {
         if let Some(at) = self.retry_at
             && at > now
             && self.has_work()
@@ -130,11 +130,11 @@ impl Partition {
                 self.queue.push_front(event);
                 break;
             }
-            if ledger.expire(&event, true, now, &self.reason) {
+            if limits.expire(&event, true, now, &self.reason) {
                 continue;
             }
             let Some(outgoing) = event.send(now) else {
-                ledger.forget_cancelled();
+                limits.forget_cancelled();
                 continue;
             };
             bytes += event.bytes;
@@ -147,7 +147,7 @@ impl Partition {
             self.queue.shrink_to(MAX_BATCH_EVENTS);
             return Step::Done;
         }
-        ledger.in_flight += batch.len();
+        limits.in_flight += batch.len();
         Step::Send(batch)
     }
 
@@ -155,13 +155,13 @@ impl Partition {
     /// Events that may be tried again return to the front of the queue.
     pub(super) fn settle(
         &mut self,
-        ledger: &mut Ledger,
+        limits: &mut QueueLimits,
         answers: Vec<Result<Position, AttemptError>>,
         now: Instant,
         pause: &dyn Fn(u32) -> Duration,
     ) {
         let sent = std::mem::take(&mut self.in_flight);
-        ledger.in_flight -= sent.len();
+        limits.in_flight -= sent.len();
         let mut answers = answers.into_iter();
         let mut again = Vec::new();
         let mut is_answered = false;
@@ -174,21 +174,21 @@ impl Partition {
             match answers.next().unwrap_or_else(none) {
                 Ok(position) => {
                     is_answered = true;
-                    ledger.confirm(&event, position);
+                    limits.confirm(&event, position);
                 }
                 Err(error @ AttemptError::Refused(_)) => {
                     is_answered = true;
-                    ledger.fail(&event, true, false, error.to_string());
+                    limits.fail(&event, true, false, error.to_string());
                 }
                 Err(error) => {
                     event.is_unknown |= matches!(error, AttemptError::Unknown(_));
                     self.reason = error.to_string();
-                    if !ledger.may_repeat(&event, now) {
-                        ledger.fail(&event, true, false, error.to_string());
+                    if !limits.may_repeat(&event, now) {
+                        limits.fail(&event, true, false, error.to_string());
                     } else if event.wait_again() {
                         again.push(event);
                     } else {
-                        ledger.release(true, event.bytes);
+                        limits.release(true, event.bytes);
                     }
                 }
             }
@@ -200,7 +200,7 @@ impl Partition {
         let failures = if is_answered { 0 } else { self.failures };
         self.failures = failures.saturating_add(1);
         self.retry_at = Some(far(now, pause(self.failures).max(MIN_PAUSE)));
-        ledger.counts.retried += again.len() as u64;
+        limits.counts.retried += again.len() as u64;
         for event in again.into_iter().rev() {
             self.queue.push_front(event);
         }
@@ -213,17 +213,17 @@ impl Partition {
     }
 
     /// Fails events whose deadline has passed. Returns the next deadline.
-    pub(super) fn sweep(&mut self, ledger: &mut Ledger, now: Instant) -> Option<Instant> {
+    pub(super) fn sweep(&mut self, limits: &mut QueueLimits, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let mut wait = |until: Instant| next = Some(next.map_or(until, |at| at.min(until)));
         self.queue.retain(|event| {
             if !event.is_waiting() {
-                ledger.forget_cancelled();
+                limits.forget_cancelled();
                 return false;
             }
             let has_place = event.number() < self.admitted;
             let reason = if has_place { &*self.reason } else { NO_ROOM };
-            if ledger.expire(event, has_place, now, reason) {
+            if limits.expire(event, has_place, now, reason) {
                 return false;
             }
             wait(event.publication.until);
@@ -231,7 +231,7 @@ impl Partition {
         });
         for event in &self.in_flight {
             if event.publication.until <= now {
-                ledger.fail_in_flight(event, now);
+                limits.fail_in_flight(event, now);
             } else if event.is_open() {
                 wait(event.publication.until);
             }
@@ -245,29 +245,29 @@ impl Partition {
     }
 
     /// Fails the queued events that were certainly not published.
-    pub(super) fn fail_unsent(&mut self, ledger: &mut Ledger, message: &str) {
+    pub(super) fn fail_unsent(&mut self, limits: &mut QueueLimits, message: &str) {
         self.queue.retain(|event| {
             let is_kept = event.is_unknown || !event.is_waiting();
             if !is_kept {
                 let has_place = event.number() < self.admitted;
-                ledger.fail(event, has_place, true, message.to_owned());
+                limits.fail(event, has_place, true, message.to_owned());
             }
             is_kept
         });
     }
 
     /// Fails all remaining events.
-    pub(super) fn end(mut self, ledger: &mut Ledger) {
-        ledger.in_flight -= self.in_flight.len();
+    pub(super) fn end(mut self, limits: &mut QueueLimits) {
+        limits.in_flight -= self.in_flight.len();
         for event in &mut self.in_flight {
             event.is_unknown = true;
             let message = "the bus was closed before the engine had answered";
-            ledger.fail(event, true, false, message.to_owned());
+            limits.fail(event, true, false, message.to_owned());
         }
         for event in self.queue.iter().filter(|event| event.is_waiting()) {
             let message = "the bus was closed before the event was published";
             let has_place = self.has_place(event.number());
-            ledger.fail(event, has_place, false, message.to_owned());
+            limits.fail(event, has_place, false, message.to_owned());
         }
     }
 }

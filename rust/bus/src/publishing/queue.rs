@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::counts::PublishCounts;
 use super::error::PublishError;
-use super::ledger::{Ledger, QueuedEvent};
+use super::limits::{QueueLimits, QueuedEvent};
 use super::loss::Loss;
 use super::options::{Pause, PublishOptions};
 use super::partition::{Admitted, Partition, Step, far};
@@ -33,7 +33,7 @@ pub(super) struct PublishQueue {
     /// Partitions with events that wait for room. The key is the number of the first of them, which may
     /// have been answered since.
     waiting: BTreeMap<u64, u32>,
-    ledger: Ledger,
+    limits: QueueLimits,
     pause: Pause,
     queue_timeout: Duration,
     /// Events that were accepted so far (count).
@@ -75,7 +75,7 @@ impl PublishQueue {
         Self {
             partitions: HashMap::new(),
             waiting: BTreeMap::new(),
-            ledger: Ledger::new(options.max_events, options.max_bytes, idempotency),
+            limits: QueueLimits::new(options.max_events, options.max_bytes, idempotency),
             pause: options.pause.clone(),
             queue_timeout: options.queue_timeout,
             accepted: 0,
@@ -112,13 +112,13 @@ impl PublishQueue {
         }
         let count = batch.len();
         let sizes = batch.iter().map(|(_, event)| event.envelope.len());
-        let fitting = self.ledger.fitting(sizes);
+        let fitting = self.limits.fitting(sizes);
         batch.truncate(fitting);
         if fitting > 0 {
             let until = far(now, self.queue_timeout);
             self.enter(batch, until, true);
         }
-        let full = self.ledger.refuse(
+        let full = self.limits.refuse(
             count - fitting,
             "the queue of events that wait for the engine is full",
         );
@@ -128,7 +128,7 @@ impl PublishQueue {
 
     /// Answers events that are refused because the engine cannot be reached.
     pub(super) fn refuse(&mut self, count: usize, message: &str) -> Vec<PublishResult> {
-        self.ledger.refuse(count, message).collect()
+        self.limits.refuse(count, message).collect()
     }
 
     fn enter(
@@ -149,7 +149,7 @@ impl PublishQueue {
                 self.waiting.insert(event.number(), number);
             }
             partition.push(event);
-            self.ledger.wait(bytes);
+            self.limits.wait(bytes);
         }
         if self.next_sweep.is_none_or(|at| until < at) {
             self.next_sweep = Some(until);
@@ -168,7 +168,7 @@ impl PublishQueue {
                 self.waiting.remove(&first);
                 continue;
             };
-            let next = partition.admit(&mut self.ledger);
+            let next = partition.admit(&mut self.limits);
             if partition.starts() {
                 self.to_start.push(number);
             }
@@ -186,7 +186,7 @@ impl PublishQueue {
     /// Returns what the task of a partition has to do next.
     pub(super) fn next(&mut self, number: u32, now: Instant) -> Step {
         match self.partitions.get_mut(&number) {
-            Some(partition) => partition.next(&mut self.ledger, now),
+            Some(partition) => partition.next(&mut self.limits, now),
             None => Step::Done,
         }
     }
@@ -199,7 +199,7 @@ impl PublishQueue {
         now: Instant,
     ) {
         if let Some(partition) = self.partitions.get_mut(&number) {
-            partition.settle(&mut self.ledger, answers, now, &*self.pause);
+            partition.settle(&mut self.limits, answers, now, &*self.pause);
         }
     }
 
@@ -217,7 +217,7 @@ impl PublishQueue {
     /// Fails events whose deadline has passed.
     fn sweep(&mut self, now: Instant) {
         let partitions = self.partitions.values_mut();
-        let next = partitions.filter_map(|partition| partition.sweep(&mut self.ledger, now));
+        let next = partitions.filter_map(|partition| partition.sweep(&mut self.limits, now));
         self.next_sweep = next.min().map(|at| at.max(now + SWEEP));
     }
 
@@ -228,13 +228,13 @@ impl PublishQueue {
             let partition = publication.partitions.get(index);
             let partition = partition.and_then(|number| self.partitions.get(number));
             let has_place = partition.is_some_and(|partition| partition.has_place(number));
-            self.ledger.cancel(has_place, bytes);
+            self.limits.cancel(has_place, bytes);
         }
-        if self.ledger.cancelled > MAX_CANCELLED.max(self.ledger.events()) {
+        if self.limits.cancelled > MAX_CANCELLED.max(self.limits.events()) {
             for partition in self.partitions.values_mut() {
                 partition.forget_cancelled();
             }
-            self.ledger.cancelled = 0;
+            self.limits.cancelled = 0;
         }
     }
 
@@ -242,7 +242,7 @@ impl PublishQueue {
     /// part of the engine cannot be reached.
     pub(super) fn fail_unsent(&mut self, partition: u32, message: &str) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
-            partition.fail_unsent(&mut self.ledger, message);
+            partition.fail_unsent(&mut self.limits, message);
         }
     }
 
@@ -268,7 +268,7 @@ impl PublishQueue {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        let is_empty = self.ledger.events() == 0;
+        let is_empty = self.limits.events() == 0;
         self.closing.is_some_and(|end| is_empty || end <= now)
     }
 
@@ -284,9 +284,9 @@ impl PublishQueue {
         self.closing.get_or_insert(now);
         self.is_ended = true;
         for (_, partition) in self.partitions.drain() {
-            partition.end(&mut self.ledger);
+            partition.end(&mut self.limits);
         }
-        self.ledger.cancelled = 0;
+        self.limits.cancelled = 0;
         self.waiting.clear();
         self.to_start.clear();
         self.next_sweep = None;
@@ -303,19 +303,19 @@ impl PublishQueue {
         let is_driver_needed =
             std::mem::take(&mut self.is_driver_needed) || !self.to_start.is_empty() || is_over;
         Changed {
-            publishers: self.ledger.take_wakers(),
+            publishers: self.limits.take_wakers(),
             is_driver_needed,
-            loss: self.ledger.take_loss(),
+            loss: self.limits.take_loss(),
         }
     }
 
     /// Cancelled events that are still in a queue (count).
     #[cfg(test)]
-    pub(super) fn stale(&self) -> usize {
-        self.ledger.cancelled
+    pub(super) fn cancelled(&self) -> usize {
+        self.limits.cancelled
     }
 
     pub(super) fn counts(&self) -> PublishCounts {
-        self.ledger.counts()
+        self.limits.counts()
     }
 }

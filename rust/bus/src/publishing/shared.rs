@@ -81,8 +81,8 @@ impl Shared {
         if !self.engine.health().of(Role::Publisher).is_live() {
             return;
         }
-        let untold = self.denials.lock().admit(std::time::Instant::now());
-        if untold.is_some() {
+        let suppressed = self.denials.lock().admit(std::time::Instant::now());
+        if suppressed.is_some() {
             tracing::error!(
                 target: "fraiseql_subs",
                 reason,

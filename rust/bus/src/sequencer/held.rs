@@ -42,7 +42,7 @@ pub(super) struct HeldEvent<E> {
 pub(super) enum Holding {
     Held,
     /// It is held already.
-    Double,
+    Duplicate,
     /// There is no room for it.
     Full,
 }
@@ -79,7 +79,7 @@ impl<E> Held<E> {
     pub(super) fn insert(&mut self, at: Position, event: HeldEvent<E>) -> Holding {
         let key = key(at);
         if self.events.contains_key(&key) {
-            return Holding::Double;
+            return Holding::Duplicate;
         }
         let bytes = self.bytes.saturating_add(event.bytes);
         if self.events.len() >= self.limits.events || bytes > self.limits.bytes {

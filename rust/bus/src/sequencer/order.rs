@@ -62,7 +62,7 @@ impl<E> Sequencer<E> {
         if at.epoch != self.last.epoch {
             self.arrive_of_other_epoch(at, event, sink);
         } else if at.offset <= self.last.offset {
-            self.counters.doubles += 1;
+            self.counters.duplicates += 1;
         } else if self.follows(at.offset, event.before, self.is_sure()) {
             if self.deliver(at, event.event, sink) {
                 self.drain(false, sink);
@@ -118,7 +118,7 @@ impl<E> Sequencer<E> {
                 counters.most_held = counters.most_held.max(self.held.len());
                 counters.most_held_bytes = counters.most_held_bytes.max(self.held.bytes());
             }
-            Holding::Double => self.counters.doubles += 1,
+            Holding::Duplicate => self.counters.duplicates += 1,
             // A further read is needed: the one in progress may be answered without this event.
             Holding::Full => self.doubt = Doubt::Certain,
         }
@@ -127,8 +127,8 @@ impl<E> Sequencer<E> {
     /// Delivers held events up to the first gap.
     pub(super) fn drain(&mut self, is_sure: bool, sink: &mut impl Sink<E>) {
         while let Some((offset, event)) = self.held.first(self.last.epoch) {
-            let is_double = offset <= self.last.offset;
-            if !is_double && !self.follows(offset, event.before, is_sure) {
+            let is_duplicate = offset <= self.last.offset;
+            if !is_duplicate && !self.follows(offset, event.before, is_sure) {
                 return;
             }
             let at = Position {
@@ -138,8 +138,8 @@ impl<E> Sequencer<E> {
             let Some(event) = self.held.remove(at) else {
                 return;
             };
-            if is_double {
-                self.counters.doubles += 1;
+            if is_duplicate {
+                self.counters.duplicates += 1;
             } else if !self.deliver(at, event.event, sink) {
                 return;
             }

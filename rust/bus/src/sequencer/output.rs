@@ -29,7 +29,7 @@ impl<E, F: FnMut(Output<E>) -> bool> Sink<E> for F {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SequencerCounters {
     /// Events that were dropped because they had been delivered before.
-    pub doubles: u64,
+    pub duplicates: u64,
     /// How often a gap was found, or could have occurred.
     pub gaps: u64,
     /// Events that were delivered from history.

@@ -41,7 +41,7 @@ pub(super) struct Kind {
     pub(super) message: String,
     pub(super) check: Option<Box<str>>,
     /// Records whose count was not written yet.
-    pub(super) untold: u64,
+    pub(super) suppressed: u64,
 }
 
 impl Kinds {
@@ -54,7 +54,7 @@ impl Kinds {
     ) -> bool {
         self.of(event, check, text, |limited| {
             let is_written = limited.bucket.take_now().is_ok();
-            limited.kind.untold += u64::from(!is_written);
+            limited.kind.suppressed += u64::from(!is_written);
             is_written
         })
     }
@@ -66,24 +66,24 @@ impl Kinds {
         check: Option<&Check>,
         text: Option<&'static str>,
     ) {
-        self.of(event, check, text, |limited| limited.kind.untold += 1);
+        self.of(event, check, text, |limited| limited.kind.suppressed += 1);
     }
 
     /// Whether there is a count that was not written yet.
-    pub(super) fn has_untold(&self) -> bool {
+    pub(super) fn has_suppressed(&self) -> bool {
         let kinds = self.0.lock();
-        kinds.iter().any(|(_, limited)| limited.kind.untold > 0)
+        kinds.iter().any(|(_, limited)| limited.kind.suppressed > 0)
     }
 
     /// Removes and returns the counts of at most `limit` kinds, to write them.
-    pub(super) fn take_untold(&self, limit: usize) -> Vec<Kind> {
+    pub(super) fn take_suppressed(&self, limit: usize) -> Vec<Kind> {
         let mut kinds = self.0.lock();
-        let untold = kinds.iter_mut().map(|(_, limited)| &mut limited.kind);
-        let untold = untold.filter(|kind| kind.untold > 0).take(limit);
-        untold
+        let suppressed = kinds.iter_mut().map(|(_, limited)| &mut limited.kind);
+        let suppressed = suppressed.filter(|kind| kind.suppressed > 0).take(limit);
+        suppressed
             .map(|kind| {
                 let told = kind.clone();
-                kind.untold = 0;
+                kind.suppressed = 0;
                 told
             })
             .collect()
@@ -117,7 +117,7 @@ impl Kinds {
                 target: metadata.target(),
                 message,
                 check: check.map(|check| check.0.clone()),
-                untold: 0,
+                suppressed: 0,
             };
             let bucket = Bucket::new(Rate {
                 count: RECORDS_AT_ONCE,

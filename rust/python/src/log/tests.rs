@@ -113,11 +113,11 @@ fn records_past_the_limit_are_counted() {
         (0..total).for_each(|number| warn!("flood {number}"));
     });
     assert!(written >= u64::from(RECORDS_AT_ONCE.get()));
-    assert!(kinds.has_untold());
-    let told = kinds.take_untold(usize::MAX);
-    assert_eq!(written + told[0].untold, total);
+    assert!(kinds.has_suppressed());
+    let told = kinds.take_suppressed(usize::MAX);
+    assert_eq!(written + told[0].suppressed, total);
     assert_eq!(told[0].message, "flood 0");
-    assert!(!kinds.has_untold());
+    assert!(!kinds.has_suppressed());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_flood_of_one_kind_hides_no_other() {
     written(&kinds, || (0..2_000).for_each(|_| deny("rate")));
     assert_eq!(written(&kinds, || deny("origin")), 1);
     assert_eq!(written(&kinds, || warn!("another place")), 1);
-    let told = kinds.take_untold(usize::MAX);
+    let told = kinds.take_suppressed(usize::MAX);
     let checks: Vec<_> = told.iter().map(|kind| kind.check.as_deref()).collect();
     assert_eq!(checks, [Some("rate")]);
 }
@@ -141,8 +141,8 @@ fn counts_are_told_of_some_kinds_at_a_time() {
             warn!("another place");
         });
     });
-    assert_eq!(kinds.take_untold(1).len(), 1);
-    assert!(kinds.has_untold());
-    assert_eq!(kinds.take_untold(1).len(), 1);
-    assert!(!kinds.has_untold());
+    assert_eq!(kinds.take_suppressed(1).len(), 1);
+    assert!(kinds.has_suppressed());
+    assert_eq!(kinds.take_suppressed(1).len(), 1);
+    assert!(!kinds.has_suppressed());
 }

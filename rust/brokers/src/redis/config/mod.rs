@@ -122,7 +122,7 @@ pub struct Times {
     /// Longest time between probes that do not come back.
     pub probe_limit: Duration,
     /// How often a cluster is asked for its masters when nothing requires it.
-    pub look_after: Duration,
+    pub refresh_after: Duration,
     /// How often the settings that all nodes share are stored again, in case the server has lost them.
     pub settings_after: Duration,
 }
@@ -307,7 +307,7 @@ impl Default for Times {
             probe_after: Duration::from_secs(15),
             probe_answer: Duration::from_secs(10),
             probe_limit: Duration::from_mins(10),
-            look_after: Duration::from_secs(30),
+            refresh_after: Duration::from_secs(30),
             settings_after: Duration::from_secs(10),
         }
     }

@@ -168,13 +168,13 @@ async fn events_of_many_cancelled_publishers_are_removed() {
         drop(all);
         let counts = publisher.counts();
         assert_eq!((counts.queue_events, counts.waiting_events), (1, 0));
-        let stale = publisher.shared.with(|queue| queue.stale());
-        assert!(stale <= 2048, "{stale}");
+        let cancelled = publisher.shared.with(|queue| queue.cancelled());
+        assert!(cancelled <= 2048, "{cancelled}");
     }
     model.then(Answer::Take);
     assert_eq!(kept.await, [at(1)]);
     let last = publish(1);
     assert_eq!(last.await, [at(2)]);
     assert_eq!(model.log("a"), ["0", "1"]);
-    assert_eq!(publisher.shared.with(|queue| queue.stale()), 0);
+    assert_eq!(publisher.shared.with(|queue| queue.cancelled()), 0);
 }

@@ -18,7 +18,7 @@ enum Step {
     },
     Arrive,
     Lose,
-    Double {
+    Duplicate {
         later: usize,
     },
     Swap {
@@ -59,7 +59,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => (1..4_u64).prop_map(|gap| Publish { gap }),
         16 => Just(Arrive),
         3 => Just(Lose),
-        2 => (0..4_usize).prop_map(|later| Double { later }),
+        2 => (0..4_usize).prop_map(|later| Duplicate { later }),
         2 => (0..3_usize).prop_map(|place| Swap { place }),
         1 => Just(Doubt),
         1 => Just(Cut),
@@ -278,7 +278,7 @@ impl World {
             }
             Step::Arrive => self.arrive(),
             Step::Lose => self.lose(),
-            Step::Double { later } => {
+            Step::Duplicate { later } => {
                 let is_head =
                     |message: &Message| matches!(message, Message::Ready(..) | Message::Head(_));
                 let end = self.wire.iter().position(is_head);

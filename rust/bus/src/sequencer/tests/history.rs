@@ -41,7 +41,7 @@ fn events_of_a_page_that_are_held_too_are_delivered_once() {
         stream.events(1, [6, 7, 8]);
         stream.page(1, [5, 6, 7], 7);
         assert_eq!(stream.out(), deliver(1, 5..=8));
-        assert_eq!(stream.counters().doubles, 2);
+        assert_eq!(stream.counters().duplicates, 2);
     }
 }
 

@@ -9,7 +9,7 @@ fn events_in_order_are_delivered_and_duplicates_are_not() {
         let mut stream = Stream::ready_at(numbering, true, 4);
         stream.events(1, [5, 5, 4, 6, 5, 6]);
         assert_eq!(stream.out(), deliver(1, [5, 6]));
-        assert_eq!(stream.counters().doubles, 4);
+        assert_eq!(stream.counters().duplicates, 4);
         assert_eq!(stream.position(), at(1, 6));
     }
 }
@@ -56,7 +56,7 @@ fn a_predecessor_after_the_last_event_is_a_gap() {
     stream.linked(at(1, 50), 40);
     stream.linked(at(1, 50), 40);
     assert_eq!(
-        (stream.out(), stream.counters().doubles),
+        (stream.out(), stream.counters().duplicates),
         (deliver(1, [50]), 1)
     );
     stream.linked(at(1, 70), 60);

@@ -31,7 +31,7 @@ struct Size {
 }
 
 /// Counts queued events, and enforces the limits of the queue.
-pub(super) struct Ledger {
+pub(super) struct QueueLimits {
     max_events: usize,
     max_bytes: usize,
     /// How long after its first attempt an event without an answer may be sent again; `None`: it may
@@ -96,7 +96,7 @@ impl Size {
     }
 }
 
-impl Ledger {
+impl QueueLimits {
     pub(super) fn new(max_events: usize, max_bytes: usize, idempotency: Option<Duration>) -> Self {
         Self {
             max_events,
