@@ -10,9 +10,9 @@ use super::fault::Fault;
 
 /// The state of the links of each role.
 #[derive(Debug, Default)]
-pub(super) struct HealthBoard(Mutex<EngineHealth>);
+pub(super) struct LinkStates(Mutex<EngineHealth>);
 
-impl HealthBoard {
+impl LinkStates {
     pub(super) fn now(&self) -> EngineHealth {
         self.0.lock().clone()
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, NO_MESSAGE};
 use super::link::Link;
 use super::shared::Shared;
-use super::store::{Look, Store};
+use super::store::{Store, StoreState};
 
 /// Limit of the envelopes of a page (bytes).
 const PAGE_BYTES: usize = 4 << 20;
@@ -56,23 +56,23 @@ pub(super) async fn read(
         return Err(ReadError::Unavailable("the bus keeps no events".to_owned()));
     };
     let link = shared.link(Role::Reader)?;
-    let look = store.look(shared, &link).await?;
+    let state = store.refresh(shared, &link).await?;
     let newest = newest(shared, &link, store, stream).await?;
-    let head = |major| Position::new(look.epoch, major);
-    if look.epoch != after.epoch {
-        let head = head(newest.unwrap_or(look.last));
+    let head = |major| Position::new(state.epoch, major);
+    if state.epoch != after.epoch {
+        let head = head(newest.unwrap_or(state.last));
         return Err(ReadError::OtherEpoch { head });
     }
     let after = after.offset.major;
-    if look.last < after {
+    if state.last < after {
         // The servers have lost the newest events.
         return Ok(Page {
             events: Vec::new(),
-            head: head(look.last),
+            head: head(state.last),
         });
     }
-    if look.first > complete_to(shared, store, stream, after) + 1 {
-        let head = head(newest.unwrap_or(look.last).max(after));
+    if state.first > complete_to(shared, store, stream, after) + 1 {
+        let head = head(newest.unwrap_or(state.last).max(after));
         return Err(ReadError::TooLate { head });
     }
     let newest = newest.unwrap_or(after).max(after);
@@ -83,7 +83,7 @@ pub(super) async fn read(
         stream,
         (after, newest),
         limit,
-        look.epoch,
+        state.epoch,
     )
     .await?;
     Ok(Page {
@@ -99,7 +99,7 @@ fn complete_to(shared: &Shared, store: &Store, stream: &StreamKey, after: u64) -
     let wanted = shared.wants.get(&shared.names.delivered(stream));
     let newest = wanted.and_then(|wanted| wanted.newest);
     if newest.is_some_and(|newest| newest <= after) {
-        after.max(store.known().settled)
+        after.max(store.known().complete_to)
     } else {
         after
     }
@@ -168,25 +168,26 @@ pub(super) async fn heads_on(
             .map(|stream| Ok(counted(shared, stream)))
             .collect();
     }
-    let mut looks: Vec<Option<Result<Look, Fault>>> = Vec::new();
-    looks.resize_with(shared.stores.len(), || None);
+    let mut states: Vec<Option<Result<StoreState, Fault>>> = Vec::new();
+    states.resize_with(shared.stores.len(), || None);
     for stream in streams {
         let partition = shared.names.partition(stream) as usize;
-        if let (Some(look @ None), Some(store)) =
-            (looks.get_mut(partition), shared.stores.get(partition))
+        if let (Some(state @ None), Some(store)) =
+            (states.get_mut(partition), shared.stores.get(partition))
         {
-            *look = Some(store.look(shared, link).await);
+            *state = Some(store.refresh(shared, link).await);
         }
     }
-    let looks = &looks;
+    let states = &states;
     let heads = streams.iter().cloned().map(|stream| async move {
         let partition = shared.names.partition(&stream) as usize;
-        let (Some(store), Some(Some(look))) = (shared.stores.get(partition), looks.get(partition))
+        let (Some(store), Some(Some(state))) =
+            (shared.stores.get(partition), states.get(partition))
         else {
             return Err(Fault::away("the partition is not known"));
         };
-        let look = look.as_ref().map_err(Clone::clone)?;
-        head_of(shared, link, store, look, &stream).await
+        let state = state.as_ref().map_err(Clone::clone)?;
+        head_of(shared, link, store, state, &stream).await
     });
     stream::iter(heads).buffered(AT_ONCE).collect().await
 }
@@ -202,22 +203,22 @@ async fn head_of(
     shared: &Shared,
     link: &Link,
     store: &Store,
-    look: &Look,
+    state: &StoreState,
     stream: &StreamKey,
 ) -> Result<Position, Fault> {
     let found = newest(shared, link, store, stream).await?;
     let wanted = shared.wants.get(&shared.names.delivered(stream));
     let before = wanted
         .and_then(|wanted| wanted.newest)
-        .filter(|before| *before <= look.last && store.known().epoch == Some(look.epoch));
+        .filter(|before| *before <= state.last && store.known().epoch == Some(state.epoch));
     let head = match (found, before) {
         // No event is kept. Nothing was published since if all that came since is still kept.
-        (None, Some(before)) if look.first <= before.max(store.known().settled) + 1 => before,
-        (None, _) => look.last,
+        (None, Some(before)) if state.first <= before.max(store.known().complete_to) + 1 => before,
+        (None, _) => state.last,
         (Some(found), Some(before)) => found.max(before),
         (Some(found), None) => found,
     };
-    Ok(Position::new(look.epoch, head))
+    Ok(Position::new(state.epoch, head))
 }
 
 /// Returns the sequence of the newest kept event of a stream.

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::config::{Address, Config, ConfigError};
 use super::control::Joined;
 use super::fault::Fault;
-use super::health::HealthBoard;
+use super::health::LinkStates;
 use super::link::Link;
 use super::names::Names;
 use super::store::Store;
@@ -25,12 +25,12 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) names: Names,
     pub(super) arrivals: OnceLock<Arc<dyn Arrivals>>,
-    pub(super) health: HealthBoard,
+    pub(super) health: LinkStates,
     pub(super) wants: Wants,
     /// One for each partition; empty without history.
     pub(super) stores: Vec<Store>,
     /// Notified when a store may be missing, or another one.
-    pub(super) look: Notify,
+    pub(super) refresh: Notify,
     /// Notified when the publisher found no store.
     pub(super) create: Notify,
     pub(super) control: OnceLock<Joined>,
@@ -58,9 +58,9 @@ impl Shared {
             servers: Mutex::new(config.servers.clone()),
             names,
             arrivals: OnceLock::new(),
-            health: HealthBoard::default(),
+            health: LinkStates::default(),
             wants: Wants::default(),
-            look: Notify::new(),
+            refresh: Notify::new(),
             create: Notify::new(),
             control: OnceLock::new(),
             in_flight: watch::Sender::new(Some(0)),

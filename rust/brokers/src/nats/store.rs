@@ -22,7 +22,7 @@ const DUPLICATES: Duration = Duration::from_mins(2);
 const MARK: &str = "fraiseql-subs";
 /// How often a lower last sequence is asked for before it is believed. A server that has just become
 /// the leader may be behind for a moment.
-const LOOKS_AT_LOSS: u32 = 3;
+const LOSS_CONFIRMATIONS: u32 = 3;
 
 /// The JetStream stream of a partition.
 #[derive(Debug)]
@@ -37,21 +37,21 @@ pub(super) struct Store {
 /// What is known of a store.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
-    /// `None` before the first look.
+    /// `None` before the server has answered.
     pub(super) epoch: Option<Epoch>,
     /// The highest sequence that was seen.
     pub(super) newest: u64,
-    /// The last sequence at the newest look of this link, and at the one before. Events up to the
+    /// The last sequence at the newest refresh on this link, and at the one before. Events up to the
     /// second one have arrived where nothing was lost since.
-    looked: Option<u64>,
-    pub(super) settled: u64,
+    refreshed: Option<u64>,
+    pub(super) complete_to: u64,
     /// The epoch is another one, and the subscriber does not know it yet.
     is_renumbered: bool,
 }
 
-/// A look at a store.
+/// The state of a store.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct StoreState {
     pub(super) epoch: Epoch,
     /// The sequence of the oldest event; one more than the last if there is none.
     pub(super) first: u64,
@@ -88,9 +88,9 @@ impl Store {
     }
 
     /// Notes that events may have been lost, and that all streams will be reported as ready again.
-    pub(super) fn unsettle(&self) {
+    pub(super) fn reset(&self) {
         let mut known = self.known.lock();
-        known.looked = None;
+        known.refreshed = None;
         known.is_renumbered = false;
     }
 
@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// Creates the store if it is absent, and checks its settings.
-    pub(super) async fn ensure(&self, shared: &Shared, link: &Link) -> Result<Look, Fault> {
+    pub(super) async fn ensure(&self, shared: &Shared, link: &Link) -> Result<StoreState, Fault> {
         let before = self.known().newest;
         let info = match self.info(link).await? {
             Some(info) => self.correct(&shared.config, link, info).await?,
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Asks the leader for the state of the store.
-    pub(super) async fn look(&self, shared: &Shared, link: &Link) -> Result<Look, Fault> {
+    pub(super) async fn refresh(&self, shared: &Shared, link: &Link) -> Result<StoreState, Fault> {
         // Read before the question: events that arrive after it may be newer than the answer.
         let before = self.known().newest;
         match self.info(link).await? {
@@ -122,11 +122,11 @@ impl Store {
         }
     }
 
-    /// Notes a look of the link that delivers events.
-    pub(super) fn settle(&self, look: &Look) {
+    /// Notes a refresh on the link that delivers events.
+    pub(super) fn note_refresh(&self, state: &StoreState) {
         let mut known = self.known.lock();
-        if let Some(before) = known.looked.replace(look.last) {
-            known.settled = known.settled.max(before);
+        if let Some(before) = known.refreshed.replace(state.last) {
+            known.complete_to = known.complete_to.max(before);
         }
     }
 
@@ -236,12 +236,12 @@ impl Store {
         link: &Link,
         before: u64,
         mut info: Info,
-    ) -> Result<Look, Fault> {
+    ) -> Result<StoreState, Fault> {
         let known = self.known();
         if known.epoch == Some(self.epoch(&info)) {
-            let mut looks = 0;
-            while info.state.last_sequence < before && looks < LOOKS_AT_LOSS {
-                looks += 1;
+            let mut asked = 0;
+            while info.state.last_sequence < before && asked < LOSS_CONFIRMATIONS {
+                asked += 1;
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 info = self.info(link).await?.unwrap_or(info);
             }
@@ -257,11 +257,11 @@ impl Store {
                 is_renumbered: true,
                 ..Known::default()
             };
-            shared.look.notify_one();
+            shared.refresh.notify_one();
         }
         known.epoch = Some(epoch);
         known.newest = known.newest.max(info.state.last_sequence);
-        Ok(Look {
+        Ok(StoreState {
             epoch,
             first: info.state.first_sequence,
             last: info.state.last_sequence,

@@ -72,13 +72,13 @@ impl Reconciler<'_> {
         // later read of the history finds these events.
         shared.arrivals().doubt(Scope::All);
         for store in &shared.stores {
-            store.unsettle();
+            store.reset();
             store.ensure(shared, self.link).await?;
         }
         shared.wants.begin();
         let _control = self.join_nodes().await?;
-        let mut looks = interval(shared.config.times.look_after);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut refreshes = interval(shared.config.times.refresh_after);
+        refreshes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut is_live = false;
         loop {
             let changed = shared.wants.take();
@@ -99,12 +99,12 @@ impl Reconciler<'_> {
             let again = self.refused.values().min().copied();
             tokio::select! {
                 () = shared.wants.changed.notified() => sleep(shared.config.times.collect).await,
-                () = shared.look.notified() => self.look().await?,
-                _ = looks.tick() => self.look().await?,
+                () = shared.refresh.notified() => self.refresh().await?,
+                _ = refreshes.tick() => self.refresh().await?,
                 () = at(again) => {
                     let now = Instant::now();
                     for (subject, _) in self.refused.extract_if(|_, at| *at <= now) {
-                        shared.wants.look_at(&subject);
+                        shared.wants.mark_changed(&subject);
                     }
                 }
             }
@@ -112,23 +112,23 @@ impl Reconciler<'_> {
     }
 
     /// Checks that the link answers, and that the stores are still the same.
-    async fn look(&self) -> Result<(), Fault> {
+    async fn refresh(&self) -> Result<(), Fault> {
         let shared = self.shared;
         if !shared.has_history() {
             return self.link.round_trip().await;
         }
         let mut is_renumbered = false;
         for store in &shared.stores {
-            let look = match store.look(shared, self.link).await {
+            let state = match store.refresh(shared, self.link).await {
                 // Deleted, or without a leader.
                 Err(fault) if fault.kind == FaultKind::Busy => {
                     store.ensure(shared, self.link).await?
                 }
-                look => look?,
+                state => state?,
             };
-            store.settle(&look);
+            store.note_refresh(&state);
             if store.take_renumbered() {
-                shared.wants.look_again(store.partition);
+                shared.wants.mark_partition_changed(store.partition);
                 is_renumbered = true;
             }
         }
@@ -242,12 +242,12 @@ impl Reconciler<'_> {
         let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
                 if !deliver(&shared, &subject, message)
-                    && let Some(untold) = unreadable.lock().admit(Instant::now())
+                    && let Some(suppressed) = unreadable.lock().admit(Instant::now())
                 {
                     tracing::warn!(
                         target: "fraiseql_subs",
                         subject = &*subject,
-                        untold,
+                        suppressed,
                         "a message on a subject of the bus has no position, and is dropped: another program publishes there"
                     );
                 }
@@ -282,7 +282,7 @@ fn deliver(shared: &Shared, subject: &str, message: Message) -> bool {
             };
             if want.newest.is_some_and(|newest| sequence < newest) {
                 // The store may be another one, or have lost its newest events.
-                shared.look.notify_one();
+                shared.refresh.notify_one();
             }
             (epoch, Some(Offset::new(before)), Some(sequence))
         }

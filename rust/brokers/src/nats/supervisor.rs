@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::subscriber;
 use crate::backoff::Backoff;
 
-/// The shortest pause between two looks for a store that is missing.
+/// The shortest pause between two attempts to create a store.
 const CREATE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Keeps all links. Never returns. All links end when the future is dropped.

@@ -120,7 +120,7 @@ impl Wants {
     }
 
     /// Marks the wanted streams of a partition to be handled again, in another numbering.
-    pub(super) fn look_again(&self, partition: u32) {
+    pub(super) fn mark_partition_changed(&self, partition: u32) {
         let mut state = self.state.lock();
         let State {
             wanted, changed, ..
@@ -134,7 +134,7 @@ impl Wants {
     }
 
     /// Marks a stream to be handled again.
-    pub(super) fn look_at(&self, subject: &Arc<str>) {
+    pub(super) fn mark_changed(&self, subject: &Arc<str>) {
         self.state.lock().changed.insert(subject.clone());
     }
 

@@ -103,7 +103,7 @@ pub struct Times {
     /// How long changed streams are collected.
     pub collect: Duration,
     /// How often JetStream is asked whether its streams are still the same.
-    pub look_after: Duration,
+    pub refresh_after: Duration,
 }
 
 /// A URL or one of its options is wrong. The text never contains a secret.
@@ -231,7 +231,7 @@ impl Default for Times {
             configuration_pause: Duration::from_secs(15),
             settled_after: Duration::from_secs(10),
             collect: Duration::from_millis(2),
-            look_after: Duration::from_secs(5),
+            refresh_after: Duration::from_secs(5),
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn quick() -> Times {
     Times {
         backoff_limit: Duration::from_millis(200),
         configuration_pause: Duration::from_secs(2),
-        look_after: Duration::from_millis(500),
+        refresh_after: Duration::from_millis(500),
         ..Times::default()
     }
 }
