@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Request, ServerError};
 use bus::engine::Role;
 use futures_util::StreamExt;
@@ -20,11 +21,17 @@ use super::fault::{Answer, Fault, FaultKind, JetStreamError, no_jetstream};
 use super::shared::Shared;
 use crate::tls::{Tls, TlsError};
 
-/// How many denials are remembered (count).
-const DENIALS: usize = 64;
+/// How many denials are remembered (count). More than the subscriptions and events between two round
+/// trips.
+const DENIALS: usize = 128;
 /// Messages of one subject that wait to be delivered (count). Past it the server's next messages are
 /// dropped, and the streams are in doubt.
 const WAITING: usize = 8192;
+/// An address that no server has.
+const NOWHERE: &str = "nats://127.0.0.1:0";
+/// How often it is checked whether the connection is open, in case the crate has not said so: it drops
+/// what it says while too much is said at once.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// One connection.
 pub(super) struct Link {
@@ -76,11 +83,10 @@ impl Link {
             .subscription_capacity(WAITING)
             .custom_inbox_prefix(shared.names.inbox())
             .ignore_discovered_servers()
-            // The crate's own attempt after the end of this link is its last one.
             .max_reconnects(1)
             .event_callback(move |event| {
                 if let (Event::SlowConsumer(_), Some(shared)) = (&event, weak.upgrade()) {
-                    shared.overrun();
+                    shared.dropped();
                 }
                 let servers = weak.upgrade().map_or(0, |shared| shared.known_servers());
                 events.send_modify(|said| said.note(&event, servers));
@@ -91,6 +97,9 @@ impl Link {
             .await
             .map_err(|error| Fault::of_connection(&error, &address.to_string()))?;
         shared.learn_servers(&client.server_info().connect_urls);
+        // After the end of this link the crate would connect once more, and send what it still has. No
+        // server can have this address.
+        client.set_server_pool(NOWHERE).await.map_err(|_| lost())?;
         let echo = format!("{}.echo", client.new_inbox());
         let mut asked = client
             .subscribe(echo.clone())
@@ -126,9 +135,18 @@ impl Link {
     /// Why the link has ended; waits for it.
     pub(super) async fn ended(&self) -> Fault {
         let mut said = self.said.subscribe();
-        match said.wait_for(|said| said.end.is_some()).await {
-            Ok(said) => said.end.clone().unwrap_or_else(lost),
-            Err(_) => lost(),
+        let closed = async {
+            while self.client.connection_state() == State::Connected {
+                tokio::time::sleep(CHECK_AFTER).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            said = said.wait_for(|said| said.end.is_some()) => match said {
+                Ok(said) => said.end.clone().unwrap_or_else(lost),
+                Err(_) => lost(),
+            },
+            () = closed => lost(),
         }
     }
 

@@ -78,7 +78,14 @@ async fn store_one(shared: &Shared, link: &Link, store: &Store, event: &Outgoing
         .headers(headers)
         .payload(event.envelope.clone());
     let stored = async {
-        let answer = link.ask(&subject, request).await?;
+        let answer = link.ask(&subject, request).await;
+        let answer = answer.map_err(|fault| match fault.kind {
+            FaultKind::Busy => Fault::busy(format!(
+                "the JetStream stream {} is missing, or has no leader",
+                store.name
+            )),
+            _ => fault,
+        })?;
         let answer = serde_json::from_slice(&answer.payload)
             .map_err(|_| Fault::away("JetStream has sent no valid answer"))?;
         match answer {

@@ -1,11 +1,14 @@
 //! Reads kept events, and the newest positions.
 //!
 //! The newest position comes from the leader of the store, so it is never older than an event that has
-//! arrived. Events come by Direct Get, which every server with a copy answers.
+//! arrived. Events come by Direct Get, which every server with a copy answers; from the leader if that
+//! server lacks one.
 
 use std::sync::Arc;
 
 use async_nats::{Request, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bus::engine::{Page, ReadError, Role};
 use bus::{Epoch, Position, StreamKey};
 use bytes::Bytes;
@@ -33,7 +36,7 @@ struct NextOf<'a> {
     next_by_subj: &'a str,
 }
 
-/// The answer of the leader. The event itself is not used.
+/// The answer of the leader.
 #[derive(Deserialize)]
 struct Found {
     message: FoundMessage,
@@ -42,6 +45,9 @@ struct Found {
 #[derive(Deserialize)]
 struct FoundMessage {
     seq: u64,
+    /// The event, as base64; absent if it is empty.
+    #[serde(default)]
+    data: String,
 }
 
 /// Reads events of a stream after a position.
@@ -115,32 +121,76 @@ async fn events(
     epoch: Epoch,
 ) -> Result<Vec<(Position, Bytes)>, Fault> {
     let stored = shared.names.stored(stream);
-    let subject = format!("$JS.API.DIRECT.GET.{}", store.name);
     let mut events = Vec::new();
     let mut bytes = 0;
     while after < newest && events.len() < limit && bytes < PAGE_BYTES {
-        let question = NextOf {
+        let from = NextOf {
             seq: after + 1,
             next_by_subj: &stored,
         };
-        let question = serde_json::to_vec(&question).map_err(|_| Fault::away("no question"))?;
-        let answer = link
-            .ask(&subject, Request::new().payload(question.into()))
-            .await?;
-        match answer.status {
-            None | Some(StatusCode::OK) => {}
-            // The server that has answered is behind. The rest is read later.
-            Some(StatusCode::NOT_FOUND) => break,
-            Some(status) => return Err(Fault::busy(format!("JetStream has answered {status}"))),
-        }
-        let Some(sequence) = number(&answer, "Nats-Sequence") else {
-            return Err(Fault::away("JetStream has sent no sequence"));
+        let next = match next(link, store, &from).await? {
+            Some(next) => Some(next),
+            // The server that has answered is behind.
+            None => next_of_leader(link, store, &from).await?,
+        };
+        let Some((sequence, envelope)) = next else {
+            break;
         };
         after = sequence;
-        bytes += answer.payload.len();
-        events.push((Position::new(epoch, sequence), answer.payload));
+        bytes += envelope.len();
+        events.push((Position::new(epoch, sequence), envelope));
     }
     Ok(events)
+}
+
+/// Returns an event that a server with a copy of the store has.
+async fn next(
+    link: &Link,
+    store: &Store,
+    from: &NextOf<'_>,
+) -> Result<Option<(u64, Bytes)>, Fault> {
+    let subject = format!("$JS.API.DIRECT.GET.{}", store.name);
+    let question = serde_json::to_vec(from).map_err(|_| unexpected())?;
+    let request = Request::new().payload(question.into());
+    let answer = link.ask(&subject, request).await?;
+    match answer.status {
+        None | Some(StatusCode::OK) => {}
+        Some(StatusCode::NOT_FOUND) => return Ok(None),
+        Some(status) => return Err(Fault::busy(format!("JetStream has answered {status}"))),
+    }
+    let sequence = number(&answer, "Nats-Sequence").ok_or_else(unexpected)?;
+    Ok(Some((sequence, answer.payload)))
+}
+
+/// Returns an event that the leader has.
+async fn next_of_leader(
+    link: &Link,
+    store: &Store,
+    from: &NextOf<'_>,
+) -> Result<Option<(u64, Bytes)>, Fault> {
+    let Some(found) = get(link, store, from).await? else {
+        return Ok(None);
+    };
+    let envelope = BASE64.decode(found.data).map_err(|_| unexpected())?;
+    Ok(Some((found.seq, envelope.into())))
+}
+
+/// Asks the leader for a message.
+async fn get<Q: Serialize>(
+    link: &Link,
+    store: &Store,
+    question: &Q,
+) -> Result<Option<FoundMessage>, Fault> {
+    let subject = format!("STREAM.MSG.GET.{}", store.name);
+    match link.ask_jetstream::<_, Found>(&subject, question).await? {
+        Ok(found) => Ok(Some(found.message)),
+        Err(error) if error.detail == NO_MESSAGE => Ok(None),
+        Err(error) => Err(Fault::of_jetstream(&error)),
+    }
+}
+
+fn unexpected() -> Fault {
+    Fault::away("JetStream has sent no event")
 }
 
 /// Asks on the link that delivers for the newest position of each stream.
@@ -229,15 +279,11 @@ async fn newest(
     stream: &StreamKey,
 ) -> Result<Option<u64>, Fault> {
     let stored = shared.names.stored(stream);
-    let subject = format!("STREAM.MSG.GET.{}", store.name);
     let question = LastOf {
         last_by_subj: &stored,
     };
-    match link.ask_jetstream::<_, Found>(&subject, &question).await? {
-        Ok(found) => Ok(Some(found.message.seq)),
-        Err(error) if error.detail == NO_MESSAGE => Ok(None),
-        Err(error) => Err(Fault::of_jetstream(&error)),
-    }
+    let found = get(link, store, &question).await?;
+    Ok(found.map(|found| found.seq))
 }
 
 /// Reads a number from a header of a message.

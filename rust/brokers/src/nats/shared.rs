@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
 use bus::{Epoch, Position, StreamKey};
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) refresh: Notify,
     /// Notified when the publisher found no store.
     pub(super) create: Notify,
+    pub(super) overrun: Overrun,
     pub(super) control: OnceLock<Joined>,
     /// How many batches are in flight; `None` after the engine was closed.
     pub(super) in_flight: watch::Sender<Option<usize>>,
@@ -62,6 +64,7 @@ impl Shared {
             wants: Wants::default(),
             refresh: Notify::new(),
             create: Notify::new(),
+            overrun: Overrun::default(),
             control: OnceLock::new(),
             in_flight: watch::Sender::new(Some(0)),
             epoch: Epoch(epoch),
@@ -95,9 +98,12 @@ impl Shared {
         *self.links[role as usize].lock() = link;
     }
 
-    /// Messages were dropped because a queue was full.
-    pub(super) fn overrun(&self) {
-        self.arrivals().doubt(Scope::All);
+    /// Messages were dropped because a queue was full. It is called for each message, and reports a
+    /// doubt at once, but not for each.
+    pub(super) fn dropped(&self) {
+        if self.overrun.begin() {
+            self.arrivals().doubt(Scope::All);
+        }
     }
 
     /// Some of the known servers, in random order.
@@ -133,6 +139,56 @@ impl Shared {
                 servers.push(address);
             }
         }
+    }
+}
+
+/// Limits how often dropped messages are reported. After the last one a report follows.
+#[derive(Default)]
+pub(super) struct Overrun {
+    state: Mutex<OverrunState>,
+    begun: Notify,
+}
+
+#[derive(Default)]
+struct OverrunState {
+    reported: Option<Instant>,
+    is_pending: bool,
+}
+
+impl Overrun {
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    /// Returns whether to report it now; else [`Self::pending`] returns later.
+    fn begin(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_first = state.reported.is_none_or(|at| at.elapsed() > Self::PAUSE);
+        if is_first {
+            state.reported = Some(Instant::now());
+        } else if !state.is_pending {
+            state.is_pending = true;
+            self.begun.notify_one();
+        }
+        is_first
+    }
+
+    /// When the newest report was, if another one must follow.
+    fn due(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        state.reported.filter(|_| state.is_pending)
+    }
+
+    /// Waits until it must be reported again. Nothing is lost when this future is dropped.
+    pub(super) async fn pending(&self) {
+        let due = loop {
+            match self.due() {
+                Some(reported) => break reported + Self::PAUSE,
+                None => self.begun.notified().await,
+            }
+        };
+        tokio::time::sleep_until(due.into()).await;
+        let mut state = self.state.lock();
+        state.is_pending = false;
+        state.reported = Some(Instant::now());
     }
 }
 

@@ -22,8 +22,9 @@ use super::reader::{self, number};
 use super::shared::Shared;
 use super::wants::Wanted;
 
-/// Limit of the streams that one step handles (count).
-const STREAMS: usize = 512;
+/// Limit of the streams that one step handles (count). If all are refused, the crate has room for all
+/// refusals.
+const STREAMS: usize = 100;
 
 /// Serves a link until it fails. Returns why.
 pub(super) async fn serve(shared: &Arc<Shared>, link: &Arc<Link>) -> Fault {
@@ -100,6 +101,7 @@ impl Reconciler<'_> {
             tokio::select! {
                 () = shared.wants.changed.notified() => sleep(shared.config.times.collect).await,
                 () = shared.refresh.notified() => self.refresh().await?,
+                () = shared.overrun.pending() => shared.arrivals().doubt(Scope::All),
                 _ = refreshes.tick() => self.refresh().await?,
                 () = at(again) => {
                     let now = Instant::now();

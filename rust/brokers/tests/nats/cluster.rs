@@ -53,6 +53,8 @@ async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
         server.kill();
         published.push(publish(&publisher, &orders, &format!("{round} killed")).await);
         server.restart();
+        // Two servers out of three must always have all events.
+        is_complete(server).await;
         published.push(publish(&publisher, &orders, &format!("{round} back")).await);
     }
     assert!(
@@ -64,12 +66,13 @@ async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
     let began = std::time::Instant::now();
     let page = loop {
         let page = node.read(&orders, start, 100).await;
-        if let Ok(page) = page
-            && page.events.len() >= published.len()
-        {
-            break page;
+        match page {
+            Ok(page) if page.events.len() >= published.len() => break page,
+            page => assert!(
+                began.elapsed() < PATIENCE,
+                "not all events are kept: {page:?}, published {published:?}"
+            ),
         }
-        assert!(began.elapsed() < PATIENCE, "not all events are kept");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     };
     let read: Vec<Position> = page.events.iter().map(|(at, _)| *at).collect();
@@ -82,6 +85,29 @@ async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
     }) {
         publish(&publisher, &orders, "later").await;
         assert!(began.elapsed() < PATIENCE, "no later event arrives");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until each server has all events.
+async fn is_complete(server: &Server) {
+    let client = server.client().await;
+    let jetstream = async_nats::jetstream::new(client);
+    let start = std::time::Instant::now();
+    loop {
+        if let Ok(mut store) = jetstream.get_stream("fs1").await
+            && let Ok(info) = store.info().await
+            && let Some(cluster) = &info.cluster
+        {
+            let current = cluster
+                .replicas
+                .iter()
+                .filter(|one| one.current && !one.offline);
+            if cluster.leader.is_some() && current.count() == 2 {
+                return;
+            }
+        }
+        assert!(start.elapsed() < PATIENCE, "a server has not all events");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
