@@ -69,9 +69,11 @@ impl Drop for Reconciler<'_> {
 impl Reconciler<'_> {
     async fn reconcile(mut self) -> Result<Infallible, Fault> {
         let shared = self.shared;
-        // Events before this link are unknown. The doubt is reported before streams are ready again: a
-        // later read of the history finds these events.
-        shared.arrivals().doubt(Scope::All);
+        if shared.has_history() {
+            // Events before this link are unknown. The doubt is reported before streams are ready again:
+            // a later read of the history finds these events.
+            shared.arrivals().doubt(Scope::All);
+        }
         for store in &shared.stores {
             store.reset();
             store.ensure(shared, self.link).await?;
@@ -180,16 +182,17 @@ impl Reconciler<'_> {
         let wants = &self.shared.wants;
         let before = self.link.denials();
         let mut wanted: Vec<(Arc<str>, Wanted)> = Vec::new();
+        let mut new = Vec::new();
         for subject in subjects {
+            // It is tried now, so an earlier refusal does not count.
+            self.refused.remove(subject);
             let Some(want) = wants.get(subject) else {
-                self.refused.remove(subject);
                 self.subscribed.remove(subject);
                 continue;
             };
             if !self.subscribed.contains_key(subject) {
                 let messages = self.subscribe(subject).await?;
-                let delivery = self.deliver(subject.clone(), messages);
-                self.subscribed.insert(subject.clone(), delivery);
+                new.push((subject.clone(), want.stream.clone(), messages));
             }
             wanted.push((subject.clone(), want));
         }
@@ -198,11 +201,22 @@ impl Reconciler<'_> {
         wanted.retain(|(subject, _)| match self.link.denial(subject, before) {
             None => true,
             Some(fault) => {
-                self.subscribed.remove(subject);
                 self.refuse(subject, &fault);
                 false
             }
         });
+        for (subject, stream, messages) in new {
+            if self.refused.contains_key(&subject) {
+                continue;
+            }
+            if !self.shared.has_history() {
+                // What came before can never be read, so this is reported when all that follows arrives,
+                // and before it.
+                self.shared.arrivals().doubt(Scope::Stream(stream));
+            }
+            let delivery = self.deliver(subject.clone(), messages);
+            self.subscribed.insert(subject, delivery);
+        }
         if wanted.is_empty() {
             return Ok(());
         }

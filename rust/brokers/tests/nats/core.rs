@@ -50,15 +50,15 @@ async fn a_lost_link_is_told_and_later_events_arrive() {
         server.restart();
         node.received
             .wait("doubt, then ready", |all| {
-                let doubt = all
-                    .iter()
-                    .position(|one| *one == Happened::Doubt(Scope::All))?;
-                let is_ready = |of| {
+                let is_ready = |of: &bus::StreamKey| {
+                    let doubt = Happened::Doubt(Scope::Stream(of.clone()));
+                    let doubt = all.iter().position(|one| *one == doubt)?;
                     all[doubt..]
                         .iter()
                         .any(|one| matches!(one, Happened::Ready(it, _) if it == of))
+                        .then_some(())
                 };
-                (is_ready(&orders) && is_ready(&quiet)).then_some(())
+                is_ready(&orders).and(is_ready(&quiet))
             })
             .await;
         // Told once, by the doubt: the position of a stream without new events stays.
