@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_nats::Request;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{Config as StoreConfig, Info, StorageType};
-use async_nats::{Request, StatusCode};
 use bus::engine::{Control, ControlArrivals, ControlError, MAX_REVOCATIONS, Pending, Role};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -16,21 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::Nats;
 use super::fault::{Answer, Fault, FaultKind, NO_STORE};
 use super::link::Link;
-use super::reader::number;
-use super::shared::Shared;
-
-/// The subjects of a node, and what receives their messages.
-pub(super) struct Joined {
-    /// The subject of all nodes, and the subject of this node.
-    pub(super) subjects: [String; 2],
-    pub(super) arrivals: Arc<dyn ControlArrivals>,
-}
-
-#[derive(Serialize)]
-struct NextOf<'a> {
-    seq: u64,
-    next_by_subj: &'a str,
-}
+use super::reader::{NextOf, next};
+use super::shared::{Joined, Shared};
 
 #[derive(Serialize)]
 struct Delete {
@@ -186,21 +173,14 @@ async fn get(
     from: u64,
     subjects: &str,
 ) -> Result<Option<Stored>, Fault> {
-    let subject = format!("$JS.API.DIRECT.GET.{}", shared.names.revocations());
-    let question = NextOf {
+    let from = NextOf {
         seq: from,
         next_by_subj: subjects,
     };
-    let question = serde_json::to_vec(&question).map_err(|_| unexpected())?;
-    let request = Request::new().payload(question.into());
-    let answer = link.ask(&subject, request).await?;
-    match answer.status {
-        None | Some(StatusCode::OK) => {}
-        Some(StatusCode::NOT_FOUND) => return Ok(None),
-        Some(status) => return Err(Fault::busy(format!("JetStream has answered {status}"))),
-    }
-    let sequence = number(&answer, "Nats-Sequence").ok_or_else(unexpected)?;
-    let mut entry = answer.payload;
+    let found = next(link, &shared.names.revocations(), &from).await?;
+    let Some((sequence, mut entry)) = found else {
+        return Ok(None);
+    };
     if entry.len() < 8 {
         return Err(unexpected());
     }

@@ -16,9 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
 
-use super::config::{Address, Login};
+use super::config::{Address, Config, Login};
 use super::fault::{Answer, Fault, FaultKind, JetStreamError, no_jetstream};
-use super::shared::Shared;
 use crate::tls::{Tls, TlsError};
 
 /// How many denials are remembered (count). More than the subscriptions and events between two round
@@ -32,6 +31,19 @@ const NOWHERE: &str = "nats://127.0.0.1:0";
 /// How often it is checked whether the connection is open, in case the crate has not said so: it drops
 /// what it says while too much is said at once.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
+
+/// What a link needs to know, and to whom it says what is not about itself.
+pub(super) trait LinkOwner: Send + Sync + 'static {
+    fn config(&self) -> &Config;
+    /// What the subjects of answers begin with.
+    fn inbox(&self) -> String;
+    /// Messages were dropped because a queue was full. Called for each message.
+    fn dropped(&self);
+    /// Remembers the servers of a cluster, as one of them has named them.
+    fn learn_servers(&self, named: &[String]);
+    /// How many servers are known.
+    fn known_servers(&self) -> usize;
+}
 
 /// One connection.
 pub(super) struct Link {
@@ -57,38 +69,35 @@ struct Said {
 impl Link {
     /// Connects to a server.
     pub(super) async fn open(
-        shared: &Arc<Shared>,
+        owner: &Arc<impl LinkOwner>,
         role: Role,
         address: &Address,
     ) -> Result<Arc<Self>, Fault> {
-        let times = shared.config.times;
+        let config = owner.config();
+        let times = config.times;
         let said = watch::Sender::<Said>::default();
-        let (events, weak) = (said.clone(), Arc::downgrade(shared));
-        let scheme = if shared.config.tls.is_some() {
-            "tls"
-        } else {
-            "nats"
-        };
+        let (events, weak) = (said.clone(), Arc::downgrade(owner));
+        let scheme = if config.tls.is_some() { "tls" } else { "nats" };
         let server: async_nats::ServerAddr = format!("{scheme}://{address}")
             .parse()
             .map_err(|error| Fault::configuration(format!("{address} is no address: {error}")))?;
-        let options = log_in(shared)
+        let options = log_in(config)
             .await?
             .name(format!("fraiseql-subs {}", purpose(role)))
-            .tls_client_config(tls(shared).await?)
-            .require_tls(shared.config.tls.is_some())
+            .tls_client_config(tls(config).await?)
+            .require_tls(config.tls.is_some())
             .connection_timeout(times.connect)
             .ping_interval(times.ping_after)
             .request_timeout(Some(times.answer))
             .subscription_capacity(WAITING)
-            .custom_inbox_prefix(shared.names.inbox())
+            .custom_inbox_prefix(owner.inbox())
             .ignore_discovered_servers()
             .max_reconnects(1)
             .event_callback(move |event| {
-                if let (Event::SlowConsumer(_), Some(shared)) = (&event, weak.upgrade()) {
-                    shared.dropped();
+                if let (Event::SlowConsumer(_), Some(owner)) = (&event, weak.upgrade()) {
+                    owner.dropped();
                 }
-                let servers = weak.upgrade().map_or(0, |shared| shared.known_servers());
+                let servers = weak.upgrade().map_or(0, |owner| owner.known_servers());
                 events.send_modify(|said| said.note(&event, servers));
                 async {}
             });
@@ -96,7 +105,7 @@ impl Link {
             .connect(server)
             .await
             .map_err(|error| Fault::of_connection(&error, &address.to_string()))?;
-        shared.learn_servers(&client.server_info().connect_urls);
+        owner.learn_servers(&client.server_info().connect_urls);
         // After the end of this link the crate would connect once more, and send what it still has. No
         // server can have this address.
         client.set_server_pool(NOWHERE).await.map_err(|_| lost())?;
@@ -120,7 +129,7 @@ impl Link {
             echo_task: echo_task.abort_handle(),
         };
         // A missing permission for answers is named here, before anything is asked.
-        let answers = format!("\"{}.", shared.names.inbox());
+        let answers = format!("\"{}.", owner.inbox());
         let request = Request::new();
         let answer = link.client.send_request(link.echo.clone(), request);
         let answer = async {
@@ -297,8 +306,8 @@ fn purpose(role: Role) -> &'static str {
 }
 
 /// Reads the files and asks for the secrets of the login.
-async fn log_in(shared: &Arc<Shared>) -> Result<ConnectOptions, Fault> {
-    let login = shared.config.login.clone();
+async fn log_in(config: &Config) -> Result<ConnectOptions, Fault> {
+    let login = config.login.clone();
     let read = |path: &std::path::Path| {
         std::fs::read_to_string(path)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))
@@ -315,7 +324,7 @@ async fn log_in(shared: &Arc<Shared>) -> Result<ConnectOptions, Fault> {
             Login::Nkey(path) => options.nkey(read(&path)?.trim().to_owned()),
         })
     });
-    let wait = shared.config.times.password.max(Duration::from_millis(1));
+    let wait = config.times.password.max(Duration::from_millis(1));
     match tokio::time::timeout(wait, options).await {
         Ok(Ok(options)) => options.map_err(Fault::configuration),
         Ok(Err(_)) => Err(Fault::configuration(
@@ -328,8 +337,8 @@ async fn log_in(shared: &Arc<Shared>) -> Result<ConnectOptions, Fault> {
 }
 
 /// Reads the files of TLS. Without settings, a server that requires TLS is verified as well.
-async fn tls(shared: &Arc<Shared>) -> Result<ClientConfig, Fault> {
-    let settings = shared.config.tls.clone();
+async fn tls(config: &Config) -> Result<ClientConfig, Fault> {
+    let settings = config.tls.clone();
     let is_required = settings.is_some();
     let settings: Tls = settings.unwrap_or_default();
     let config = spawn_blocking(move || settings.client_config()).await;

@@ -31,9 +31,9 @@ struct LastOf<'a> {
 }
 
 #[derive(Serialize)]
-struct NextOf<'a> {
-    seq: u64,
-    next_by_subj: &'a str,
+pub(super) struct NextOf<'a> {
+    pub(super) seq: u64,
+    pub(super) next_by_subj: &'a str,
 }
 
 /// The answer of the leader.
@@ -62,7 +62,7 @@ pub(super) async fn read(
         return Err(ReadError::Unavailable("the bus keeps no events".to_owned()));
     };
     let link = shared.link(Role::Reader)?;
-    let state = store.refresh(shared, &link).await?;
+    let state = store.refresh(&link).await?;
     let newest = newest(shared, &link, store, stream).await?;
     let head = |major| Position::new(state.epoch, major);
     if state.epoch != after.epoch {
@@ -128,7 +128,7 @@ async fn events(
             seq: after + 1,
             next_by_subj: &stored,
         };
-        let next = match next(link, store, &from).await? {
+        let next = match next(link, &store.name, &from).await? {
             Some(next) => Some(next),
             // The server that has answered is behind.
             None => next_of_leader(link, store, &from).await?,
@@ -144,12 +144,12 @@ async fn events(
 }
 
 /// Returns an event that a server with a copy of the store has.
-async fn next(
+pub(super) async fn next(
     link: &Link,
-    store: &Store,
+    store: &str,
     from: &NextOf<'_>,
 ) -> Result<Option<(u64, Bytes)>, Fault> {
-    let subject = format!("$JS.API.DIRECT.GET.{}", store.name);
+    let subject = format!("$JS.API.DIRECT.GET.{store}");
     let question = serde_json::to_vec(from).map_err(|_| unexpected())?;
     let request = Request::new().payload(question.into());
     let answer = link.ask(&subject, request).await?;
@@ -225,7 +225,7 @@ pub(super) async fn heads_on(
         if let (Some(state @ None), Some(store)) =
             (states.get_mut(partition), shared.stores.get(partition))
         {
-            *state = Some(store.refresh(shared, link).await);
+            *state = Some(store.refresh(link).await);
         }
     }
     let states = &states;

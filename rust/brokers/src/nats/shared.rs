@@ -4,16 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
+use bus::engine::{Arrival, Arrivals, ControlArrivals, Health, Role, Scope};
 use bus::{Epoch, Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::config::{Address, Config, ConfigError};
-use super::control::Joined;
 use super::fault::Fault;
 use super::health::LinkStates;
-use super::link::Link;
+use super::link::{Link, LinkOwner};
 use super::names::Names;
 use super::store::Store;
 use super::wants::Wants;
@@ -31,7 +30,7 @@ pub(super) struct Shared {
     /// One for each partition; empty without history.
     pub(super) stores: Vec<Store>,
     /// Notified when a store may be missing, or another one.
-    pub(super) refresh: Notify,
+    pub(super) refresh: Arc<Notify>,
     /// Notified when the publisher found no store.
     pub(super) create: Notify,
     pub(super) overrun: Overrun,
@@ -52,17 +51,18 @@ impl Shared {
             .map_err(|error| ConfigError(format!("the system has no random numbers: {error}")))?;
         let partitions = 0..names.partitions();
         let has_history = config.history.is_some();
+        let refresh = Arc::<Notify>::default();
         Ok(Self {
             stores: partitions
                 .filter(|_| has_history)
-                .map(|partition| Store::new(&names, partition))
+                .map(|partition| Store::new(&names, partition, refresh.clone()))
                 .collect(),
             servers: Mutex::new(config.servers.clone()),
             names,
             arrivals: OnceLock::new(),
             health: LinkStates::default(),
             wants: Wants::default(),
-            refresh: Notify::new(),
+            refresh,
             create: Notify::new(),
             overrun: Overrun::default(),
             control: OnceLock::new(),
@@ -98,28 +98,32 @@ impl Shared {
         *self.links[role as usize].lock() = link;
     }
 
-    /// Messages were dropped because a queue was full. It is called for each message, and reports a
-    /// doubt at once, but not for each.
-    pub(super) fn dropped(&self) {
-        if self.overrun.begin() {
-            self.arrivals().doubt(Scope::All);
-        }
-    }
-
     /// Some of the known servers, in random order.
     pub(super) fn servers(&self) -> Vec<Address> {
         let mut servers = self.servers.lock().clone();
         fastrand::shuffle(&mut servers);
         servers
     }
+}
 
-    pub(super) fn known_servers(&self) -> usize {
-        self.servers.lock().len()
+impl LinkOwner for Shared {
+    fn config(&self) -> &Config {
+        &self.config
     }
 
-    /// Remembers the servers of a cluster, as one of them has named them: by addresses, which a
-    /// certificate rarely has.
-    pub(super) fn learn_servers(&self, named: &[String]) {
+    fn inbox(&self) -> String {
+        self.names.inbox()
+    }
+
+    /// Reports a doubt at once, but not for each message.
+    fn dropped(&self) {
+        if self.overrun.begin() {
+            self.arrivals().doubt(Scope::All);
+        }
+    }
+
+    /// Servers are named by addresses, which a certificate rarely has.
+    fn learn_servers(&self, named: &[String]) {
         if self.config.tls.is_some() {
             return;
         }
@@ -140,6 +144,17 @@ impl Shared {
             }
         }
     }
+
+    fn known_servers(&self) -> usize {
+        self.servers.lock().len()
+    }
+}
+
+/// The subjects of a node, and what receives their messages.
+pub(super) struct Joined {
+    /// The subject of all nodes, and the subject of this node.
+    pub(super) subjects: [String; 2],
+    pub(super) arrivals: Arc<dyn ControlArrivals>,
 }
 
 /// Limits how often dropped messages are reported. After the last one a report follows.

@@ -2,6 +2,7 @@
 //!
 //! JetStream calls it a stream; here it is a store, because a stream of the bus is something else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{
@@ -9,12 +10,12 @@ use async_nats::jetstream::stream::{
 };
 use bus::Epoch;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::config::Config;
 use super::fault::{Fault, NO_STORE};
 use super::link::Link;
 use super::names::{Names, fnv};
-use super::shared::Shared;
 
 /// How long JetStream recognizes an id that it has stored.
 const DUPLICATES: Duration = Duration::from_mins(2);
@@ -32,6 +33,8 @@ pub(super) struct Store {
     subjects: String,
     delivered: String,
     known: Mutex<Known>,
+    /// Notified when the epoch is another one.
+    renumbered: Arc<Notify>,
 }
 
 /// What is known of a store.
@@ -66,13 +69,14 @@ pub(super) fn idempotency(history: Duration) -> Duration {
 }
 
 impl Store {
-    pub(super) fn new(names: &Names, partition: u32) -> Self {
+    pub(super) fn new(names: &Names, partition: u32, renumbered: Arc<Notify>) -> Self {
         Self {
             name: names.store(partition),
             partition,
             subjects: names.stored_in(partition),
             delivered: names.all_delivered(),
             known: Mutex::default(),
+            renumbered,
         }
     }
 
@@ -100,21 +104,21 @@ impl Store {
     }
 
     /// Creates the store if it is absent, and checks its settings.
-    pub(super) async fn ensure(&self, shared: &Shared, link: &Link) -> Result<StoreState, Fault> {
+    pub(super) async fn ensure(&self, config: &Config, link: &Link) -> Result<StoreState, Fault> {
         let before = self.known().newest;
         let info = match self.info(link).await? {
-            Some(info) => self.correct(&shared.config, link, info).await?,
-            None => self.create(&shared.config, link).await?,
+            Some(info) => self.correct(config, link, info).await?,
+            None => self.create(config, link).await?,
         };
-        self.judge(shared, link, before, info).await
+        self.judge(link, before, info).await
     }
 
     /// Asks the leader for the state of the store.
-    pub(super) async fn refresh(&self, shared: &Shared, link: &Link) -> Result<StoreState, Fault> {
+    pub(super) async fn refresh(&self, link: &Link) -> Result<StoreState, Fault> {
         // Read before the question: events that arrive after it may be newer than the answer.
         let before = self.known().newest;
         match self.info(link).await? {
-            Some(info) => self.judge(shared, link, before, info).await,
+            Some(info) => self.judge(link, before, info).await,
             None => Err(Fault::busy(format!(
                 "the JetStream stream {} does not exist",
                 self.name
@@ -230,13 +234,7 @@ impl Store {
 
     /// Decides which numbering the sequences belong to. `before`: the highest sequence that was seen
     /// before the server was asked.
-    async fn judge(
-        &self,
-        shared: &Shared,
-        link: &Link,
-        before: u64,
-        mut info: Info,
-    ) -> Result<StoreState, Fault> {
+    async fn judge(&self, link: &Link, before: u64, mut info: Info) -> Result<StoreState, Fault> {
         let known = self.known();
         if known.epoch == Some(self.epoch(&info)) {
             let mut asked = 0;
@@ -257,7 +255,7 @@ impl Store {
                 is_renumbered: true,
                 ..Known::default()
             };
-            shared.refresh.notify_one();
+            self.renumbered.notify_one();
         }
         known.epoch = Some(epoch);
         known.newest = known.newest.max(info.state.last_sequence);

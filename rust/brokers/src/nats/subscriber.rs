@@ -76,7 +76,7 @@ impl Reconciler<'_> {
         }
         for store in &shared.stores {
             store.reset();
-            store.ensure(shared, self.link).await?;
+            store.ensure(&shared.config, self.link).await?;
         }
         shared.wants.begin();
         let _control = self.join_nodes().await?;
@@ -123,10 +123,10 @@ impl Reconciler<'_> {
         }
         let mut is_renumbered = false;
         for store in &shared.stores {
-            let state = match store.refresh(shared, self.link).await {
+            let state = match store.refresh(self.link).await {
                 // Deleted, or without a leader.
                 Err(fault) if fault.kind == FaultKind::Busy => {
-                    store.ensure(shared, self.link).await?
+                    store.ensure(&shared.config, self.link).await?
                 }
                 state => state?,
             };

@@ -91,7 +91,7 @@ async fn publisher(shared: &Arc<Shared>, link: &Arc<Link>) -> Fault {
     let mut registered = None;
     loop {
         for store in &shared.stores {
-            match store.ensure(shared, link).await {
+            match store.ensure(&shared.config, link).await {
                 Ok(_) => {}
                 Err(fault) if fault.kind == FaultKind::Busy && registered.is_some() => {
                     shared.create.notify_one();
