@@ -384,6 +384,9 @@ def check_path(path: str) -> None:
 def count_unwritten(count: int) -> None:
     """Count log records that were not written."""
 
+def flush_log() -> None:
+    """Write all log records that wait for an event loop."""
+
 def check_rate(rate: str) -> None:
     """Refuse a rate that cannot be parsed."""
 

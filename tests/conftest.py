@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from fraiseql_subs._core import flush_log
+
 ALONE = "TEST_RUNS_ALONE"
 """Set in a process that runs one test."""
 
@@ -46,6 +48,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     )
     assert test.returncode == 0, test.stdout
     return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Write the log records that engines of earlier tests have left, so that no test finds them
+    among its own.
+    """
+    flush_log()
 
 
 @pytest.hookimpl(wrapper=True)

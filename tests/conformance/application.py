@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import graphql
+from support import PATIENCE
 from support.resolvers import Endless
 
 from fraiseql_subs import (
@@ -114,5 +115,6 @@ class Application:
             [greetings, counted, checked, self.endless.declare(), self.held.declare()],
             schema=_schema(self.held),
             security=Security(authenticate=hook),
-            limits=Limits(**options),
+            # On a busy machine a client may need long for its first message.
+            limits=Limits(**{"connection_init_timeout": PATIENCE, **options}),
         )

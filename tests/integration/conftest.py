@@ -11,10 +11,20 @@ import pytest
 from support import PATIENCE
 from support.protocol_client import ProtocolClient
 
-from fraiseql_subs import Server, SubscriptionManager
+from fraiseql_subs import Limits, Server, SubscriptionManager
 
 Serve: TypeAlias = Callable[..., Awaitable[Server]]
 Connect: TypeAlias = Callable[..., Awaitable[ProtocolClient]]
+
+
+@pytest.fixture(autouse=True)
+def patient_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give clients more than 3 s for `connection_init`, unless a test says otherwise.
+
+    On a busy machine a client of this process may need longer.
+    """
+    defaults = Limits.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "connection_init_timeout", PATIENCE)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(policy::check_rule, module)?)?;
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     let flush_log = wrap_pyfunction!(log::flush_log, module)?;
+    module.add_function(flush_log.clone())?;
     let atexit = py.import("atexit")?;
     // The function that is registered last is called first.
     atexit.call_method1("register", (flush_log,))?;

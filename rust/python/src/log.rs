@@ -114,7 +114,7 @@ pub(crate) fn flush_without_loop(py: Python<'_>) {
     }
 }
 
-/// Like [`flush`], at the end of the interpreter.
+/// Like [`flush`], at any time; called at the end of the interpreter.
 #[pyfunction]
 pub(crate) fn flush_log(py: Python<'_>) {
     // A forked child has the parent's records, perhaps locked by a thread that does not exist here.

@@ -31,8 +31,10 @@ use crate::socket::SocketHandle;
 use crate::turn::{Turn, Turns};
 
 mod counted;
+mod unfailing;
 
 use counted::{Counted, Intake};
+use unfailing::Unfailing;
 
 /// Streams that one connection may have at once (count).
 const MAX_STREAMS: u32 = 100;
@@ -86,7 +88,7 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
         .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     let intake = Intake::new();
-    let (io, turn) = Turns::new(Counted::new(io, intake.clone()));
+    let (io, turn) = Turns::new(Counted::new(Unfailing::new(io), intake.clone()));
     let handshake = within(limits.request_timeout, builder.handshake(io)).await;
     let Some(Ok(mut connection)) = handshake else {
         return;

@@ -1,6 +1,5 @@
 //! Reads and drops the input of a client whose connection is being closed.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,21 +18,21 @@ impl Linger {
         Self(Deadline::new(LINGER))
     }
 
-    /// Ready when the client has closed its side, or the deadline has passed.
+    /// Ready when the client has closed its side or is gone, or the deadline has passed.
     pub(crate) fn poll<T: AsyncRead + Unpin>(
         &mut self,
         io: &mut T,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<()> {
         if self.0.poll(cx).is_ready() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
         let mut bytes = [0; DROPPED];
         loop {
             let mut buf = ReadBuf::new(&mut bytes);
             match Pin::new(&mut *io).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                ended => return ended,
+                ended => return ended.map(drop),
             }
         }
     }

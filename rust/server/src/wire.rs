@@ -64,7 +64,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match &mut this.dropping {
-            Some(Dropping::Refused(linger)) => return linger.poll(&mut this.io, cx),
+            Some(Dropping::Refused(linger)) => return linger.poll(&mut this.io, cx).map(Ok),
             Some(Dropping::AfterClose { left }) => return drop_input(&mut this.io, left, cx),
             None => {}
         }

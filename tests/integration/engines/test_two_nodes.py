@@ -44,7 +44,9 @@ async def test_nodes_that_publish_at_once_are_received_in_one_order(kind, redis,
 
         halves = [range(0, 100), range(100, 200)]
         await asyncio.gather(*[publish(which, half) for which, half in enumerate(halves)])
-        orders = [[(await each.receive_data())["feed"] for _ in range(200)] for each in clients]
+        orders = []
+        for client in clients:
+            orders.append([(await client.receive_data())["feed"] for _ in range(200)])
         assert orders[0] == orders[1]
         for half in halves:
             assert [number for number in orders[0] if number in half] == list(half)

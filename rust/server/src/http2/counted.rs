@@ -100,7 +100,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         }
         // A client that is still sending has to be able to read the reason.
         let linger = this.linger.get_or_insert_with(Linger::new);
-        linger.poll(&mut this.io, cx)
+        linger.poll(&mut this.io, cx).map(Ok)
     }
 }
 
@@ -167,7 +167,35 @@ fn is_allowed(kind: u8, flags: u8, length: usize, allowance: &Allowance) -> bool
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use h2::Reason;
+    use tokio::io::AsyncWriteExt;
+
+    use super::super::unfailing::Unfailing;
     use super::*;
+
+    /// A client that sends a malformed head, and has left before it can be told.
+    #[actix_rt::test]
+    async fn the_reason_for_an_end_is_known_when_the_client_is_gone() {
+        let (server, mut client) = tokio::io::duplex(1024);
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        // A head on stream 2, which a client does not have.
+        let head = [0, 0, 1, 1, 4, 0, 0, 0, 2, 0x82];
+        client
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .unwrap();
+        client.write_all(&settings).await.unwrap();
+        client.write_all(&head).await.unwrap();
+        drop(client);
+        let transport = Counted::new(Unfailing::new(server), Intake::new());
+        let mut connection = h2::server::handshake(transport).await.unwrap();
+        let ended = poll_fn(|cx| connection.poll_accept(cx)).await;
+        let error = ended.unwrap().unwrap_err();
+        assert!(error.is_go_away() && error.is_library(), "{error}");
+        assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR));
+    }
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
         let header = [0, 0, length, kind, flags, 0, 0, 0, 1];
