@@ -195,8 +195,8 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 
 # Private servers of tests and measurements, and certificates of the tests.
 .redis:
-	@(command -v redis-server && command -v redis-cli && command -v openssl) >/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server openssl)
+	@(command -v redis-server && command -v redis-cli && command -v nats-server && command -v openssl) >/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server nats-server openssl)
 
 # Private servers of tests. The packages start no server where there is none to manage them.
 .postgres:

@@ -5,7 +5,7 @@ from ._core import Event, Receipt
 from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
-from .engines import Postgres, Redis, Table
+from .engines import Nats, Postgres, Redis, Table
 from .errors import (
     BusError,
     ConfigurationError,
@@ -66,6 +66,7 @@ __all__ = [
     "ManagerClosed",
     "Metrics",
     "Name",
+    "Nats",
     "Node",
     "Postgres",
     "PublishError",

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 from ._core import check_bus
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import is_number, refuse
-from .engines import Postgres, Redis
+from .engines import Nats, Postgres, Redis
 
 OnUnavailable: TypeAlias = Literal["wait", "fail", "queue"]
 """What publishing does while the engine cannot be reached."""
@@ -38,16 +38,18 @@ class BusOptions:
             password.
     """
 
-    bus: str | Redis | Postgres = field(default=MEMORY, repr=False)
+    bus: str | Redis | Nats | Postgres = field(default=MEMORY, repr=False)
     on_unavailable: OnUnavailable = "wait"
     publish_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bus, str | Redis | Postgres):
+        if not isinstance(self.bus, str | Redis | Nats | Postgres):
             # Not the value: it may hold a password.
             kind = type(self.bus).__name__
             url = '"redis://127.0.0.1:6379"'
-            remedy = f"pass a URL as a string, such as {url}, or Redis(...) or Postgres(...)"
+            remedy = (
+                f"pass a URL as a string, such as {url}, or Redis(...), Nats(...) or Postgres(...)"
+            )
             refuse("bus", kind, remedy)
         if isinstance(self.bus, str):
             if not has_utf8(self.bus):

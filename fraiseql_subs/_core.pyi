@@ -12,7 +12,7 @@ from ._membership import Disconnecting
 from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
-from .engines import Postgres, Redis
+from .engines import Nats, Postgres, Redis
 from .schema import SchemaSource
 from .security import Security, TenantIsolation
 
@@ -401,7 +401,7 @@ def load(arguments: Sequence[str], /) -> int:
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
     """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""
 
-def check_bus(bus: str | Redis | Postgres) -> None:
+def check_bus(bus: str | Redis | Nats | Postgres) -> None:
     """Refuse a URL that names no engine, or settings of an engine that cannot be used."""
 
 def postgres_install_sql(

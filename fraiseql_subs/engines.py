@@ -64,21 +64,97 @@ class Redis:
     accept_raw: bool = False
 
     def __post_init__(self) -> None:
-        _check_text(self, "url", 'a URL, such as "redis://127.0.0.1:6379"')
+        checks = _Checks(self)
+        checks.text("url", 'a URL, such as "redis://127.0.0.1:6379"', optional=False)
         for name in ("username", "sentinel_password"):
-            _check_text(self, name, "a string that is not empty, or None", optional=True)
-        remedy = "1 to 32 letters, digits, '-', '_' or '.', such as \"shop\", or None for \"fs1\""
-        _check_text(self, "prefix", remedy, optional=True)
-        _check_paths(self)
-        _check_password(self)
-        _check_count(self, "partitions", 1, 1024)
-        _check_count(self, "max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
-        if not isinstance(self.accept_raw, bool):
-            refuse("Redis.accept_raw", self.accept_raw, "pass True or False")
+            checks.text(name, "a string that is not empty, or None")
+        checks.text(
+            "prefix",
+            "1 to 32 letters, digits, '-', '_' or '.', such as \"shop\", or None for \"fs1\"",
+        )
+        checks.paths("ca", "client_cert", "client_key")
+        checks.secret("password")
+        checks.count("partitions", 1, 1024)
+        checks.count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
+        checks.flag("accept_raw")
         check_bus(self)
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return f"Redis('{_hosts(self.url)}')"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Nats:
+    """NATS as the engine: `SubscriptionManager(bus=Nats("tls://host", credentials="bus.creds"))`.
+
+    What is None is as the URL says, or as its default. `repr` shows no password. One login at most
+    is set: a user and a password, a token, `credentials` or `nkey`.
+
+    Attributes:
+        url: URL as for `bus=`, such as `"nats://127.0.0.1:4222"`; several hosts with commas.
+        username: User of NATS, in place of that in the URL.
+        password: Its password; or a function without parameters that returns it. The function is
+            called before each connection, on a thread of its own, and may block for 10 s at most.
+        token: A token in place of a user; or a function as for `password`.
+        credentials: File with a user's JWT and seed, as `nsc` writes it. Files are read again
+            before each connection.
+        nkey: File with the seed of an nkey.
+        ca: File with the authorities that the server's certificate may come from, as PEM; needs
+            `tls://`.
+        client_cert: File with the certificate of this client, as PEM; needs `client_key`.
+        client_key: File with its key, as PEM.
+        partitions: JetStream streams that keep the events: 1 to 64, the same in all programs;
+            default 1.
+        replicas: On how many servers JetStream keeps each event: 1, 3 or 5; None: as the stream
+            is, or 1.
+        max_bytes: How much each JetStream stream keeps (bytes, from 1 MiB); None: as the stream
+            is, or no limit.
+        prefix: What all subjects begin with: 1 to 32 letters, digits, `-`, `_`.
+        max_event_bytes: Size of the largest event (bytes, 1 KiB to 16 MiB; default 1,000,000). It
+            must be less than `max_payload` of the server.
+        accept_raw: Whether bare JSON objects that other programs have written are events. False:
+            they are counted as `bus_unreadable`, and skipped.
+
+    Raises:
+        ConfigurationError: The URL or a setting is wrong; passwords are not shown.
+    """
+
+    url: str
+    _: KW_ONLY
+    username: str | None = None
+    password: str | Callable[[], str] | None = field(default=None)
+    token: str | Callable[[], str] | None = field(default=None)
+    credentials: str | Path | None = None
+    nkey: str | Path | None = None
+    ca: str | Path | None = None
+    client_cert: str | Path | None = None
+    client_key: str | Path | None = None
+    partitions: int | None = None
+    replicas: int | None = None
+    max_bytes: int | None = None
+    prefix: str | None = None
+    max_event_bytes: int | None = None
+    accept_raw: bool = False
+
+    def __post_init__(self) -> None:
+        checks = _Checks(self)
+        checks.text("url", 'a URL, such as "nats://127.0.0.1:4222"', optional=False)
+        checks.text("username", "a string that is not empty, or None")
+        checks.text(
+            "prefix", "1 to 32 letters, digits, '-' or '_', such as \"shop\", or None for \"fs1\""
+        )
+        checks.paths("credentials", "nkey", "ca", "client_cert", "client_key")
+        checks.secret("password")
+        checks.secret("token")
+        checks.count("partitions", 1, 64)
+        checks.count("replicas", 1, 5)
+        checks.count("max_bytes", 1024 * 1024, 2**63 - 1)
+        checks.count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
+        checks.flag("accept_raw")
+        check_bus(self)
+
+    def __repr__(self) -> str:
+        return f"Nats('{_hosts(self.url)}')"
 
 
 RowEvent: TypeAlias = Literal["insert", "update", "delete"]
@@ -109,9 +185,12 @@ class Table:
     tenant: str | None = None
 
     def __post_init__(self) -> None:
-        _check_text(self, "name", 'the name of a table, such as "public.orders"')
-        _check_text(self, "channel", 'a channel, such as "orders" or "orders.{customer_id}"')
-        _check_text(self, "tenant", "the name of a column, or None", optional=True)
+        checks = _Checks(self)
+        checks.text("name", 'the name of a table, such as "public.orders"', optional=False)
+        checks.text(
+            "channel", 'a channel, such as "orders" or "orders.{customer_id}"', optional=False
+        )
+        checks.text("tenant", "the name of a column, or None")
         allowed = get_args(RowEvent)
         events = self.events
         is_sequence = isinstance(events, Sequence) and not isinstance(events, str)
@@ -154,11 +233,12 @@ class Postgres:
     tables: Sequence[Table] = ()
 
     def __post_init__(self) -> None:
-        _check_text(self, "url", 'a URL, such as "postgresql://me@127.0.0.1/shop"')
-        _check_text(self, "username", "a string that is not empty, or None", optional=True)
-        _check_paths(self)
-        _check_password(self)
-        _check_count(self, "max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
+        checks = _Checks(self)
+        checks.text("url", 'a URL, such as "postgresql://me@127.0.0.1/shop"', optional=False)
+        checks.text("username", "a string that is not empty, or None")
+        checks.paths("ca", "client_cert", "client_key")
+        checks.secret("password")
+        checks.count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
         tables = self.tables
         is_sequence = isinstance(tables, Sequence) and not isinstance(tables, str)
         if not (is_sequence and all(isinstance(table, Table) for table in tables)):
@@ -166,53 +246,66 @@ class Postgres:
         check_bus(self)
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return f"Postgres('{_hosts(self.url)}')"
 
 
-def _check_text(engine: object, name: str, remedy: str, *, optional: bool = False) -> None:
-    value = getattr(engine, name)
-    # The error does not contain the value: it may be a secret.
-    if value is None and optional:
-        return
-    field_name = f"{type(engine).__name__}.{name}"
-    if not isinstance(value, str):
-        refuse(field_name, type(value).__name__, f"pass {remedy}")
-    if not value:
-        refuse(field_name, value, f"pass {remedy}")
-    if not has_utf8(value):
-        refuse(field_name, "a text", LONE_SURROGATE)
+class _Checks:
+    """Checks the settings of an engine. Errors do not contain values that may be secrets."""
+
+    def __init__(self, engine: Redis | Nats | Postgres | Table) -> None:
+        self._engine = engine
+
+    def _read(self, name: str) -> tuple[str, object]:
+        return f"{type(self._engine).__name__}.{name}", getattr(self._engine, name)
+
+    def text(self, name: str, remedy: str, *, optional: bool = True) -> None:
+        label, value = self._read(name)
+        if value is not None or not optional:
+            self._check_text(label, value, remedy)
+
+    def paths(self, *names: str) -> None:
+        for name in names:
+            label, value = self._read(name)
+            if value is not None:
+                value = str(value) if isinstance(value, Path) else value
+                self._check_text(label, value, "the path of a file")
+
+    def secret(self, name: str) -> None:
+        label, value = self._read(name)
+        if inspect.iscoroutinefunction(value):
+            refuse(
+                label,
+                "an async function",
+                "pass a plain one: it is called on a thread of its own, where it may block",
+            )
+        if value is not None and not callable(value):
+            remedy = "a string that is not empty, or a function without parameters that returns one"
+            self._check_text(label, value, remedy)
+
+    def count(self, name: str, least: int, most: int) -> None:
+        label, value = self._read(name)
+        if value is None:
+            return
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_count and least <= value <= most):  # type: ignore[operator]
+            refuse(label, value, f"pass a count from {least} to {most}")
+
+    def flag(self, name: str) -> None:
+        label, value = self._read(name)
+        if not isinstance(value, bool):
+            refuse(label, value, "pass True or False")
+
+    @staticmethod
+    def _check_text(label: str, value: object, remedy: str) -> None:
+        if not isinstance(value, str):
+            refuse(label, type(value).__name__, f"pass {remedy}")
+        if not value:
+            refuse(label, value, f"pass {remedy}")
+        if not has_utf8(value):
+            refuse(label, "a text", LONE_SURROGATE)
 
 
-def _check_paths(engine: Redis | Postgres) -> None:
-    for name in ("ca", "client_cert", "client_key"):
-        path = getattr(engine, name)
-        if path is not None and not isinstance(path, Path):
-            _check_text(engine, name, "the path of a file")
-
-
-def _check_password(engine: Redis | Postgres) -> None:
-    remedy = "a string that is not empty, or a function without parameters that returns one"
-    if inspect.iscoroutinefunction(engine.password):
-        refuse(
-            f"{type(engine).__name__}.password",
-            "an async function",
-            "pass a plain one: it is called on a thread of its own, where it may block",
-        )
-    if not callable(engine.password):
-        _check_text(engine, "password", remedy, optional=True)
-
-
-def _check_count(engine: Redis | Postgres, name: str, least: int, most: int) -> None:
-    value = getattr(engine, name)
-    if value is None:
-        return
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    if not (is_count and least <= value <= most):
-        refuse(f"{type(engine).__name__}.{name}", value, f"pass a count from {least} to {most}")
-
-
-def _shown(engine: Redis | Postgres) -> str:
+def _hosts(url: str) -> str:
     # A URL may have a password before its hosts, and others among its options.
-    scheme, _, rest = engine.url.partition("://")
-    hosts = re.split(r"[/?#]", rest)[0].rpartition("@")[2]
-    return f"{type(engine).__name__}('{scheme}://{hosts}')"
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split(r'[/?#]', rest)[0].rpartition('@')[2]}"

@@ -53,7 +53,7 @@ from .config import (
 )
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
-from .engines import Postgres, Redis
+from .engines import Nats, Postgres, Redis
 from .errors import ConfigurationError
 from .executor import Executor
 from .given_schema import read_schema
@@ -82,9 +82,10 @@ class SubscriptionManager(Membership):
             runs its queries, its mutations, and the subscriptions that are not in `subscriptions`.
         bus: What carries events between processes. `"memory://"`: there is one process. A URL of
             Redis or Valkey, `"redis://..."`, `"rediss://..."` (TLS) or `"redis+sentinel://..."`:
-            events reach the subscribers of every process with the same URL. A URL of PostgreSQL,
+            events reach the subscribers of every process with the same URL. A URL of NATS,
+            `"nats://..."` or `"tls://..."`: the same over NATS. A URL of PostgreSQL,
             `"postgresql://..."`: events are part of transactions, and may be published by SQL.
-            `Redis(...)` and `Postgres(...)`: the same, with what a URL cannot say.
+            `Redis(...)`, `Nats(...)` and `Postgres(...)`: the same, with what a URL cannot say.
         on_unavailable: What publishing does while the engine cannot be reached. `"wait"`: it waits
             up to `publish_timeout`. `"fail"`: it raises at once. `"queue"`: it is done at once,
             and the event is sent within 60 s or lost; 16,384 events and 16 MiB are queued at most.
@@ -125,7 +126,7 @@ class SubscriptionManager(Membership):
         self,
         subscriptions: Iterable[Callable[..., Any] | Definition | ModuleType] = (),
         schema: str | Path | object | None = None,
-        bus: str | Redis | Postgres = MEMORY,
+        bus: str | Redis | Nats | Postgres = MEMORY,
         security: Security | None = None,
         limits: Limits | None = None,
         history: History | None = DEFAULT_HISTORY,

@@ -47,7 +47,7 @@ examples:
   fraiseql-subs publish orders - --lines --to redis://127.0.0.1:6379 <orders.ndjson
 
 The exit status is 0 if all events were published, 1 if one was not, 2 for an invalid command line.
-A URL of Redis may have a password: set {TO} in place of --to.
+A URL of an engine may have a password: set {TO} in place of --to.
 The key for a URL of HTTP is read from {KEY}.
 """
 
@@ -70,8 +70,8 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--to",
         metavar="URL",
-        help="the engine of the servers, such as redis://host:6379; or the endpoint of one of them,"
-        f" http://host:8000/publish (default: ${TO})",
+        help="the engine of the servers, such as redis://host:6379 or nats://host:4222; or the"
+        f" endpoint of one of them, http://host:8000/publish (default: ${TO})",
     )
     command.add_argument(
         "--key-env",

@@ -22,7 +22,7 @@ from ._core import PublisherCore, Receipt
 from ._settings import check_history
 from ._transactions import check_bus, publish, publish_blocking
 from .config import DEFAULT_HISTORY, History, refuse
-from .engines import Postgres, Redis
+from .engines import Nats, Postgres, Redis
 from .security import TenantIsolation
 
 CLOSE_TIME = 5.0
@@ -87,7 +87,7 @@ class _LinkedPublisher:
 
     def __init__(
         self,
-        bus: str | Redis | Postgres,
+        bus: str | Redis | Nats | Postgres,
         *,
         history: History | None = DEFAULT_HISTORY,
         tenant: TenantIsolation | None = None,
@@ -106,7 +106,7 @@ class SyncPublisher(_LinkedPublisher):
     once for a program, may be used by all of its threads, and by a process that is forked.
 
     Args:
-        bus: The URL that the servers have, or a `Redis(...)`.
+        bus: The URL that the servers have, or a `Redis(...)` or `Nats(...)`.
         history: As the servers have it: what the engine keeps of each channel for clients that
             return.
         tenant: As the servers have it in `Security(tenant=...)`; None: there is no isolation.

@@ -9,9 +9,12 @@
 //! - `url`: creates the engine that a URL names;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
 //! - `credentials`: users and passwords, for every engine;
+//! - `nats`: NATS 2.9 or later, with JetStream or without;
 //! - `postgres`: PostgreSQL 14 or later;
 //! - `redis`: Redis 7 or later, and servers with its protocol.
 
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]

@@ -7,6 +7,9 @@ use bus::engine::Engine;
 /// An engine, as its URL describes it.
 #[derive(Debug, Clone)]
 pub enum BusUrl {
+    /// NATS.
+    #[cfg(feature = "nats")]
+    Nats(Box<crate::nats::Config>),
     /// Redis, or a server with its protocol.
     #[cfg(feature = "redis")]
     Redis(Box<crate::redis::Config>),
@@ -20,7 +23,7 @@ pub enum BusUrl {
 pub enum BusUrlError {
     /// No engine has this scheme.
     #[error(
-        "the scheme {scheme:?} is unknown: write memory://, redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster:// or postgresql://"
+        "the scheme {scheme:?} is unknown: write memory://, redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster://, nats://, tls:// or postgresql://"
     )]
     UnknownScheme {
         /// The text before `://`.
@@ -32,6 +35,10 @@ pub enum BusUrlError {
     /// `memory://` is followed by other text.
     #[error("memory:// is followed by other text: write memory:// alone")]
     Memory,
+    /// The URL of a NATS engine is wrong.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] crate::nats::ConfigError),
     /// The URL of a Redis engine is wrong.
     #[cfg(feature = "redis")]
     #[error(transparent)]
@@ -54,6 +61,11 @@ impl BusUrl {
         match scheme {
             "memory" if rest.is_empty() => Ok(None),
             "memory" => Err(BusUrlError::Memory),
+            #[cfg(feature = "nats")]
+            "nats" | "tls" => {
+                let config = crate::nats::Config::parse(text)?;
+                Ok(Some(Self::Nats(Box::new(config))))
+            }
             #[cfg(feature = "redis")]
             "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
             | "redis+cluster" | "rediss+cluster" => {
@@ -90,6 +102,14 @@ impl BusUrl {
         by_tenant: bool,
     ) -> Result<Arc<dyn Engine>, BusUrlError> {
         match self {
+            #[cfg(feature = "nats")]
+            Self::Nats(config) => {
+                let mut config = (**config).clone();
+                // The setting `history=off` in the URL takes precedence.
+                config.history = config.history.and(history.map(|history| history.age));
+                config.by_tenant = by_tenant;
+                Ok(Arc::new(crate::nats::Nats::new(config)?))
+            }
             #[cfg(feature = "redis")]
             Self::Redis(config) => {
                 let mut config = (**config).clone();

@@ -2,11 +2,15 @@
 //!
 //! Not here: publishing (`publish`), calls of a password function (`password`).
 
+mod nats;
+pub(crate) mod postgres;
+mod redis;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::redis::Config;
+use brokers::nats::{Login, Secret};
 use brokers::{BusUrl, Credentials, Tls};
 use bus::HistoryLimits;
 use bus::LinkOptions;
@@ -18,7 +22,9 @@ use runtime::EngineConfig;
 
 use crate::error::config_error;
 use crate::password::PasswordFunction;
-use crate::postgres::PyPostgres;
+use nats::PyNats;
+use postgres::PyPostgres;
+use redis::PyRedis;
 
 /// `fraiseql_subs._bus.BusOptions`.
 #[derive(FromPyObject)]
@@ -33,27 +39,12 @@ pub(crate) struct PyBusOptions {
 pub(crate) enum PyBus {
     Url(String),
     Redis(PyRedis),
+    Nats(PyNats),
     Postgres(PyPostgres),
 }
 
-/// `fraiseql_subs.Redis`.
 #[derive(FromPyObject)]
-pub(crate) struct PyRedis {
-    url: String,
-    username: Option<String>,
-    password: Option<PyPassword>,
-    sentinel_password: Option<String>,
-    ca: Option<PathBuf>,
-    client_cert: Option<PathBuf>,
-    client_key: Option<PathBuf>,
-    partitions: Option<u32>,
-    prefix: Option<String>,
-    max_event_bytes: Option<usize>,
-    accept_raw: bool,
-}
-
-#[derive(FromPyObject)]
-pub(crate) enum PyPassword {
+enum PySecret {
     Text(String),
     Function(Py<PyAny>),
 }
@@ -66,11 +57,12 @@ pub(crate) struct BusConfig {
     login: Option<AskedLogin>,
 }
 
-/// Who connects, where a function returns the password.
+/// Who connects, where a function returns the password or the token.
 #[derive(Clone)]
-pub(crate) struct AskedLogin {
-    pub(crate) user: Option<String>,
-    pub(crate) password: Arc<Py<PyAny>>,
+struct AskedLogin {
+    /// The user; `None`: the default of the engine, or a token.
+    user: Option<String>,
+    password: Arc<Py<PyAny>>,
 }
 
 impl PyBusOptions {
@@ -116,7 +108,11 @@ pub(crate) fn check_bus(bus: PyBus) -> PyResult<()> {
 
 impl PyBus {
     fn accepts_raw(&self) -> bool {
-        matches!(self, Self::Redis(redis) if redis.accept_raw)
+        match self {
+            Self::Url(_) | Self::Postgres(_) => false,
+            Self::Redis(redis) => redis.accept_raw,
+            Self::Nats(nats) => nats.accept_raw,
+        }
     }
 
     fn read(self, link: LinkOptions) -> Result<Option<BusConfig>, String> {
@@ -126,19 +122,24 @@ impl PyBus {
                 Some(url) => (url, None),
                 None => return Ok(None),
             },
-            Self::Redis(mut redis) => {
-                let Some(BusUrl::Redis(mut config)) = parse(&std::mem::take(&mut redis.url))?
-                else {
-                    return Err(
-                        "Redis(...) takes the URL of a Redis, such as redis://host:6379".to_owned(),
-                    );
+            Self::Redis(redis) => {
+                let Some(BusUrl::Redis(mut config)) = parse(&redis.url)? else {
+                    let example = "Redis(...) takes the URL of a Redis, such as redis://host:6379";
+                    return Err(example.to_owned());
                 };
                 let login = redis.apply(&mut config)?;
                 (BusUrl::Redis(config), login)
             }
-            Self::Postgres(mut postgres) => {
-                let url = parse(&std::mem::take(&mut postgres.url))?;
-                let Some(BusUrl::Postgres(mut config)) = url else {
+            Self::Nats(nats) => {
+                let Some(BusUrl::Nats(mut config)) = parse(&nats.url)? else {
+                    let example = "Nats(...) takes the URL of NATS, such as nats://host:4222";
+                    return Err(example.to_owned());
+                };
+                let login = nats.apply(&mut config)?;
+                (BusUrl::Nats(config), login)
+            }
+            Self::Postgres(postgres) => {
+                let Some(BusUrl::Postgres(mut config)) = parse(&postgres.url)? else {
                     return Err("Postgres(...) takes the URL of a PostgreSQL, such as \
                          postgresql://user@host/database"
                         .to_owned());
@@ -151,67 +152,25 @@ impl PyBus {
     }
 }
 
-/// Replaces files of TLS; `scheme`: what to write for TLS.
-pub(crate) fn set_tls(
+/// Adds the files of TLS to those of a URL. `scheme`: what the URL has to begin with.
+fn add_tls(
     tls: Option<&mut Tls>,
-    scheme: &str,
     ca: Option<PathBuf>,
-    client_cert: Option<PathBuf>,
-    client_key: Option<PathBuf>,
+    identity: (Option<PathBuf>, Option<PathBuf>),
+    scheme: &str,
 ) -> Result<(), String> {
-    if ca.is_none() && client_cert.is_none() && client_key.is_none() {
+    if ca.is_none() && identity == (None, None) {
         return Ok(());
     }
     let tls =
         tls.ok_or_else(|| format!("ca=, client_cert= and client_key= need TLS: write {scheme}"))?;
     tls.authorities = ca.or(tls.authorities.take());
-    match (client_cert, client_key) {
+    match identity {
         (None, None) => {}
         (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
         _ => return Err("client_cert= and client_key= belong together: set both".to_owned()),
     }
     Ok(())
-}
-
-impl PyRedis {
-    /// Adds what the URL does not say, and replaces what both say; but for a login that has to be asked
-    /// for, which it returns.
-    fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
-        let of_url = config.credentials.take();
-        let user_of_url = of_url.as_ref().and_then(Credentials::user_of_url);
-        let mut asked = None;
-        match (self.username, self.password) {
-            (None, None) => config.credentials = of_url,
-            (Some(user), None) => {
-                let with_user = of_url.and_then(|of_url| of_url.of_user(user));
-                let missing = "Redis(username=...) needs a password: set password=";
-                config.credentials = Some(with_user.ok_or(missing)?);
-            }
-            (user, Some(PyPassword::Text(text))) => {
-                config.credentials = Some(Credentials::fixed(user.or(user_of_url), text));
-            }
-            (user, Some(PyPassword::Function(function))) => {
-                let (user, password) = (user.or(user_of_url), Arc::new(function));
-                asked = Some(AskedLogin { user, password });
-            }
-        }
-        if let Some(text) = self.sentinel_password {
-            config.sentinel_credentials = Some(Credentials::fixed(None, text));
-        }
-        set_tls(
-            config.tls.as_mut(),
-            "rediss://",
-            self.ca,
-            self.client_cert,
-            self.client_key,
-        )?;
-        config.partitions = self.partitions.unwrap_or(config.partitions);
-        config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
-        if let Some(prefix) = self.prefix {
-            config.prefix = prefix;
-        }
-        Ok(asked)
-    }
 }
 
 impl BusConfig {
@@ -237,10 +196,22 @@ impl BusConfig {
         let mut url = self.url.clone();
         if let Some(AskedLogin { user, password }) = self.login.clone() {
             let password = PasswordFunction::new(password);
-            let asked = Credentials::from_callable(move || Ok((user.clone(), password.ask()?)));
+            let asked = |user: Option<String>, password: PasswordFunction| {
+                Credentials::from_callable(move || Ok((user.clone(), password.ask()?)))
+            };
             match &mut url {
-                BusUrl::Redis(config) => config.credentials = Some(asked),
-                BusUrl::Postgres(config) => config.credentials = Some(asked),
+                BusUrl::Redis(config) => config.credentials = Some(asked(user, password)),
+                BusUrl::Postgres(config) => config.credentials = Some(asked(user, password)),
+                BusUrl::Nats(config) => {
+                    let secret = Secret::from_callable(move || password.ask());
+                    config.login = match user {
+                        Some(user) => Login::Password {
+                            user,
+                            password: secret,
+                        },
+                        None => Login::Token(secret),
+                    };
+                }
             }
         }
         url

@@ -42,7 +42,6 @@ mod nodes;
 mod not_json;
 mod password;
 mod policy;
-mod postgres;
 mod publish;
 mod publish_keys;
 mod publisher;
@@ -96,9 +95,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(policy::check_path, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rate, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rule, module)?)?;
-    module.add_function(wrap_pyfunction!(postgres::postgres_execute, module)?)?;
-    module.add_function(wrap_pyfunction!(postgres::postgres_install_sql, module)?)?;
-    module.add_function(wrap_pyfunction!(postgres::postgres_uninstall_sql, module)?)?;
+    module.add_function(wrap_pyfunction!(bus::postgres::postgres_execute, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        bus::postgres::postgres_install_sql,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
+        bus::postgres::postgres_uninstall_sql,
+        module
+    )?)?;
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     let flush_log = wrap_pyfunction!(log::flush_log, module)?;
     module.add_function(flush_log.clone())?;

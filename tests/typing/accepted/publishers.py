@@ -7,6 +7,7 @@ from typing import Literal
 
 from fraiseql_subs import (
     History,
+    Nats,
     Publisher,
     PublishError,
     Redis,
@@ -45,6 +46,27 @@ def with_more_than_a_url() -> SubscriptionManager:
     with SyncPublisher(bus) as publisher:
         publisher.publish("orders", {"id": 1})
     return SubscriptionManager(bus=Redis(bus.url, password="secret"))
+
+
+def over_nats() -> SubscriptionManager:
+    bus = Nats(
+        "tls://nats-1,nats-2",
+        username="bus",
+        password=password,
+        ca=Path("ca.pem"),
+        client_cert="cert.pem",
+        client_key="key.pem",
+        partitions=2,
+        replicas=3,
+        max_bytes=1 << 30,
+        prefix="shop",
+        max_event_bytes=1 << 20,
+        accept_raw=True,
+    )
+    with SyncPublisher(Nats(bus.url, token=password)) as publisher:
+        publisher.publish("orders", {"id": 1})
+    others = [Nats(bus.url, credentials=Path("bus.creds")), Nats(bus.url, nkey="seed")]
+    return SubscriptionManager(bus=others[0])
 
 
 def publish_and_wait() -> Literal["not_sent", "unknown"] | None:

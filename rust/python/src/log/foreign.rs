@@ -42,8 +42,11 @@ pub(super) fn text(target: &str) -> Option<&'static str> {
     Some(known.map_or("a library met a fault", |(_, text)| text))
 }
 
-/// Whether the record is a failed accept because of exhausted descriptors: there are two a second,
-/// and `server::descriptors` logs this once.
+/// Whether this project logs the same in its own words: a failed accept because of exhausted
+/// descriptors, of which there are two a second (`server::descriptors`), and the state of connections to
+/// NATS (`bus::link`).
 pub(super) fn is_told_otherwise(record: &Record) -> bool {
-    record.target == "actix_server::accept" && record.message.contains("Too many open files")
+    let is_accept = record.target == "actix_server::accept";
+    let is_nats = record.target.split([':', '.']).next() == Some("async_nats");
+    is_nats || (is_accept && record.message.contains("Too many open files"))
 }

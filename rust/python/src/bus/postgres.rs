@@ -1,6 +1,6 @@
 //! `fraiseql_subs.Postgres` and its tables, and the SQL that prepares a database.
 //!
-//! Not here: what `bus=` takes (`bus`), the command line (`fraiseql_subs.postgres_command`).
+//! Not here: the command line (`fraiseql_subs.postgres_command`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use brokers::Credentials;
 use brokers::postgres::{Changes, Config, Installation, Table, execute_blocking, uninstall_sql};
 use pyo3::prelude::*;
 
-use crate::bus::{AskedLogin, PyPassword, set_tls};
+use super::{AskedLogin, PySecret, add_tls};
 use crate::error::config_error;
 
 /// `fraiseql_subs.Postgres`.
 #[derive(FromPyObject)]
 pub(crate) struct PyPostgres {
-    pub(crate) url: String,
+    pub(super) url: String,
     username: Option<String>,
-    password: Option<PyPassword>,
+    password: Option<PySecret>,
     ca: Option<PathBuf>,
     client_cert: Option<PathBuf>,
     client_key: Option<PathBuf>,
@@ -37,17 +37,17 @@ struct PyTable {
 impl PyPostgres {
     /// Adds what the URL does not say, and replaces what both say; but for a login that has to be asked
     /// for, which it returns.
-    pub(crate) fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
+    pub(super) fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
         let mut asked = None;
         if let Some(user) = self.username {
             config.set_user(&user);
         }
         match self.password {
             None => {}
-            Some(PyPassword::Text(text)) => {
+            Some(PySecret::Text(text)) => {
                 config.credentials = Some(Credentials::fixed(None, text));
             }
-            Some(PyPassword::Function(function)) => {
+            Some(PySecret::Function(function)) => {
                 let password = Arc::new(function);
                 asked = Some(AskedLogin {
                     user: None,
@@ -55,12 +55,12 @@ impl PyPostgres {
                 });
             }
         }
-        set_tls(
+        let identity = (self.client_cert, self.client_key);
+        add_tls(
             config.tls.as_mut(),
-            "sslmode=verify-full",
             self.ca,
-            self.client_cert,
-            self.client_key,
+            identity,
+            "sslmode=verify-full",
         )?;
         config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
         let tables = self.tables.into_iter().map(PyTable::read);

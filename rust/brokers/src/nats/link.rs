@@ -1,0 +1,364 @@
+//! One connection to a server. It is made once: when it ends, another link takes its place, so that it
+//! is always known which events a link can have delivered.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, Request, ServerError};
+use bus::engine::Role;
+use futures_util::StreamExt;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, spawn_blocking};
+
+use super::config::{Address, Config, Login};
+use super::fault::{Answer, Fault, FaultKind, JetStreamError, no_jetstream};
+use crate::tls::{Tls, TlsError};
+
+/// How many denials are remembered (count). More than the subscriptions and events between two round
+/// trips.
+const DENIALS: usize = 128;
+/// Messages of one subject that wait to be delivered (count). Past it the server's next messages are
+/// dropped, and the streams are in doubt.
+const WAITING: usize = 8192;
+/// An address that no server has.
+const NOWHERE: &str = "nats://127.0.0.1:0";
+/// How often it is checked whether the connection is open, in case the crate has not said so: it drops
+/// what it says while too much is said at once.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
+
+/// What a link needs to know, and to whom it says what is not about itself.
+pub(super) trait LinkOwner: Send + Sync + 'static {
+    fn config(&self) -> &Config;
+    /// What the subjects of answers begin with.
+    fn inbox(&self) -> String;
+    /// Messages were dropped because a queue was full. Called for each message.
+    fn dropped(&self);
+    /// Remembers the servers of a cluster, as one of them has named them.
+    fn learn_servers(&self, named: &[String]);
+    /// How many servers are known.
+    fn known_servers(&self) -> usize;
+}
+
+/// One connection.
+pub(super) struct Link {
+    pub(super) client: Client,
+    said: watch::Sender<Said>,
+    /// The subject on which this link answers itself.
+    echo: String,
+    echo_task: AbortHandle,
+}
+
+/// What the server has said.
+#[derive(Debug, Default)]
+struct Said {
+    /// The newest denials of permissions, and how many there were.
+    denials: VecDeque<String>,
+    denied: u64,
+    /// The newest other error.
+    error: Option<String>,
+    /// Why the link has ended.
+    end: Option<Fault>,
+}
+
+impl Link {
+    /// Connects to a server.
+    pub(super) async fn open(
+        owner: &Arc<impl LinkOwner>,
+        role: Role,
+        address: &Address,
+    ) -> Result<Arc<Self>, Fault> {
+        let config = owner.config();
+        let times = config.times;
+        let said = watch::Sender::<Said>::default();
+        let (events, weak) = (said.clone(), Arc::downgrade(owner));
+        let scheme = if config.tls.is_some() { "tls" } else { "nats" };
+        let server: async_nats::ServerAddr = format!("{scheme}://{address}")
+            .parse()
+            .map_err(|error| Fault::configuration(format!("{address} is no address: {error}")))?;
+        let options = log_in(config)
+            .await?
+            .name(format!("fraiseql-subs {}", purpose(role)))
+            .tls_client_config(tls(config).await?)
+            .require_tls(config.tls.is_some())
+            .connection_timeout(times.connect)
+            .ping_interval(times.ping_after)
+            .request_timeout(Some(times.answer))
+            .subscription_capacity(WAITING)
+            .custom_inbox_prefix(owner.inbox())
+            .ignore_discovered_servers()
+            .max_reconnects(1)
+            .event_callback(move |event| {
+                if let (Event::SlowConsumer(_), Some(owner)) = (&event, weak.upgrade()) {
+                    owner.dropped();
+                }
+                let servers = weak.upgrade().map_or(0, |owner| owner.known_servers());
+                events.send_modify(|said| said.note(&event, servers));
+                async {}
+            });
+        let client = options
+            .connect(server)
+            .await
+            .map_err(|error| Fault::of_connection(&error, &address.to_string()))?;
+        owner.learn_servers(&client.server_info().connect_urls);
+        // After the end of this link the crate would connect once more, and send what it still has. No
+        // server can have this address.
+        client.set_server_pool(NOWHERE).await.map_err(|_| lost())?;
+        let echo = format!("{}.echo", client.new_inbox());
+        let mut asked = client
+            .subscribe(echo.clone())
+            .await
+            .map_err(|_| Fault::away("the link to NATS has ended"))?;
+        let answering = client.clone();
+        let echo_task = tokio::spawn(async move {
+            while let Some(message) = asked.next().await {
+                if let Some(reply) = message.reply {
+                    let _ = answering.publish(reply, bytes::Bytes::new()).await;
+                }
+            }
+        });
+        let link = Self {
+            client,
+            said,
+            echo,
+            echo_task: echo_task.abort_handle(),
+        };
+        // A missing permission for answers is named here, before anything is asked.
+        let answers = format!("\"{}.", owner.inbox());
+        let request = Request::new();
+        let answer = link.client.send_request(link.echo.clone(), request);
+        let answer = async {
+            answer
+                .await
+                .map_err(|error| Fault::of_request(error.kind()))
+        };
+        link.unless_denied(&answers, answer).await?;
+        Ok(Arc::new(link))
+    }
+
+    /// Why the link has ended; waits for it.
+    pub(super) async fn ended(&self) -> Fault {
+        let mut said = self.said.subscribe();
+        let closed = async {
+            while self.client.connection_state() == State::Connected {
+                tokio::time::sleep(CHECK_AFTER).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            said = said.wait_for(|said| said.end.is_some()) => match said {
+                Ok(said) => said.end.clone().unwrap_or_else(lost),
+                Err(_) => lost(),
+            },
+            () = closed => lost(),
+        }
+    }
+
+    /// Waits until the server has handled everything that was sent before. Errors about that are known
+    /// then: see [`Self::denial`].
+    pub(super) async fn round_trip(&self) -> Result<(), Fault> {
+        self.ask(&self.echo, Request::new()).await?;
+        // Errors of the server take a way of their own through the crate.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// How many denials there were.
+    pub(super) fn denials(&self) -> u64 {
+        self.said.borrow().denied
+    }
+
+    /// The newest denial of a subject, among those after the first `before`.
+    pub(super) fn denial(&self, subject: &str, before: u64) -> Option<Fault> {
+        self.said.borrow().denial(&quoted(subject), before)
+    }
+
+    /// Sends a request. Returns early when the link ends, or a permission is missing.
+    pub(super) async fn ask(
+        &self,
+        subject: &str,
+        request: Request,
+    ) -> Result<async_nats::Message, Fault> {
+        let answer = self.client.send_request(subject.to_owned(), request);
+        let answer = async {
+            answer
+                .await
+                .map_err(|error| Fault::of_request(error.kind()))
+        };
+        self.unless_denied(&quoted(subject), answer).await
+    }
+
+    /// Sends a request to JetStream, such as `STREAM.INFO.fs1`.
+    pub(super) async fn ask_jetstream<Q: Serialize + ?Sized, A: DeserializeOwned>(
+        &self,
+        subject: &str,
+        question: &Q,
+    ) -> Result<Result<A, JetStreamError>, Fault> {
+        let question = serde_json::to_vec(question)
+            .map_err(|error| Fault::away(format!("no question for JetStream: {error}")))?;
+        let request = Request::new().payload(question.into());
+        let answer = self.ask(&format!("$JS.API.{subject}"), request).await;
+        let answer = answer.map_err(|fault| match fault.kind {
+            FaultKind::Busy => no_jetstream(),
+            _ => fault,
+        })?;
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Answer::Ok(answer)) => Ok(Ok(answer)),
+            Ok(Answer::Err { error }) => Ok(Err(error)),
+            Err(error) => Err(Fault::away(format!(
+                "JetStream has sent no valid answer: {error}"
+            ))),
+        }
+    }
+
+    /// Waits for an answer. Returns early when the link ends, or a denial has the text `named`.
+    async fn unless_denied<T>(
+        &self,
+        named: &str,
+        answer: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let mut said = self.said.subscribe();
+        let before = said.borrow().denied;
+        let failed = async {
+            let is_over = |said: &Said| said.end.is_some() || said.denial(named, before).is_some();
+            match said.wait_for(is_over).await {
+                Ok(said) => said
+                    .denial(named, before)
+                    .or_else(|| said.end.clone())
+                    .unwrap_or_else(lost),
+                Err(_) => lost(),
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            fault = failed => Err(fault),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.echo_task.abort();
+    }
+}
+
+impl Said {
+    fn note(&mut self, event: &Event, servers: usize) {
+        match event {
+            Event::ServerError(ServerError::Other(text))
+                if text.to_lowercase().starts_with("permissions violation") =>
+            {
+                self.denied += 1;
+                self.denials.push_back(text.clone());
+                if self.denials.len() > DENIALS {
+                    self.denials.pop_front();
+                }
+            }
+            Event::ServerError(error) => self.error = Some(error.to_string()),
+            // The server ends soon: another one can be used before that.
+            Event::LameDuckMode if servers > 1 => {
+                self.end(Fault::away("the server is about to end (lame duck mode)"));
+            }
+            Event::Disconnected | Event::Closed => {
+                let fault = self.error.as_deref().map_or_else(lost, Fault::said);
+                self.end(fault);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, fault: Fault) {
+        self.end.get_or_insert(fault);
+    }
+
+    fn denial(&self, named: &str, before: u64) -> Option<Fault> {
+        let new = usize::try_from(self.denied - before).unwrap_or(usize::MAX);
+        let mut newest = self.denials.iter().rev().take(new);
+        newest
+            .find(|text| text.contains(named))
+            .map(|text| Fault::denied(text))
+    }
+}
+
+/// A subject as the server writes it in a denial.
+fn quoted(subject: &str) -> String {
+    format!("\"{subject}\"")
+}
+
+fn lost() -> Fault {
+    Fault::away("the link to NATS was lost")
+}
+
+fn purpose(role: Role) -> &'static str {
+    match role {
+        Role::Publisher => "publisher",
+        Role::Reader => "reader",
+        Role::Subscriber => "subscriber",
+    }
+}
+
+/// Reads the files and asks for the secrets of the login.
+async fn log_in(config: &Config) -> Result<ConnectOptions, Fault> {
+    let login = config.login.clone();
+    let read = |path: &std::path::Path| {
+        std::fs::read_to_string(path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    };
+    let options = spawn_blocking(move || {
+        let options = ConnectOptions::new();
+        Ok::<_, String>(match login {
+            Login::Anonymous | Login::UserAlone(_) => options,
+            Login::Password { user, password } => options.user_and_password(user, password.ask()?),
+            Login::Token(token) => options.token(token.ask()?),
+            Login::Credentials(path) => options.credentials(&read(&path)?).map_err(|_| {
+                format!("{} has no credentials: write a file of nsc", path.display())
+            })?,
+            Login::Nkey(path) => options.nkey(read(&path)?.trim().to_owned()),
+        })
+    });
+    let wait = config.times.password.max(Duration::from_millis(1));
+    match tokio::time::timeout(wait, options).await {
+        Ok(Ok(options)) => options.map_err(Fault::configuration),
+        Ok(Err(_)) => Err(Fault::configuration(
+            "the callable for the password has failed",
+        )),
+        Err(_) => Err(Fault::away(
+            "the callable for the password has not returned",
+        )),
+    }
+}
+
+/// Reads the files of TLS. Without settings, a server that requires TLS is verified as well.
+async fn tls(config: &Config) -> Result<ClientConfig, Fault> {
+    let settings = config.tls.clone();
+    let is_required = settings.is_some();
+    let settings: Tls = settings.unwrap_or_default();
+    let config = spawn_blocking(move || settings.client_config()).await;
+    match config {
+        Ok(Ok(config)) => Ok(config),
+        Ok(Err(TlsError::NoAuthorities)) if !is_required => trusts_nothing(),
+        Ok(Err(error)) => Err(Fault {
+            kind: FaultKind::Configuration,
+            reason: error.to_string(),
+        }),
+        Err(_) => Err(Fault::away("the files of TLS were not read")),
+    }
+}
+
+fn trusts_nothing() -> Result<ClientConfig, Fault> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::configuration(error.to_string()))?;
+    Ok(builder
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}

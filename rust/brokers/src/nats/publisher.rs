@@ -1,0 +1,149 @@
+//! Publishes batches.
+//!
+//! With history each event is a request to JetStream. Events of one stream are sent one after the other,
+//! so that none overtakes one that has to be sent again; events of different streams are in flight at
+//! once. Without history a batch is sent without waiting, and a message to this program itself follows
+//! it: when it comes back, the server has accepted the batch.
+
+use std::sync::Arc;
+
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::{HeaderMap, PublishErrorKind, Request};
+use bus::engine::{AttemptError, Outgoing, Role};
+use bus::{Position, StreamKey};
+use futures_util::future::join_all;
+use hashbrown::HashMap;
+
+use super::fault::{Answer, Fault, FaultKind, NO_STORE};
+use super::link::Link;
+use super::names::message_id;
+use super::shared::Shared;
+use super::store::Store;
+
+type Attempt = Result<Position, AttemptError>;
+
+/// Publishes the events of one partition.
+pub(super) async fn publish(shared: &Arc<Shared>, batch: &[Outgoing]) -> Vec<Attempt> {
+    let Some(first) = batch.first() else {
+        return Vec::new();
+    };
+    let link = match shared.link(Role::Publisher) {
+        Ok(link) => link,
+        Err(fault) => return vec![Err(fault.of_attempt(false)); batch.len()],
+    };
+    let partition = shared.names.partition(&first.stream);
+    match shared.stores.get(partition as usize) {
+        Some(store) => store_all(shared, &link, store, batch).await,
+        None => send_all(shared, &link, batch).await,
+    }
+}
+
+async fn store_all(
+    shared: &Shared,
+    link: &Link,
+    store: &Store,
+    batch: &[Outgoing],
+) -> Vec<Attempt> {
+    let mut streams: HashMap<&StreamKey, Vec<usize>> = HashMap::new();
+    for (index, event) in batch.iter().enumerate() {
+        streams.entry(&event.stream).or_default().push(index);
+    }
+    let stored = streams.into_values().map(|indices| async move {
+        let mut answers: Vec<(usize, Attempt)> = Vec::with_capacity(indices.len());
+        let mut is_stopped = false;
+        for index in indices {
+            let answer = if is_stopped {
+                let reason = "an event before it in its stream was not published";
+                Err(AttemptError::NotSent(reason.to_owned()))
+            } else {
+                store_one(shared, link, store, &batch[index]).await
+            };
+            // An event that is refused for good is not sent again.
+            is_stopped |= !matches!(answer, Ok(_) | Err(AttemptError::Refused(_)));
+            answers.push((index, answer));
+        }
+        answers
+    });
+    let mut answers: Vec<(usize, Attempt)> = join_all(stored).await.into_iter().flatten().collect();
+    answers.sort_unstable_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+async fn store_one(shared: &Shared, link: &Link, store: &Store, event: &Outgoing) -> Attempt {
+    let subject = shared.names.stored(&event.stream);
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Msg-Id", message_id(&subject, &event.id));
+    headers.insert("Nats-Expected-Stream", store.name.as_str());
+    let request = Request::new()
+        .headers(headers)
+        .payload(event.envelope.clone());
+    let stored = async {
+        let answer = link.ask(&subject, request).await;
+        let answer = answer.map_err(|fault| match fault.kind {
+            FaultKind::Busy => Fault::busy(format!(
+                "the JetStream stream {} is missing, or has no leader",
+                store.name
+            )),
+            _ => fault,
+        })?;
+        let answer = serde_json::from_slice(&answer.payload)
+            .map_err(|_| Fault::away("JetStream has sent no valid answer"))?;
+        match answer {
+            Answer::Ok(PublishAck { sequence, .. }) => Ok(sequence),
+            Answer::Err { error } => {
+                if error.detail == NO_STORE {
+                    shared.create.notify_one();
+                }
+                Err(Fault::of_jetstream(&error))
+            }
+        }
+    };
+    match stored.await {
+        Ok(sequence) => match store.known().epoch {
+            Some(epoch) => Ok(Position::new(epoch, sequence)),
+            None => Err(AttemptError::Unknown(
+                "the stream is not known yet".to_owned(),
+            )),
+        },
+        Err(fault) => {
+            if fault.kind == FaultKind::Busy {
+                // Such as no leader, or no store.
+                shared.create.notify_one();
+            }
+            Err(fault.of_attempt(true))
+        }
+    }
+}
+
+async fn send_all(shared: &Shared, link: &Link, batch: &[Outgoing]) -> Vec<Attempt> {
+    let before = link.denials();
+    let mut answers: Vec<Attempt> = Vec::with_capacity(batch.len());
+    for event in batch {
+        let subject = shared.names.delivered(&event.stream);
+        let sent = link.client.publish(subject, event.envelope.clone()).await;
+        answers.push(match sent {
+            Ok(()) => Ok(Position::new(shared.epoch, shared.count())),
+            Err(error) => Err(match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => {
+                    Fault::refused("it is larger than max_payload of the server")
+                }
+                _ => Fault::away("the link to NATS has ended"),
+            }
+            .of_attempt(false)),
+        });
+    }
+    let accepted = link.round_trip().await;
+    for (event, answer) in batch.iter().zip(&mut answers) {
+        if answer.is_err() {
+            continue;
+        }
+        let subject = shared.names.delivered(&event.stream);
+        if let Some(denied) = link.denial(&subject, before) {
+            *answer = Err(denied.of_attempt(true));
+        } else if let Err(fault) = &accepted {
+            // Whatever the reason, the event was sent.
+            *answer = Err(AttemptError::Unknown(fault.reason.clone()));
+        }
+    }
+    answers
+}

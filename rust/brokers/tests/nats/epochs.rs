@@ -1,0 +1,119 @@
+//! Streams of JetStream that are deleted, created again, emptied, or that have lost their end.
+
+use bus::Position;
+use bus::engine::{ReadError, Scope};
+
+use crate::servers::{Happened, Node, Server, store, stream};
+
+async fn ready_in_another_epoch(node: &Node, before: Position) -> Position {
+    node.received
+        .wait("doubt, then ready in another epoch", |all| {
+            let doubt = all
+                .iter()
+                .position(|one| *one == Happened::Doubt(Scope::All))?;
+            all[doubt..].iter().find_map(|one| match one {
+                Happened::Ready(_, head) if head.epoch != before.epoch => Some(*head),
+                _ => None,
+            })
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_deleted_stream_is_created_again_in_a_new_epoch() {
+    let server = Server::start();
+    let (node, idle) = (
+        Node::live(server.config()).await,
+        Node::live(server.config()).await,
+    );
+    let orders = stream("orders");
+    node.want(&orders).await;
+    idle.want(&orders).await;
+    let before = node.publish_for_certain(&orders, "before").await;
+    let client = server.client().await;
+    let jetstream = async_nats::jetstream::new(client.clone());
+    jetstream.delete_stream("fs1").await.unwrap();
+    let after = node.publish_for_certain(&orders, "after").await;
+    for node in [&node, &idle] {
+        let head = ready_in_another_epoch(node, before).await;
+        let read = node.read(&orders, before, 10).await;
+        let Err(ReadError::OtherEpoch { head: now }) = read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(now.epoch, head.epoch);
+        let last = node.publish_for_certain(&orders, "last").await;
+        assert_eq!(last.epoch, head.epoch);
+        node.received.event(&orders, "last").await;
+    }
+    // What was published in between has a position of the new epoch, or is told.
+    assert!(after.offset.major > 0);
+}
+
+#[tokio::test]
+async fn an_emptied_stream_tells_that_its_events_are_gone() {
+    let server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    let start = node.want(&orders).await;
+    node.publish(&orders, &["1", "2"]).await;
+    let last = node.publish_for_certain(&orders, "3").await;
+    let client = server.client().await;
+    store(&client).await.purge().await.unwrap();
+    let read = node.read(&orders, start, 10).await;
+    assert_eq!(read, Err(ReadError::TooLate { head: last }));
+    let next = node.publish_for_certain(&orders, "4").await;
+    assert_eq!(next.epoch, last.epoch);
+    node.received.event(&orders, "4").await;
+    let page = node.read(&orders, last, 10).await.unwrap();
+    assert_eq!(page.events.len(), 1);
+}
+
+#[tokio::test]
+async fn servers_that_lost_their_newest_events_open_a_new_epoch() {
+    let mut server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    node.publish(&orders, &["1", "2"]).await;
+    server.kill();
+    let (js, copy) = (server.path("js"), server.path("copy"));
+    copy_all(&js, &copy);
+    server.restart();
+    let before = node.publish_for_certain(&orders, "3").await;
+    let lost = node.publish_for_certain(&orders, "4").await;
+    assert_eq!(node.head(&orders).await, lost);
+    server.kill();
+    std::fs::remove_dir_all(&js).unwrap();
+    std::fs::rename(&copy, &js).unwrap();
+    node.received.clear();
+    server.restart();
+    let head = ready_in_another_epoch(&node, before).await;
+    assert!(head.offset < before.offset);
+    // Its sequence is that of an event that was lost, its position is not.
+    let next = node.publish_for_certain(&orders, "5").await;
+    assert!(next.offset <= lost.offset && next.epoch != lost.epoch);
+    node.received.event(&orders, "5").await;
+    let read = node.read(&orders, lost, 10).await;
+    assert!(
+        matches!(read, Err(ReadError::OtherEpoch { .. })),
+        "{read:?}"
+    );
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    let mut copy = std::process::Command::new("cp");
+    assert!(copy.arg("-a").args([from, to]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn there_is_no_consumer_that_could_be_deleted() {
+    let server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    node.publish(&orders, &["1"]).await;
+    node.received.event(&orders, "1").await;
+    let client = server.client().await;
+    let mut store = store(&client).await;
+    assert_eq!(store.info().await.unwrap().state.consumer_count, 0);
+}

@@ -1,0 +1,19 @@
+//! Tests of the engine with real NATS servers, which the tests start.
+
+// A failed step ends the test.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cluster;
+mod control;
+mod core;
+mod epochs;
+mod history;
+mod links;
+mod publishing;
+mod refusals;
+mod secure;
+mod servers;
+mod subscribing;
