@@ -33,8 +33,8 @@ def deploy(deploy) -> Any:
 def check_of(url: str, deployment: Any, *, nothing_missed: bool) -> None:
     """Check the promises.
 
-    Only JetStream has positions, may promise that nothing is missed, and recognizes an event that is
-    sent again.
+    Only JetStream has positions, may promise that nothing is missed, and recognizes an event
+    that is sent again.
     """
     has_history = url == JETSTREAM
     check(
