@@ -41,6 +41,7 @@ __all__ = [
     "check_rate",
     "check_rule",
     "count_unwritten",
+    "flush_log",
     "load",
     "postgres_execute",
     "postgres_install_sql",

@@ -10,7 +10,7 @@ import contextlib
 import enum
 import logging
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -305,6 +305,30 @@ class SubscriptionManager(Membership):
             return await self.close()
         await ownership.leave(DRAIN)
 
+    @overload
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+        connection: None = None,
+    ) -> Publication[Receipt]: ...
+
+    @overload
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+        connection: object,
+    ) -> Coroutine[Any, Any, Receipt]: ...
+
     def publish(
         self,
         channel: str,
@@ -314,7 +338,7 @@ class SubscriptionManager(Membership):
         tenant_id: str | None = None,
         event_id: str | None = None,
         connection: Any = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Coroutine[Any, Any, Receipt]:
         """Publish one event. Await the result: it is complete at once unless the bus is behind.
 
         Args:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, overload
 
 from ._texts import LONE_SURROGATE, has_utf8
 from ._transactions import check_bus, publish
@@ -43,6 +43,28 @@ class TenantPublisher:
         """The tenant."""
         return self._tenant_id
 
+    @overload
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        event_id: str | None = None,
+        connection: None = None,
+    ) -> Publication[Receipt]: ...
+
+    @overload
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        event_id: str | None = None,
+        connection: object,
+    ) -> Coroutine[Any, Any, Receipt]: ...
+
     def publish(
         self,
         channel: str,
@@ -51,7 +73,7 @@ class TenantPublisher:
         event_type: str | None = None,
         event_id: str | None = None,
         connection: Any = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Coroutine[Any, Any, Receipt]:
         """Publish one event of the tenant; see `SubscriptionManager.publish`.
 
         Raises:

@@ -2,16 +2,16 @@
 //!
 //! Not here: publishing (`publish`), calls of a password function (`password`).
 
+mod login;
 mod nats;
 pub(crate) mod postgres;
 mod redis;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brokers::nats::{Login, Secret};
-use brokers::{BusUrl, Credentials, Tls};
+use brokers::{BusUrl, Credentials};
 use bus::HistoryLimits;
 use bus::LinkOptions;
 use bus::engine::Engine;
@@ -22,6 +22,7 @@ use runtime::EngineConfig;
 
 use crate::error::config_error;
 use crate::password::PasswordFunction;
+use login::AskedLogin;
 use nats::PyNats;
 use postgres::PyPostgres;
 use redis::PyRedis;
@@ -43,26 +44,12 @@ pub(crate) enum PyBus {
     Postgres(PyPostgres),
 }
 
-#[derive(FromPyObject)]
-enum PySecret {
-    Text(String),
-    Function(Py<PyAny>),
-}
-
 /// An engine as it is configured.
 #[derive(Clone)]
 pub(crate) struct BusConfig {
     url: BusUrl,
     link: LinkOptions,
     login: Option<AskedLogin>,
-}
-
-/// Who connects, where a function returns the password or the token.
-#[derive(Clone)]
-struct AskedLogin {
-    /// The user; `None`: the default of the engine, or a token.
-    user: Option<String>,
-    password: Arc<Py<PyAny>>,
 }
 
 impl PyBusOptions {
@@ -150,27 +137,6 @@ impl PyBus {
         };
         Ok(Some(BusConfig { url, link, login }))
     }
-}
-
-/// Adds the files of TLS to those of a URL. `scheme`: what the URL has to begin with.
-fn add_tls(
-    tls: Option<&mut Tls>,
-    ca: Option<PathBuf>,
-    identity: (Option<PathBuf>, Option<PathBuf>),
-    scheme: &str,
-) -> Result<(), String> {
-    if ca.is_none() && identity == (None, None) {
-        return Ok(());
-    }
-    let tls =
-        tls.ok_or_else(|| format!("ca=, client_cert= and client_key= need TLS: write {scheme}"))?;
-    tls.authorities = ca.or(tls.authorities.take());
-    match identity {
-        (None, None) => {}
-        (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
-        _ => return Err("client_cert= and client_key= belong together: set both".to_owned()),
-    }
-    Ok(())
 }
 
 impl BusConfig {

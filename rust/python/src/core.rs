@@ -27,7 +27,7 @@ use crate::future::{Publication, future, running_loop};
 use crate::json::to_json_map;
 use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
-use crate::publish::{self, Fields, Receipt};
+use crate::publish::{self, PreparedFields, Receipt};
 use crate::publish_keys::PublishKeys;
 use crate::running::Running;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
@@ -303,18 +303,13 @@ impl Core {
         event_type: Option<&Bound<'_, PyAny>>,
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<(Receipt, Fields)> {
+    ) -> PyResult<(Receipt, PreparedFields)> {
         let running = self.running(py)?;
-        let mut draft = publish::draft(
+        let draft = publish::draft(
             (channel, data, event_type, tenant_id, event_id),
             Some(self.setup.classes()),
         )?;
-        let checked = running
-            .runtime
-            .state()
-            .check_published(std::slice::from_mut(&mut draft));
-        checked.map_err(|refused| crate::error::bus_error(&refused.error))?;
-        publish::prepared(draft)
+        publish::prepare(&running, draft)
     }
 
     /// Publishes a batch; with `tenant_id`, all events for that tenant.

@@ -345,7 +345,7 @@ fn cannot_wait(count: usize) -> PyErr {
 }
 
 /// The fields of an event that something else publishes: channel, data as JSON, tenant, type and id.
-pub(crate) type Fields = (
+pub(crate) type PreparedFields = (
     String,
     String,
     Option<String>,
@@ -353,8 +353,16 @@ pub(crate) type Fields = (
     Option<String>,
 );
 
-/// Returns the receipt of an event that something else publishes, and its fields.
-pub(crate) fn prepared(draft: Draft) -> PyResult<(Receipt, Fields)> {
+/// Checks an event of a manager that something else publishes. Returns its receipt, and its fields.
+pub(crate) fn prepare(running: &Running, mut draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
+    let state = running.runtime.state();
+    let checked = state.check_published(std::slice::from_mut(&mut draft));
+    checked.map_err(|refused| bus_error(&refused.error))?;
+    prepared(draft)
+}
+
+/// Returns the receipt of a checked event that something else publishes, and its fields.
+pub(crate) fn prepared(draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
     // Refuses what no envelope can have.
     Envelope::write(&draft, 0, 0).map_err(|error| bus_error(&error.into()))?;
     let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);

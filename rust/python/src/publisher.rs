@@ -15,7 +15,7 @@ use crate::error::{batch_error, bus_error, config_error, publish_error, runtime_
 use crate::fork;
 use crate::log;
 use crate::policy::PyTenantIsolation;
-use crate::publish::{self, Fields, draft, prepared, read_drafts, to_receipts};
+use crate::publish::{self, PreparedFields, draft, prepared, read_drafts, to_receipts};
 use crate::setup::PyHistory;
 
 /// A link to an engine, which publishes.
@@ -127,7 +127,7 @@ impl PublisherCore {
         event_type: Option<&Bound<'_, PyAny>>,
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<(publish::Receipt, Fields)> {
+    ) -> PyResult<(publish::Receipt, PreparedFields)> {
         let mut draft = draft((channel, data, event_type, tenant_id, event_id), None)?;
         self.publisher()?
             .check(std::slice::from_mut(&mut draft))

@@ -20,7 +20,7 @@ WRONG = [
     (f"redis:{SECRET}@host", "no URL"),
     (f"{SECRET}", "no URL"),
     ("memory://redis", "memory://"),
-    (f"postgres://:{SECRET}@host", "scheme"),
+    (f"postgres://:{SECRET}@host", "database"),
     (f"user:{SECRET}@redis://host", ""),
     (f"Redis://:{SECRET}@host", "redis://"),
     (f"redis//:{SECRET}@host", "no URL"),

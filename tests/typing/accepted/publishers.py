@@ -8,11 +8,14 @@ from typing import Literal
 from fraiseql_subs import (
     History,
     Nats,
+    Postgres,
     Publisher,
     PublishError,
+    Receipt,
     Redis,
     SubscriptionManager,
     SyncPublisher,
+    Table,
     TenantIsolation,
 )
 
@@ -67,6 +70,30 @@ def over_nats() -> SubscriptionManager:
         publisher.publish("orders", {"id": 1})
     others = [Nats(bus.url, credentials=Path("bus.creds")), Nats(bus.url, nkey="seed")]
     return SubscriptionManager(bus=others[0])
+
+
+async def over_postgres(connection: object) -> SubscriptionManager:
+    orders = Table(
+        "public.orders", channel="orders.{id}", events=("insert", "update"), tenant="tenant_id"
+    )
+    bus = Postgres(
+        "postgresql://bus@127.0.0.1/shop",
+        username="bus",
+        password=password,
+        ca=Path("ca.pem"),
+        client_cert="cert.pem",
+        client_key="key.pem",
+        max_event_bytes=1 << 20,
+        tables=[orders],
+    )
+    with SyncPublisher(bus) as publisher:
+        publisher.publish("orders", {"id": 1}, connection=connection)
+    async with Publisher(bus.url) as other:
+        await other.publish("orders", {"id": 1}, connection=connection)
+    manager = SubscriptionManager(bus=bus)
+    receipt: Receipt = await manager.publish("orders", {"id": 1}, connection=connection)
+    await manager.for_tenant(receipt.event_id).publish("orders", 1, connection=connection)
+    return manager
 
 
 def publish_and_wait() -> Literal["not_sent", "unknown"] | None:

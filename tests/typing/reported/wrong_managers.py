@@ -58,7 +58,7 @@ manager.run(main=not_async)  # error: "main" to "run"
 async def use() -> None:
     manager.close()  # error: Value of type "Coroutine[Any, Any, None]" must be used
     print((await manager.publish("feed", 1)).id)  # error: "Receipt" has no attribute "id"
-    await manager.publish("feed")  # error: Missing positional argument "data"
+    await manager.publish("feed")  # error: No overload variant of "publish"
     await manager.publish("feed", 1, tenant="acme")  # error: "tenant"
     await manager.for_tenant("acme").publish("feed", 1, tenant_id="b")  # error: "tenant_id"
     await manager.publish_many(["feed"])  # error: List item 0

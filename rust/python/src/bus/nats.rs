@@ -6,7 +6,7 @@ use std::sync::Arc;
 use brokers::nats::{Config, Login, Secret};
 use pyo3::prelude::*;
 
-use super::{AskedLogin, PySecret, add_tls};
+use super::login::{AskedLogin, PySecret, add_tls};
 
 /// `fraiseql_subs.Nats`.
 #[derive(FromPyObject)]

@@ -9,7 +9,7 @@ use brokers::Credentials;
 use brokers::postgres::{Changes, Config, Installation, Table, execute_blocking, uninstall_sql};
 use pyo3::prelude::*;
 
-use super::{AskedLogin, PySecret, add_tls};
+use super::login::{AskedLogin, PySecret, add_tls};
 use crate::error::config_error;
 
 /// `fraiseql_subs.Postgres`.

@@ -7,7 +7,7 @@ use brokers::Credentials;
 use brokers::redis::Config;
 use pyo3::prelude::*;
 
-use super::{AskedLogin, PySecret, add_tls};
+use super::login::{AskedLogin, PySecret, add_tls};
 
 /// `fraiseql_subs.Redis`.
 #[derive(FromPyObject)]
