@@ -17,7 +17,7 @@ use super::install::PUBLICATION;
 use super::pgoutput::Change;
 use super::shared::{Progress, Shared};
 use super::sql;
-use super::tables::{Row, RowChange, Tables, Types};
+use super::tables::{Row, RowChange, RowFault, Tables, Types};
 use super::wants::StreamName;
 use super::wire::{Frame, Wire};
 
@@ -511,7 +511,12 @@ impl Log {
                         },
                     );
                 }
-                Err(problem) => self.log_dropped(&problem),
+                Err(RowFault { stream, problem }) => {
+                    self.log_dropped(&problem);
+                    if let Some(stream) = stream {
+                        self.shared.arrivals().doubt(Scope::Stream(stream));
+                    }
+                }
             }
         }
     }

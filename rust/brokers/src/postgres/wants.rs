@@ -2,6 +2,8 @@
 //!
 //! The server sends what all streams have; this says what is passed on.
 
+use std::collections::HashSet;
+
 use bus::{Position, StreamKey};
 use hashbrown::{Equivalent, HashMap};
 use parking_lot::Mutex;
@@ -18,8 +20,8 @@ pub(super) struct Wants {
 #[derive(Default)]
 struct WantsState {
     streams: HashMap<StreamKey, Want>,
-    /// Streams whose want was not answered.
-    unanswered: Vec<StreamKey>,
+    /// Wanted streams whose want was not answered.
+    unanswered: HashSet<StreamKey>,
     was_used: bool,
 }
 
@@ -47,13 +49,15 @@ impl Wants {
         let mut state = self.state.lock();
         state.was_used = true;
         state.streams.entry_ref(stream).or_default();
-        state.unanswered.push(stream.clone());
+        state.unanswered.insert(stream.clone());
         drop(state);
         self.changed.notify_one();
     }
 
     pub(super) fn unwant(&self, stream: &StreamKey) {
-        self.state.lock().streams.remove(stream);
+        let mut state = self.state.lock();
+        state.streams.remove(stream);
+        state.unanswered.remove(stream);
     }
 
     /// Whether a stream was ever wanted.
@@ -78,22 +82,19 @@ impl Wants {
     }
 
     /// Takes the streams whose want was not answered, and notes the answer.
-    pub(super) fn answer(&self, head: Position) -> Vec<StreamKey> {
+    pub(super) fn answer(&self, head: Position) -> HashSet<StreamKey> {
         let mut state = self.state.lock();
         let WantsState {
             streams,
             unanswered,
             ..
         } = &mut *state;
-        let mut answered = std::mem::take(unanswered);
-        answered.retain(|stream| match streams.get_mut(stream) {
-            Some(want) => {
+        for stream in unanswered.iter() {
+            if let Some(want) = streams.get_mut(stream) {
                 want.newest = Some(head);
-                true
             }
-            None => false,
-        });
-        answered
+        }
+        std::mem::take(unanswered)
     }
 
     /// All wants need a new answer: the link was lost.
@@ -119,5 +120,23 @@ impl Wants {
             .keys()
             .filter(|stream| is_meant(&stream.channel));
         meant.cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_come_and_go_without_a_link_are_not_kept() {
+        let wants = Wants::default();
+        let (kept, gone) = (StreamKey::of_channel("kept"), StreamKey::of_channel("gone"));
+        for _ in 0..3 {
+            wants.want(&kept);
+            wants.want(&gone);
+            wants.unwant(&gone);
+        }
+        assert_eq!(wants.answer(Position::default()), HashSet::from([kept]));
+        assert!(wants.answer(Position::default()).is_empty());
     }
 }

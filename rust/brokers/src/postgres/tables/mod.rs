@@ -16,7 +16,7 @@ use std::fmt;
 use self::template::Template;
 use super::cursor::TextRow;
 use super::pgoutput::Relation;
-pub(super) use rows::{Row, RowChange, Tables};
+pub(super) use rows::{Row, RowChange, RowFault, Tables};
 pub(super) use types::Types;
 
 /// A table whose changes are events.

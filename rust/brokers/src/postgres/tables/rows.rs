@@ -52,7 +52,15 @@ struct Defined {
 type Values<'a> = Vec<Option<&'a Value>>;
 
 /// An event of a row: its stream and its envelope; or why there is none.
-pub(in super::super) type RowEvent = Result<(StreamKey, Bytes), String>;
+pub(in super::super) type RowEvent = Result<(StreamKey, Bytes), RowFault>;
+
+/// Why a row is no event.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) struct RowFault {
+    /// The stream that lacks the event; `None`: the row has no channel.
+    pub(in super::super) stream: Option<StreamKey>,
+    pub(in super::super) problem: String,
+}
 
 impl RowChange {
     /// The type of the event.
@@ -163,7 +171,8 @@ impl Tables {
             let place = match defined.place(table, current) {
                 Ok(place) => place,
                 Err(problem) => {
-                    events.push(Err(problem));
+                    let stream = None;
+                    events.push(Err(RowFault { stream, problem }));
                     continue;
                 }
             };
@@ -189,12 +198,13 @@ impl Tables {
                     id: None,
                     data: data.clone(),
                 };
-                let envelope = Envelope::write(&draft, 0, 0);
-                events.push(
-                    envelope
-                        .map(|envelope| (stream, envelope))
-                        .map_err(|error| format!("a row of {table} is no event: {error}")),
-                );
+                events.push(match Envelope::write(&draft, 0, 0) {
+                    Ok(envelope) => Ok((stream, envelope)),
+                    Err(error) => Err(RowFault {
+                        stream: Some(stream),
+                        problem: format!("a row of {table} is no event: {error}"),
+                    }),
+                });
             }
         }
         events
@@ -330,7 +340,7 @@ mod tests {
         tables: &Tables,
         row: &Row,
         wanted: &[StreamKey],
-    ) -> Vec<Result<(StreamKey, Json), String>> {
+    ) -> Vec<Result<(StreamKey, Json), RowFault>> {
         let wants = Wants::default();
         for stream in wanted {
             wants.want(stream);
@@ -413,13 +423,34 @@ mod tests {
             new: None,
             old,
         };
-        let [Err(problem)] = &events(&tables(None), &row, &[])[..] else {
+        let [
+            Err(RowFault {
+                stream: None,
+                problem,
+            }),
+        ] = &events(&tables(None), &row, &[])[..]
+        else {
             panic!("it has a channel");
         };
         assert!(
             problem.contains("\"customer\"") && problem.contains("not in the log"),
             "{problem}"
         );
+    }
+
+    #[test]
+    fn a_row_that_no_envelope_can_have_names_the_stream_that_lacks_it() {
+        let long: &'static str = Box::leak("x".repeat(300).into_boxed_str());
+        let row = Row {
+            change: RowChange::Insert,
+            new: Some(vec![text("1"), text(long), Value::Null]),
+            old: None,
+        };
+        let stream = StreamKey::of_channel(format!("orders.{long}"));
+        let [Err(fault)] = &events(&tables(None), &row, std::slice::from_ref(&stream))[..] else {
+            panic!("it is an event");
+        };
+        assert_eq!(fault.stream.as_ref(), Some(&stream));
     }
 
     #[test]
