@@ -8,6 +8,7 @@
 //!
 //! - `url`: creates the engine that a URL names;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
+//! - `running`: tasks and calls in flight of an engine, for every engine;
 //! - `credentials`: users and passwords, for every engine;
 //! - `nats`: NATS 2.9 or later, with JetStream or without;
 //! - `postgres`: PostgreSQL 14 or later;
@@ -22,6 +23,7 @@ pub mod redis;
 
 mod backoff;
 mod credentials;
+mod running;
 mod tls;
 mod url;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bus::engine::{Arrival, Arrivals, ControlArrivals, Health, Role, Scope};
 use bus::{Epoch, Position, StreamKey};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::config::{Address, Config, ConfigError};
 use super::fault::Fault;
@@ -16,6 +16,7 @@ use super::link::{Link, LinkOwner};
 use super::names::Names;
 use super::store::Store;
 use super::wants::Wants;
+use crate::running::InFlight;
 
 /// The most servers that are remembered.
 const MAX_SERVERS: usize = 64;
@@ -36,7 +37,7 @@ pub(super) struct Shared {
     pub(super) overrun: Overrun,
     pub(super) control: OnceLock<Joined>,
     /// How many batches are in flight; `None` after the engine was closed.
-    pub(super) in_flight: watch::Sender<Option<usize>>,
+    pub(super) in_flight: InFlight,
     /// Without history: the epoch of this engine, and the offset of the newest event of any stream.
     pub(super) epoch: Epoch,
     counter: AtomicU64,
@@ -66,7 +67,7 @@ impl Shared {
             create: Notify::new(),
             overrun: Overrun::default(),
             control: OnceLock::new(),
-            in_flight: watch::Sender::new(Some(0)),
+            in_flight: InFlight::default(),
             epoch: Epoch(epoch),
             counter: AtomicU64::new(0),
             links: Default::default(),
@@ -204,35 +205,6 @@ impl Overrun {
         let mut state = self.state.lock();
         state.is_pending = false;
         state.reported = Some(Instant::now());
-    }
-}
-
-/// A batch in flight.
-pub(super) struct InFlight(Arc<Shared>);
-
-impl InFlight {
-    /// Starts a batch; `None` if the engine is closed.
-    pub(super) fn enter(shared: &Arc<Shared>) -> Option<Self> {
-        let is_open = shared.in_flight.send_if_modified(|count| {
-            if let Some(count) = count {
-                *count += 1;
-                return true;
-            }
-            false
-        });
-        is_open.then(|| Self(shared.clone()))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.send_if_modified(|count| match count {
-            Some(count) => {
-                *count -= 1;
-                *count == 0
-            }
-            None => false,
-        });
     }
 }
 

@@ -13,6 +13,7 @@ use super::echoes::Echoes;
 use super::fault::Fault;
 use super::health::HealthBoard;
 use super::wants::Wants;
+use crate::running::InFlight;
 
 /// The state that the tasks of an engine share.
 pub(super) struct Shared {
@@ -31,7 +32,7 @@ pub(super) struct Shared {
     /// The name of this node, and the receiver of its messages.
     pub(super) control: OnceLock<(Box<str>, Arc<dyn ControlArrivals>)>,
     /// How many calls are in flight; `None` after the engine was closed.
-    pub(super) in_flight: watch::Sender<Option<usize>>,
+    pub(super) in_flight: InFlight,
 }
 
 /// How far the log was read.
@@ -82,7 +83,7 @@ impl Shared {
             progress: watch::Sender::new(None),
             look: Notify::new(),
             control: OnceLock::new(),
-            in_flight: watch::Sender::new(Some(0)),
+            in_flight: InFlight::default(),
         }
     }
 
@@ -98,35 +99,6 @@ impl Shared {
             Role::Reader | Role::Subscriber => &self.reader,
         };
         slot.current().ok_or_else(|| self.health.fault(role))
-    }
-}
-
-/// A call in flight.
-pub(super) struct InFlight(Arc<Shared>);
-
-impl InFlight {
-    /// Starts a call; `None` if the engine is closed.
-    pub(super) fn enter(shared: &Arc<Shared>) -> Option<Self> {
-        let is_open = shared.in_flight.send_if_modified(|count| {
-            if let Some(count) = count {
-                *count += 1;
-                return true;
-            }
-            false
-        });
-        is_open.then(|| Self(shared.clone()))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.send_if_modified(|count| match count {
-            Some(count) => {
-                *count -= 1;
-                *count == 0
-            }
-            None => false,
-        });
     }
 }
 

@@ -246,7 +246,7 @@ async fn read(
                     count += 1;
                 }
                 while arrivals.is_full() {
-                    // What is committed meanwhile waits in the server.
+                    // What is committed in this time waits in the server.
                     tokio::select! {
                         () = tokio::time::sleep(FULL_PAUSE) => {}
                         _ = ticks.tick() => wire.confirm(log.end, false).await?,
@@ -537,11 +537,11 @@ impl Log {
     }
 
     fn log_dropped(&mut self, problem: &str) {
-        if let Some(untold) = self.dropped.admit(Instant::now()) {
+        if let Some(suppressed) = self.dropped.admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 problem,
-                untold,
+                suppressed,
                 "an event in the log of PostgreSQL reaches no subscriber; further ones are logged once a minute"
             );
         }

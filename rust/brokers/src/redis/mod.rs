@@ -53,12 +53,11 @@ use bus::engine::{
     Numbering, Outgoing, Page, Pending, ReadError, Role,
 };
 use bus::{Position, StreamKey};
-use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 
 pub use config::{Address, Config, ConfigError, StreamHistory, Times, Topology};
 
-use shared::{InFlight, Shared};
+use crate::running::Tasks;
+use shared::Shared;
 
 /// An engine that uses Redis. Its tasks end when it is closed or dropped.
 pub struct Redis {
@@ -66,10 +65,6 @@ pub struct Redis {
     shared: Arc<Shared>,
     tasks: Tasks,
 }
-
-/// Tasks that are aborted when this is dropped.
-#[derive(Default)]
-struct Tasks(Mutex<Vec<JoinHandle<()>>>);
 
 impl Redis {
     /// Creates an engine that is not connected.
@@ -106,7 +101,7 @@ impl Engine for Redis {
         }
         self.shared.config.warn_of_plain_text();
         let links = tokio::spawn(supervisor::run(self.shared.clone()));
-        self.tasks.0.lock().push(links);
+        self.tasks.add(links);
     }
 
     fn partition(&self, stream: &StreamKey) -> u32 {
@@ -115,7 +110,7 @@ impl Engine for Redis {
 
     fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>> {
         let shared = self.shared.clone();
-        let Some(in_flight) = InFlight::enter(&shared) else {
+        let Some(in_flight) = shared.in_flight.enter() else {
             let closed = AttemptError::NotSent("the engine is closed".to_owned());
             return Box::pin(async move { vec![Err(closed); batch.len()] });
         };
@@ -174,29 +169,11 @@ impl Engine for Redis {
 
     fn close(&self, drain: Duration) -> Pending<()> {
         let shared = self.shared.clone();
-        let tasks = std::mem::take(&mut *self.tasks.0.lock());
-        let tasks = Tasks(Mutex::new(tasks));
+        let tasks = self.tasks.take();
         Box::pin(async move {
-            let mut in_flight = shared.in_flight.subscribe();
-            let drained = in_flight.wait_for(|count| count.is_none_or(|count| count == 0));
-            let _ = tokio::time::timeout(drain, drained).await.map(drop);
-            shared.in_flight.send_replace(None);
+            shared.in_flight.close(drain).await;
             shared.health.closed(shared.arrivals());
-            let ended = std::mem::take(&mut *tasks.0.lock());
-            for task in &ended {
-                task.abort();
-            }
-            for task in ended {
-                let _ = task.await;
-            }
+            tasks.end().await;
         })
-    }
-}
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        for task in self.0.get_mut().drain(..) {
-            task.abort();
-        }
     }
 }

@@ -15,6 +15,7 @@ use super::master::Master;
 use super::masters::Masters;
 use super::names::Names;
 use super::wants::Wants;
+use crate::running::InFlight;
 
 /// The state that the tasks of an engine share.
 pub(super) struct Shared {
@@ -29,7 +30,7 @@ pub(super) struct Shared {
     /// One lock for each partition, held while its batch is sent.
     pub(super) batch_locks: Vec<tokio::sync::Mutex<()>>,
     /// How many batches are in flight; `None` after the engine was closed.
-    pub(super) in_flight: watch::Sender<Option<usize>>,
+    pub(super) in_flight: InFlight,
     /// The channels of messages between nodes.
     pub(super) control: ControlChannels,
     /// A random number that identifies the probes of this engine.
@@ -53,7 +54,7 @@ impl Shared {
             wants: Wants::new(config.partitions),
             masters: watch::Sender::new(Arc::new(masters)),
             refresh: Arc::default(),
-            in_flight: watch::Sender::new(Some(0)),
+            in_flight: InFlight::default(),
             control: ControlChannels::default(),
             config,
         })
@@ -105,35 +106,6 @@ impl Shared {
     /// The channel of this engine's probes in a partition.
     pub(super) fn probe(&self, partition: u32) -> Arc<str> {
         self.names.probe(partition, self.engine).into()
-    }
-}
-
-/// A batch in flight.
-pub(super) struct InFlight(Arc<Shared>);
-
-impl InFlight {
-    /// Starts a batch; `None` if the engine is closed.
-    pub(super) fn enter(shared: &Arc<Shared>) -> Option<Self> {
-        let is_open = shared.in_flight.send_if_modified(|count| {
-            if let Some(count) = count {
-                *count += 1;
-                return true;
-            }
-            false
-        });
-        is_open.then(|| Self(shared.clone()))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.send_if_modified(|count| match count {
-            Some(count) => {
-                *count -= 1;
-                *count == 0
-            }
-            None => false,
-        });
     }
 }
 
