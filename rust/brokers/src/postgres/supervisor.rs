@@ -8,7 +8,7 @@ use bus::engine::Role;
 
 use super::fault::Fault;
 use super::shared::{Shared, Slot};
-use super::{heads, publisher, sql, subscriber};
+use super::{heads, publisher, slot, sql, subscriber};
 use crate::backoff::Backoff;
 
 /// Keeps all links. Never returns. They end when the future is dropped.
@@ -77,10 +77,10 @@ async fn keep_subscriber(shared: &Arc<Shared>) -> Infallible {
     let mut link = 0;
     loop {
         let mut start = Instant::now();
-        let fault = match tokio::time::timeout(patience, subscriber::open(shared)).await {
+        let fault = match tokio::time::timeout(patience, slot::open(shared)).await {
             Err(_) => late(patience),
             Ok(Err(fault)) => fault,
-            Ok(Ok(wire)) => match subscriber::start(shared, wire).await {
+            Ok(Ok(wire)) => match slot::start(shared, wire).await {
                 Err(fault) => fault,
                 Ok(slot) => {
                     start = Instant::now();

@@ -1,0 +1,310 @@
+//! Decodes the log: what was committed becomes events of wanted streams.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bus::engine::{Arrival, Scope};
+use bus::{Envelope, Epoch, Offset, Position, Throttle};
+use bytes::Bytes;
+
+use super::control;
+use super::fault::Fault;
+use super::pgoutput::Change;
+use super::shared::{Progress, Shared};
+use super::slot::StartedSlot;
+use super::tables::{Row, RowChange, RowFault, Tables};
+use super::wants::StreamName;
+use super::wire::{Frame, Wire};
+
+/// The prefix of events in the log.
+const PREFIX: &str = "fs1";
+
+/// What was read of the log.
+pub(super) struct Log {
+    shared: Arc<Shared>,
+    link: u64,
+    epoch: Epoch,
+    /// All that was committed up to here was delivered.
+    pub(super) end: u64,
+    /// The newest position.
+    head: Offset,
+    transaction: Option<Transaction>,
+    pub(super) tables: Tables,
+    /// Limits how often events that are dropped are logged.
+    dropped: Throttle,
+}
+
+/// A committed transaction whose events arrive.
+struct Transaction {
+    /// The place of its commit in the log.
+    commit: u64,
+    /// The number of the next event.
+    next: u32,
+}
+
+/// Reports that nothing is read any more, when it is dropped.
+pub(super) struct Reading(Arc<Shared>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.progress.send_replace(None);
+        self.0.echoes.lost();
+    }
+}
+
+impl Log {
+    /// Creates the state of a link. Returns its connection beside it.
+    pub(super) fn new(shared: Arc<Shared>, slot: StartedSlot, link: u64) -> (Wire, Self) {
+        let log = Self {
+            link,
+            epoch: slot.epoch,
+            end: slot.start,
+            head: before(slot.start),
+            transaction: None,
+            tables: Tables::new(&shared.config.tables, slot.types),
+            dropped: Throttle::new(),
+            shared,
+        };
+        (slot.wire, log)
+    }
+
+    /// Reports that the log is read, until the result is dropped.
+    pub(super) fn begin(&self) -> Reading {
+        self.report();
+        Reading(self.shared.clone())
+    }
+
+    fn report(&self) {
+        self.shared.progress.send_replace(Some(Progress {
+            epoch: self.epoch,
+            end: self.end,
+            link: self.link,
+        }));
+    }
+
+    pub(super) fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset: self.head,
+        }
+    }
+
+    /// Handles a message. Returns whether the server wants a reply.
+    pub(super) fn take(&mut self, frame: Frame) -> Result<bool, Fault> {
+        match frame {
+            Frame::Progress { end, wants_reply } => {
+                if self.transaction.is_none() {
+                    self.advance(end);
+                }
+                return Ok(wants_reply);
+            }
+            Frame::TooLarge(head) => self.too_large(&head),
+            Frame::Data(data) => self.change(Change::read(data)?),
+        }
+        Ok(false)
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Begin { commit } => self.transaction = Some(Transaction { commit, next: 0 }),
+            Change::Commit { end } => {
+                self.transaction = None;
+                self.advance(end);
+            }
+            Change::Message {
+                is_transactional,
+                end,
+                prefix,
+                content,
+            } => match &*prefix {
+                PREFIX => {
+                    let at = if is_transactional {
+                        self.next()
+                    } else {
+                        self.at(Offset::new(end))
+                    };
+                    self.shared.echoes.found(end, at);
+                    self.event(at, content);
+                }
+                control::PREFIX => control::deliver(&self.shared, &content),
+                _ => {}
+            },
+            Change::Relation(relation) => self.tables.define(relation),
+            Change::Insert { table, new } => {
+                let change = RowChange::Insert;
+                self.row(
+                    table,
+                    &Row {
+                        change,
+                        new: Some(new),
+                        old: None,
+                    },
+                );
+            }
+            Change::Update { table, old, new } => {
+                let change = RowChange::Update;
+                self.row(
+                    table,
+                    &Row {
+                        change,
+                        new: Some(new),
+                        old,
+                    },
+                );
+            }
+            Change::Delete { table, old } => {
+                let change = RowChange::Delete;
+                self.row(
+                    table,
+                    &Row {
+                        change,
+                        new: None,
+                        old: Some(old),
+                    },
+                );
+            }
+            Change::Truncate { tables } => {
+                let _ = self.next();
+                for table in tables {
+                    for stream in self.tables.streams_of(table, &self.shared.wants) {
+                        // The rows are gone without an event for each: clients have to ask again.
+                        self.shared.arrivals().doubt(Scope::Stream(stream));
+                    }
+                }
+            }
+            Change::Other => {}
+        }
+    }
+
+    /// All up to this place was delivered.
+    fn advance(&mut self, end: u64) {
+        if end > self.end {
+            self.end = end;
+            self.head = self.head.max(before(end));
+            self.report();
+        }
+    }
+
+    /// The position of the next event of the transaction.
+    fn next(&mut self) -> Position {
+        let offset = match &mut self.transaction {
+            Some(Transaction { commit, next }) => {
+                let minor = *next;
+                *next = next.saturating_add(1);
+                Offset {
+                    major: *commit,
+                    minor,
+                }
+            }
+            None => self.head,
+        };
+        self.at(offset)
+    }
+
+    fn at(&mut self, offset: Offset) -> Position {
+        self.head = self.head.max(offset);
+        Position {
+            epoch: self.epoch,
+            offset,
+        }
+    }
+
+    fn event(&mut self, at: Position, content: Bytes) {
+        let (name, is_too_large) = match Envelope::read(&content, false) {
+            Ok(envelope) => {
+                let tenant = envelope.tenant.filter(|_| self.shared.config.by_tenant);
+                let channel = envelope.channel.unwrap_or_default();
+                let is_too_large = content.len() > self.shared.config.max_event_bytes;
+                (StreamName { tenant, channel }, is_too_large)
+            }
+            Err(error) => {
+                self.log_dropped(&error.to_string());
+                return;
+            }
+        };
+        let Some(stream) = self.shared.wants.find(name) else {
+            return;
+        };
+        if is_too_large {
+            self.log_dropped("it is larger than max_event_bytes");
+            self.shared.arrivals().doubt(Scope::Stream(stream));
+            return;
+        }
+        deliver(
+            &self.shared,
+            Arrival {
+                stream,
+                position: at,
+                before: None,
+                envelope: content,
+            },
+        );
+    }
+
+    fn row(&mut self, table: u32, row: &Row) {
+        let at = self.next();
+        let by_tenant = self.shared.config.by_tenant;
+        for event in self
+            .tables
+            .events(table, row, by_tenant, &self.shared.wants)
+        {
+            match event {
+                Ok((stream, envelope)) => {
+                    deliver(
+                        &self.shared,
+                        Arrival {
+                            stream,
+                            position: at,
+                            before: None,
+                            envelope,
+                        },
+                    );
+                }
+                Err(RowFault { stream, problem }) => {
+                    self.log_dropped(&problem);
+                    if let Some(stream) = stream {
+                        self.shared.arrivals().doubt(Scope::Stream(stream));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A message that was skipped. It may have been of any stream.
+    fn too_large(&mut self, head: &Bytes) {
+        let prefix = || {
+            let rest = head.get(10..)?;
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest.get(..end)
+        };
+        let is_of_others = head.first() == Some(&b'M') && prefix() != Some(PREFIX.as_bytes());
+        if !is_of_others {
+            let _ = self.next();
+            self.log_dropped("it is larger than max_event_bytes");
+            self.shared.arrivals().doubt(Scope::All);
+        }
+    }
+
+    fn log_dropped(&mut self, problem: &str) {
+        if let Some(suppressed) = self.dropped.admit(Instant::now()) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                problem,
+                suppressed,
+                "an event in the log of PostgreSQL reaches no subscriber; further ones are logged once a minute"
+            );
+        }
+    }
+}
+
+fn deliver(shared: &Shared, arrival: Arrival) {
+    let (stream, at) = (arrival.stream.clone(), arrival.position);
+    shared.arrivals().event(arrival);
+    // Noted after it: the newest position of a stream is never ahead of what was delivered.
+    shared.wants.delivered(&stream, at);
+}
+
+/// The position before all that is committed at a place in the log, or after it.
+fn before(place: u64) -> Offset {
+    Offset::new(place.saturating_sub(1))
+}
