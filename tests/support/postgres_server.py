@@ -119,8 +119,15 @@ def as_postgres(*command: str) -> list[str]:
 
 
 def program(name: str) -> str:
-    """Find a program of the newest PostgreSQL: Debian does not put them in the search path."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    """Find a program of PostgreSQL.
+
+    It is in the directory that `POSTGRES_BIN` names, or belongs to the newest version of Debian,
+    which does not put them in the search path.
+    """
+    if "POSTGRES_BIN" in os.environ:
+        found = [Path(os.environ["POSTGRES_BIN"], name)]
+    else:
+        found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     path = str(found[-1]) if found else shutil.which(name)
     assert path, f"{name} is not installed: apt-get install postgresql"
     return path

@@ -244,8 +244,12 @@ fn is_root() -> bool {
     output.stdout.starts_with(b"0\n")
 }
 
-/// The path of a program of the newest PostgreSQL: Debian does not put them in the search path.
+/// The path of a program of PostgreSQL: in the directory that `POSTGRES_BIN` names, or of the newest
+/// version of Debian, which does not put them in the search path.
 fn program(name: &str) -> PathBuf {
+    if let Some(directory) = std::env::var_os("POSTGRES_BIN") {
+        return PathBuf::from(directory).join(name);
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten();
