@@ -122,6 +122,7 @@ async def test_a_program_ends(url, end):
     finally:
         if process.returncode is None:
             process.kill()
+            await process.communicate()
     assert code == 0, err
     assert "panicked" not in err
     assert "Traceback" not in err

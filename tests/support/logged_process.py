@@ -37,7 +37,8 @@ class LoggedProcess:
     ) -> None:
         if self.is_running:
             self.process.kill()
-        await self.process.wait()
+        # Reads to the end, so that its pipes are closed.
+        await self.process.communicate()
         self._log.close()
 
     @property

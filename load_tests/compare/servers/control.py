@@ -69,6 +69,7 @@ async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[o
     Lines that arrive while a batch is being published are the next batch.
     """
     published = 0
+    publishing = asyncio.Lock()
 
     async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal published
@@ -76,11 +77,14 @@ async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[o
         while received := await reader.read(1 << 16):
             *lines, rest = (rest + received).split(b"\n")
             if lines:
-                await publish([json.loads(line) for line in lines])
-                published += len(lines)
+                async with publishing:
+                    await publish([json.loads(line) for line in lines])
+                    published += len(lines)
         writer.close()
 
     async with await asyncio.start_server(read, "127.0.0.1", port):
         print_ready()
         await asyncio.to_thread(sys.stdin.read)
-    sys.stdout.write(f"{published}\n")
+        # Subscribers may have an event before it is counted.
+        async with publishing:
+            sys.stdout.write(f"{published}\n")

@@ -273,8 +273,8 @@ async def test_a_client_that_never_reads_does_not_delay_the_end_of_uvicorn():
             for _ in range(200):
                 await http.post(f"http://{host}/publish")
             process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(process.communicate(), PATIENCE)
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()

@@ -139,7 +139,8 @@ class Application:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            # Reads to the end, so that its pipes are closed.
+            await process.communicate()
 
     async def _listens(self, process: Process) -> bool:
         if process.returncode is not None:
