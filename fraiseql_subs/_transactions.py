@@ -8,7 +8,6 @@ data (`_core`), and the function in the database (`fraiseql-subs postgres instal
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
@@ -137,13 +136,9 @@ def _prepare(
     event = TransactionEvent(*fields)
     # A statement that PostgreSQL refuses would end the transaction of the caller.
     for name, text in event._asdict().items():
-        if text is not None and ("\x00" in text or (name == "data" and _NUL.search(text))):
+        if text is not None and "\x00" in text:
             raise PublishError(f"{name} has the character U+0000, which PostgreSQL cannot store")
     return receipt, event
-
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""The escaped character U+0000 in JSON text."""
 
 
 def _execute(connection: Any, event: TransactionEvent) -> Awaitable[object] | None:
@@ -185,6 +180,10 @@ def _sqlalchemy(connection: Any, event: TransactionEvent) -> Any:
     return connection.execute(sys.modules["sqlalchemy"].text(_NAMED), event._asdict())
 
 
+def _sqlalchemy_blocking(connection: Any, event: TransactionEvent) -> None:
+    _sqlalchemy(connection, event).close()
+
+
 def _django(connection: Any, event: TransactionEvent) -> None:
     _check_database(connection.vendor)
     _cursor(connection, event)
@@ -193,6 +192,17 @@ def _django(connection: Any, event: TransactionEvent) -> None:
 def _cursor(connection: Any, event: TransactionEvent) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_FORMAT, tuple(event))
+
+
+def _psycopg(connection: Any, event: TransactionEvent) -> None:
+    # Those that the connection makes may read another form of parameters (`RawCursor`).
+    with sys.modules["psycopg"].Cursor(connection) as cursor:
+        cursor.execute(_FORMAT, tuple(event))
+
+
+async def _psycopg_async(connection: Any, event: TransactionEvent) -> None:
+    async with sys.modules["psycopg"].AsyncCursor(connection) as cursor:
+        await cursor.execute(_FORMAT, tuple(event))
 
 
 def _check_database(name: str) -> None:
@@ -207,12 +217,13 @@ _Kinds: TypeAlias = dict[tuple[str, ...], Callable[[Any, TransactionEvent], Any]
 
 _BLOCKING: _Kinds = {
     (
-        "sqlalchemy.Connection",
+        "sqlalchemy.engine.Connection",
         "sqlalchemy.orm.Session",
         "sqlalchemy.orm.scoped_session",
-    ): _sqlalchemy,
+    ): _sqlalchemy_blocking,
     ("django.db.ConnectionProxy", "django.db.backends.base.base.BaseDatabaseWrapper"): _django,
-    ("psycopg.Connection", "psycopg2.extensions.connection"): _cursor,
+    ("psycopg.Connection",): _psycopg,
+    ("psycopg2.extensions.connection",): _cursor,
 }
 
 _ASYNC: _Kinds = {
@@ -221,9 +232,7 @@ _ASYNC: _Kinds = {
         "sqlalchemy.ext.asyncio.AsyncSession",
         "sqlalchemy.ext.asyncio.async_scoped_session",
     ): _sqlalchemy,
-    ("psycopg.AsyncConnection",): lambda connection, event: connection.execute(
-        _FORMAT, tuple(event)
-    ),
+    ("psycopg.AsyncConnection",): _psycopg_async,
     ("asyncpg.Connection", "asyncpg.pool.PoolConnectionProxy"): lambda connection, event: (
         connection.execute(_NUMBERED, *event)
     ),

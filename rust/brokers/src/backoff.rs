@@ -11,7 +11,7 @@ pub(crate) struct Pauses {
     pub(crate) limit: Duration,
     /// The pause after an error that only a change of the configuration solves.
     pub(crate) configuration: Duration,
-    /// After a link that lived this long, the next attempt is made at once.
+    /// After a link that lived this long, the next pause is at most `first`, as if none had failed.
     pub(crate) settled_after: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Backoff {
         }
         if lived > self.pauses.settled_after {
             self.failures = 0;
-            return Duration::ZERO;
+            return self.pauses.first.mul_f64(fastrand::f64());
         }
         let longest = self.pauses.first * 2_u32.pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
@@ -68,10 +68,7 @@ mod tests {
             let longest = PAUSES.first * 2_u32.pow(attempt.min(10));
             assert!(pause <= longest.min(PAUSES.limit));
         }
-        assert_eq!(
-            backoff.after(Duration::from_secs(11), false),
-            Duration::ZERO
-        );
+        assert!(backoff.after(Duration::from_secs(11), false) <= PAUSES.first);
         assert!(backoff.after(Duration::ZERO, false) <= PAUSES.first);
     }
 

@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //!
-//! - `url`: creates the engine that a URL names;
+//! - `url`, `query`: creates the engine that a URL names, and reads the options of a URL;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
 //! - `running`: tasks and calls in flight of an engine, for every engine;
 //! - `credentials`: users and passwords, for every engine;
@@ -23,6 +23,7 @@ pub mod redis;
 
 mod backoff;
 mod credentials;
+mod query;
 mod running;
 mod tls;
 mod url;

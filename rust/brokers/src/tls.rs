@@ -29,11 +29,20 @@ pub(crate) enum TlsError {
     NoAuthorities,
     #[error("tls_certificate and tls_key cannot be used: {0}")]
     Identity(rustls::Error),
+    #[error("reading the files of TLS was interrupted")]
+    Interrupted,
     #[error("TLS cannot be used: {0}")]
     Unsupported(rustls::Error),
 }
 
 impl Tls {
+    /// Reads the files, on a thread that may block.
+    pub(crate) async fn load(&self) -> Result<ClientConfig, TlsError> {
+        let tls = self.clone();
+        let read = tokio::task::spawn_blocking(move || tls.client_config());
+        read.await.unwrap_or(Err(TlsError::Interrupted))
+    }
+
     /// Reads the files. Blocks the thread for a moment.
     pub(crate) fn client_config(&self) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

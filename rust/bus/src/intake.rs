@@ -29,6 +29,8 @@ pub trait Stamp: std::fmt::Debug + Send + Sync {
 pub struct Intake {
     streams: Arc<Streams>,
     stamp: Option<Box<dyn Stamp>>,
+    /// Places that are kept free for an engine (count).
+    reserve: usize,
     room: Semaphore,
     queue: Mutex<Queue>,
     filled: Notify,
@@ -63,6 +65,7 @@ impl Intake {
         Self {
             streams,
             stamp: None,
+            reserve: capacity / 64,
             room: Semaphore::new(capacity),
             queue: Mutex::default(),
             filled: Notify::new(),
@@ -269,10 +272,11 @@ impl Intake {
         self.queue.lock().items.len()
     }
 
-    /// Whether events of an engine should be read again later instead of delivered now.
+    /// Whether events of an engine should be read again later instead of delivered now. There is room for
+    /// some more: an engine asks between its messages, and one message can be several events.
     pub(crate) fn is_full(&self) -> bool {
         !self.room.is_closed()
-            && (self.room.available_permits() == 0
+            && (self.room.available_permits() <= self.reserve
                 || self.queue.lock().delivered_bytes > MAX_DELIVERED_BYTES / 2)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, mpsc};
 
+use brokers::postgres::{MAX_PUBLISHED_BYTES, jsonb_bytes};
 use bus::{BatchError, BusError, Draft, EngineLink, Envelope};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -364,11 +365,20 @@ pub(crate) fn prepare(running: &Running, mut draft: Draft) -> PyResult<(Receipt,
 /// Returns the receipt of a checked event that something else publishes, and its fields.
 pub(crate) fn prepared(draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
     // Refuses what no envelope can have.
-    Envelope::write(&draft, 0, 0).map_err(|error| bus_error(&error.into()))?;
+    let envelope = Envelope::write(&draft, 0, 0).map_err(|error| bus_error(&error.into()))?;
+    let data = draft.data.to_string();
+    let most = jsonb_bytes(&data).map_err(|error| publish_error(error.to_string()))?;
+    let bytes = envelope.len() + most.saturating_sub(data.len());
+    if bytes > MAX_PUBLISHED_BYTES {
+        return Err(publish_error(format!(
+            "the event has {bytes} bytes as PostgreSQL writes it, and may have {MAX_PUBLISHED_BYTES}: \
+             publish a key, and read the rest from a table"
+        )));
+    }
     let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let fields = (
         draft.channel.to_string(),
-        draft.data.to_string(),
+        data,
         owned(&draft.tenant_id),
         owned(&draft.event_type),
         owned(&draft.id),

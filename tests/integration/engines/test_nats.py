@@ -84,6 +84,19 @@ async def test_a_client_misses_nothing_when_it_goes_to_another_node(kind, nats, 
         assert (await numbers(client, 30))[0] == list(range(10, 40))
 
 
+async def test_a_client_with_an_id_that_the_engine_has_not_reached_is_told(nats):
+    """Its events were lost with the engine, or it has made its id up."""
+    async with managers(nats.url) as (a, b):
+        receipt = await a.publish("feed", 1)
+        epoch = receipt.position.partition("-")[0]
+        for offset in (receipt.offset + 1_000, 2**64 - 1):
+            later = after(f"{epoch}-{offset}")
+            async with b.subscribe(query("feed"), extensions=later) as results:
+                assert (await anext(results)).extensions["resume"]["missed"] is True
+                await a.publish("feed", 2)
+                assert await take(results, 1) == [2]
+
+
 async def test_without_history_another_node_tells_that_events_are_missing(nats, connect):
     async with two("this process", nats.url + "?history=off") as (a, b):
         client = await connect(a.url)

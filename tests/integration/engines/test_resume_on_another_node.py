@@ -70,6 +70,19 @@ async def test_a_client_that_has_seen_no_event_misses_none_either(redis):
             assert await take(results, 2) == [1, 2]
 
 
+async def test_a_client_with_an_id_that_the_engine_has_not_reached_is_told(redis):
+    """Its events were lost with the engine, or it has made its id up."""
+    async with managers(redis.url) as (a, b):
+        receipt = await a.publish("feed", 1)
+        epoch = receipt.position.partition("-")[0]
+        for offset in (receipt.offset + 1_000, 2**64 - 1):
+            later = after(f"{epoch}-{offset}")
+            async with b.subscribe(query("feed"), extensions=later) as results:
+                assert (await anext(results)).extensions["resume"]["missed"] is True
+                await a.publish("feed", 2)
+                assert await take(results, 1) == [2]
+
+
 @every_field
 async def test_a_node_that_carries_the_channel_sends_what_was_missed(field, redis):
     async with managers(redis.url) as (a, b), b.subscribe(query(field)) as others:

@@ -9,7 +9,9 @@
 //!
 //! - `config`: settings;
 //! - `install`: the SQL that prepares a database;
+//! - `jsonb`: what the database can store;
 //! - `fault`: classifies errors;
+//! - `endpoints`: the addresses of the servers;
 //! - `socket`, `wire`, `cursor`: connections in replication mode;
 //! - `sql`: connections for statements;
 //! - `pgoutput`: decodes the log;
@@ -25,10 +27,12 @@ mod config;
 mod control;
 mod cursor;
 mod echoes;
+mod endpoints;
 mod fault;
 mod heads;
 mod health;
 mod install;
+mod jsonb;
 mod log;
 mod pgoutput;
 mod publisher;
@@ -53,6 +57,7 @@ use bus::{Position, StreamKey};
 
 pub use config::{Config, ConfigError, Times};
 pub use install::{Installation, execute, execute_blocking, uninstall_sql};
+pub use jsonb::{JsonbError, MAX_PUBLISHED_BYTES, jsonb_bytes};
 pub use tables::{Changes, Table};
 
 use crate::running::Tasks;

@@ -1,16 +1,17 @@
 //! Sockets of replication connections: TCP, TLS and Unix.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres_protocol::message::frontend;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::config::Host;
 use tokio_rustls::TlsConnector;
 
-use super::config::Config;
+use super::endpoints::Endpoint;
 use super::fault::Fault;
 
 /// Bytes in both directions.
@@ -22,17 +23,18 @@ pub(super) type Socket = Box<dyn Stream>;
 /// After this time without an answer of the network a connection ends (also while it is idle).
 pub(super) const DEAD_AFTER: Duration = Duration::from_secs(20);
 
-/// Connects to a host; with TLS where it is configured.
-pub(super) async fn connect(config: &Config, host: &Host, port: u16) -> Result<Socket, Fault> {
-    let name = match host {
-        Host::Tcp(name) => name,
-        Host::Unix(directory) => return unix(directory, port).await,
+/// Connects to a server; with TLS where it is configured.
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Socket, Fault> {
+    let (name, address) = match endpoint {
+        Endpoint::Tcp { name, address } => (name, address),
+        Endpoint::Unix { directory, port } => return unix(directory, *port).await,
     };
     let unreachable =
-        |error: std::io::Error| Fault::away(format!("{name}:{port} cannot be reached: {error}"));
-    let mut socket = TcpStream::connect((&**name, port))
-        .await
-        .map_err(unreachable)?;
+        |error: std::io::Error| Fault::away(format!("{endpoint} cannot be reached: {error}"));
+    let mut socket = TcpStream::connect(address).await.map_err(unreachable)?;
     socket.set_nodelay(true).map_err(unreachable)?;
     let settings = socket2::SockRef::from(&socket);
     let keepalive = socket2::TcpKeepalive::new()
@@ -45,7 +47,7 @@ pub(super) async fn connect(config: &Config, host: &Host, port: u16) -> Result<S
     settings
         .set_tcp_user_timeout(Some(DEAD_AFTER))
         .map_err(unreachable)?;
-    let Some(tls) = &config.tls else {
+    let Some(tls) = tls else {
         return Ok(Box::new(socket));
     };
     let mut request = bytes::BytesMut::new();
@@ -54,25 +56,22 @@ pub(super) async fn connect(config: &Config, host: &Host, port: u16) -> Result<S
     // One byte, so that nothing behind it is taken as what came before TLS.
     if socket.read_u8().await.map_err(unreachable)? != b'S' {
         return Err(Fault::configuration(format!(
-            "{name}:{port} has no TLS: set ssl = on in postgresql.conf, or write sslmode=disable where \
+            "{endpoint} has no TLS: set ssl = on in postgresql.conf, or write sslmode=disable where \
              the network is trusted"
         )));
     }
-    let client = tls
-        .client_config()
-        .map_err(|error| Fault::configuration(error.to_string()))?;
     let server = ServerName::try_from(name.clone())
         .map_err(|_| Fault::configuration(format!("{name:?} is no name for TLS")))?;
-    let handshake = TlsConnector::from(std::sync::Arc::new(client)).connect(server, socket);
+    let handshake = TlsConnector::from(tls).connect(server, socket);
     match handshake.await {
         Ok(socket) => Ok(Box::new(socket)),
-        Err(error) => Err(tls_fault(name, port, &error)),
+        Err(error) => Err(tls_fault(endpoint, &error)),
     }
 }
 
 /// A certificate that is not trusted is a matter of the configuration.
-fn tls_fault(name: &str, port: u16, error: &std::io::Error) -> Fault {
-    let reason = format!("TLS with {name}:{port} has failed: {error}");
+fn tls_fault(endpoint: &Endpoint, error: &std::io::Error) -> Fault {
+    let reason = format!("TLS with {endpoint} has failed: {error}");
     let cause = error
         .get_ref()
         .and_then(|cause| cause.downcast_ref::<rustls::Error>());

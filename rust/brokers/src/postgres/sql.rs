@@ -4,13 +4,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::Config;
+use super::endpoints::{self, Endpoint};
 use super::fault::Fault;
 use super::install;
 use super::socket::DEAD_AFTER;
@@ -37,32 +40,58 @@ impl Connection {
     }
 }
 
-/// Connects and logs in.
+/// Connects and logs in. Tries the hosts in their order; of several, a standby is passed over.
 pub(super) async fn connect(config: &Config) -> Result<(Client, Connection), Fault> {
     let (user, password) = config.login().await?;
-    let mut server = config.server.clone();
-    server.user(user);
-    if let Some(password) = password {
-        server.password(password);
-    }
+    let tls = config.load_tls().await?;
+    endpoints::first(config, |endpoint| {
+        let mut server = settings(config, &endpoint);
+        server.user(&user);
+        if let Some(password) = &password {
+            server.password(password);
+        }
+        log_in(server, tls.clone())
+    })
+    .await
+}
+
+/// The settings of a connection to one server.
+fn settings(config: &Config, endpoint: &Endpoint) -> tokio_postgres::Config {
+    let mut server = tokio_postgres::Config::new();
+    match endpoint {
+        Endpoint::Tcp { name, address } => server
+            .host(name)
+            .hostaddr(address.ip())
+            .port(address.port()),
+        Endpoint::Unix { directory, port } => server.host_path(directory).port(*port),
+    };
     server
+        .dbname(config.database())
+        .application_name(config.application_name())
         .keepalives_idle(DEAD_AFTER / 2)
         .tcp_user_timeout(DEAD_AFTER);
+    if let Some(options) = config.options() {
+        server.options(options);
+    }
     if config.hosts().len() > 1 {
         server.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
+    server
+}
+
+async fn log_in(
+    mut server: tokio_postgres::Config,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<(Client, Connection), Fault> {
     let failed = |error: tokio_postgres::Error| Fault::of_sql(&error).of_link();
-    let Some(tls) = &config.tls else {
+    let Some(tls) = tls else {
         server.ssl_mode(SslMode::Disable);
         let (client, connection) = server.connect(NoTls).await.map_err(failed)?;
         return Ok((client, Connection::of(connection)));
     };
     server.ssl_mode(SslMode::Require);
-    let client = tls
-        .client_config()
-        .map_err(|error| Fault::configuration(error.to_string()))?;
     let (client, connection) = server
-        .connect(MakeRustlsConnect::new(client))
+        .connect(MakeRustlsConnect::new(ClientConfig::clone(&tls)))
         .await
         .map_err(|error| match is_of_tls(&error) {
             true => Fault::configuration(failed(error).reason),

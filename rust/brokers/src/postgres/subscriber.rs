@@ -66,6 +66,7 @@ async fn read(
                 let mut count = 1;
                 // The types of a new definition are asked for before its rows are read.
                 while count < TURN
+                    && !arrivals.is_full()
                     && !log.tables.has_unknown_types()
                     && let Some(frame) = wire.buffered()?
                 {
@@ -79,6 +80,8 @@ async fn read(
                         _ = ticks.tick() => wire.confirm(log.end, false).await?,
                     }
                 }
+                // The server was not read meanwhile.
+                heard = Instant::now();
             }
             _ = ticks.tick() => is_due = true,
             () = shared.wants.changed.notified() => {}

@@ -33,13 +33,11 @@ async fn keep_client(shared: &Shared, role: Role, slot: &Slot) -> Infallible {
 
 /// Makes a link for statements, and keeps it until it ends. Returns why.
 async fn client(shared: &Shared, role: Role, slot: &Slot, start: &mut Instant) -> Fault {
-    let patience = shared.config.patience();
-    let connected = tokio::time::timeout(patience, sql::connect(&shared.config)).await;
-    let (client, connection) = match connected {
-        Err(_) => return late(patience),
-        Ok(Err(fault)) => return fault,
-        Ok(Ok(connected)) => connected,
+    let (client, connection) = match sql::connect(&shared.config).await {
+        Ok(connected) => connected,
+        Err(fault) => return fault,
     };
+    let patience = shared.config.times.connect;
     let work = async {
         let checks = async {
             sql::check(&client).await?;
@@ -73,14 +71,12 @@ async fn keep_subscriber(shared: &Arc<Shared>) -> Infallible {
         shared.wants.changed.notified().await;
     }
     let mut backoff = Backoff::new(shared.config.times.pauses());
-    let patience = shared.config.patience();
     let mut link = 0;
     loop {
         let mut start = Instant::now();
-        let fault = match tokio::time::timeout(patience, slot::open(shared)).await {
-            Err(_) => late(patience),
-            Ok(Err(fault)) => fault,
-            Ok(Ok(wire)) => match slot::start(shared, wire).await {
+        let fault = match slot::open(shared).await {
+            Err(fault) => fault,
+            Ok(wire) => match slot::start(shared, wire).await {
                 Err(fault) => fault,
                 Ok(slot) => {
                     start = Instant::now();

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::config::Config;
 use super::cursor::{Cursor, TextRow, malformed};
+use super::endpoints;
 use super::fault::Fault;
 use super::socket::{self, Socket};
 
@@ -60,29 +61,25 @@ impl Wire {
     /// Connects and logs in. Tries the hosts in their order; of several, a standby is passed over.
     pub(super) async fn connect(config: &Config) -> Result<Self, Fault> {
         let (user, password) = config.login().await?;
-        let mut fault = Fault::away("no host is named");
-        let hosts = config.hosts();
-        let has_several = hosts.len() > 1;
-        for (host, port) in hosts {
-            let opened = async {
+        let tls = config.load_tls().await?;
+        let has_several = config.hosts().len() > 1;
+        endpoints::first(config, |endpoint| {
+            let (user, password, tls) = (&*user, password.as_deref(), tls.clone());
+            async move {
                 let mut wire = Self {
-                    socket: socket::connect(config, &host, port).await?,
+                    socket: socket::connect(&endpoint, tls).await?,
                     received: BytesMut::new(),
                     skipped: 0,
                     limit: LOGIN_LIMIT,
                 };
-                wire.log_in(config, &user, password.as_deref()).await?;
+                wire.log_in(config, user, password).await?;
                 if has_several && wire.is_standby().await? {
                     return Err(Fault::away("no host of the URL is a primary"));
                 }
                 Ok(wire)
-            };
-            match opened.await {
-                Ok(wire) => return Ok(wire),
-                Err(why) => fault = why,
             }
-        }
-        Err(fault)
+        })
+        .await
     }
 
     async fn is_standby(&mut self) -> Result<bool, Fault> {

@@ -146,10 +146,14 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_node() {
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_answer_is_passed_over() {
+async fn a_host_that_refuses_and_one_that_is_silent_are_passed_over() {
     let server = Server::start().await;
-    let dead = crate::servers::free_port();
-    let hosts = format!("127.0.0.1:{dead},127.0.0.1:{}", server.port);
+    let refusing = crate::servers::free_port();
+    // Accepts connections, and answers nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().port();
+    let hosts = [refusing, silent, server.port].map(|port| format!("127.0.0.1:{port}"));
+    let hosts = hosts.join(",");
     let url = format!("postgresql://postgres@{hosts}/postgres");
     let mut config = brokers::postgres::Config::from_url(&url).unwrap();
     config.times = crate::servers::quick();

@@ -218,3 +218,57 @@ async fn the_server_waits_while_the_receiver_has_no_room() {
     eventually("all have arrived", || receiver.events.load(SeqCst) == 4000).await;
     assert_eq!(receiver.doubts.load(SeqCst), 0);
 }
+
+/// A receiver with a place for a few events, which are taken one by one.
+#[derive(Default)]
+struct Few {
+    waiting: AtomicUsize,
+    events: AtomicUsize,
+    refused: AtomicUsize,
+    is_ready: AtomicBool,
+}
+
+impl Few {
+    const PLACES: usize = 8;
+}
+
+impl Arrivals for Few {
+    fn ready(&self, _: &StreamKey, _: Position) {
+        self.is_ready.store(true, SeqCst);
+    }
+
+    fn event(&self, _: Arrival) {
+        if self.waiting.fetch_add(1, SeqCst) >= Self::PLACES {
+            self.refused.fetch_add(1, SeqCst);
+        }
+        self.events.fetch_add(1, SeqCst);
+    }
+
+    fn doubt(&self, _: Scope) {}
+
+    fn health(&self, _: Role, _: Health) {}
+
+    /// Keeps one place free: a message can be two events.
+    fn is_full(&self) -> bool {
+        self.waiting.load(SeqCst) + 1 >= Self::PLACES
+    }
+}
+
+#[tokio::test]
+async fn a_large_transaction_does_not_overrun_a_receiver_that_has_little_room() {
+    let server = Server::start().await;
+    let engine = Postgres::new(server.config()).unwrap();
+    let receiver = Arc::new(Few::default());
+    engine.start(receiver.clone());
+    engine.want(&stream("orders"));
+    eventually("the stream is ready", || receiver.is_ready.load(SeqCst)).await;
+    server.sql(
+        "SELECT count(fraiseql_subs.publish('orders', to_jsonb(n))) FROM generate_series(1, 2000) n",
+    );
+    eventually("all have arrived", || {
+        receiver.waiting.store(0, SeqCst);
+        receiver.events.load(SeqCst) == 2000
+    })
+    .await;
+    assert_eq!(receiver.refused.load(SeqCst), 0);
+}

@@ -286,6 +286,11 @@ impl Missed {
         };
         match answer {
             Err(ReadError::Unavailable(_)) => RemoteRead::Later,
+            // The engine has lost what the client has received, or the client has made its id up.
+            Ok(page) if is_before(page.head, remote.position) => {
+                self.metrics.resumes_too_late.add(1);
+                RemoteRead::TooLate
+            }
             Err(ReadError::TooLate { .. } | ReadError::OtherEpoch { .. }) => {
                 self.metrics.resumes_too_late.add(1);
                 RemoteRead::TooLate
@@ -309,6 +314,10 @@ impl Missed {
             }
         }
     }
+}
+
+fn is_before(head: Position, after: Position) -> bool {
+    head.epoch == after.epoch && head.offset < after.offset
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         config.login = login(user)?;
     }
     let mut seen = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in crate::query::options(query) {
         option(&mut config, &name, &value)?;
         if seen.contains(&name) {
             return Err(ConfigError(format!(

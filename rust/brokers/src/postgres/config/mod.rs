@@ -4,8 +4,10 @@
 
 mod url;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio_postgres::config::Host;
 
 use super::fault::Fault;
@@ -56,7 +58,7 @@ pub struct Times {
     pub backoff_limit: Duration,
     /// Pause after an error that only a change of the configuration solves.
     pub configuration_pause: Duration,
-    /// After a link that lived this long, the next attempt is made at once.
+    /// After a link that lived this long, the pauses begin anew.
     pub settled_after: Duration,
 }
 
@@ -157,6 +159,22 @@ impl Config {
         self.server.get_options()
     }
 
+    /// Timeout of an attempt to connect to one address.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        let of_url = self.server.get_connect_timeout();
+        of_url.copied().unwrap_or(self.times.connect)
+    }
+
+    /// Reads the files of TLS; `None`: plain text.
+    pub(super) async fn load_tls(&self) -> Result<Option<Arc<ClientConfig>>, Fault> {
+        let Some(tls) = &self.tls else {
+            return Ok(None);
+        };
+        let loaded = tls.load().await;
+        let loaded = loaded.map_err(|error| Fault::configuration(error.to_string()))?;
+        Ok(Some(Arc::new(loaded)))
+    }
+
     /// Asks for the user and the password, on a thread that may block.
     pub(super) async fn login(&self) -> Result<(String, Option<String>), Fault> {
         let user_of_url = self.user().unwrap_or_default().to_owned();
@@ -176,17 +194,6 @@ impl Config {
                 )))
             }
         }
-    }
-
-    /// The longest time that making a link may take.
-    pub(super) fn patience(&self) -> Duration {
-        let waits = self.credentials.as_ref().is_some_and(Credentials::may_wait);
-        let password = if waits {
-            self.times.password
-        } else {
-            Duration::ZERO
-        };
-        password + self.times.connect
     }
 
     /// Warns if passwords and events leave the machine unencrypted.

@@ -4,21 +4,21 @@
 
 use std::path::PathBuf;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{Config, ConfigError, Times};
 use crate::credentials::Credentials;
 use crate::tls::Tls;
 
 const EXAMPLE: &str = "postgresql://user:password@host:5432/database";
+const ENCODE: &str = "write postgresql://user:password@host:5432/database, and encode '/', '?', '#', '@' and \
+    ':' of a password as %2F, %3F, %23, %40 and %3A";
 /// Options that `tokio_postgres` reads.
-const PASSED: [&str; 12] = [
+const PASSED: [&str; 8] = [
     "application_name",
     "connect_timeout",
     "dbname",
     "host",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_retries",
     "options",
     "password",
     "port",
@@ -42,11 +42,11 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         ));
     }
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut passed = form_urlencoded::Serializer::new(String::new());
+    let mut passed = Vec::new();
     let mut mode = None;
     let (mut authorities, mut certificate, mut key) = (None, None, None);
     let mut seen = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in crate::query::options(query) {
         match &*name {
             "sslmode" => mode = Some(value.into_owned()),
             "sslrootcert" | "tls_ca" => authorities = Some(value.into_owned()),
@@ -55,7 +55,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
             // The primary is found in any case.
             "target_session_attrs" => {}
             other if PASSED.contains(&other) => {
-                passed.append_pair(other, &value);
+                let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+                passed.push(format!("{other}={value}"));
             }
             _ => {
                 return Err(wrong(format!(
@@ -70,15 +71,12 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         }
         seen.push(name);
     }
-    // A blank is `+` in a form, and `%20` in a URL.
-    let query = passed.finish().replace('+', "%20");
-    let server = format!("{scheme}://{place}?{query}");
-    let mut server: tokio_postgres::Config = server.trim_end_matches('?').parse().map_err(|_| {
-        wrong(format!(
-            "the URL of the bus is wrong: write {EXAMPLE}, and encode '/', '?', '#', '@' and ':' of a \
-             password as %2F, %3F, %23, %40 and %3A"
-        ))
-    })?;
+    check_login(place)?;
+    let server = format!("{scheme}://{place}?{}", passed.join("&"));
+    let mut server: tokio_postgres::Config = server
+        .trim_end_matches('?')
+        .parse()
+        .map_err(|_| wrong(format!("the URL of the bus is wrong: {ENCODE}")))?;
     if server.get_hosts().is_empty() {
         return Err(wrong(format!(
             "the URL of the bus has no host: write {EXAMPLE}, or host=/run/postgresql for a socket"
@@ -108,6 +106,19 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         tables: Vec::new(),
         times: Times::default(),
     })
+}
+
+/// Refuses characters that begin another part of the URL: parts of a password would be taken for a host.
+fn check_login(place: &str) -> Result<(), ConfigError> {
+    let (login, rest) = place.rsplit_once('@').unwrap_or(("", place));
+    let hosts = rest.split('/').next().unwrap_or_default();
+    let is_of_host = |char: char| char.is_alphanumeric() || "._-:,[]%".contains(char);
+    if login.contains(['@', '/', '[', ']']) || !hosts.chars().all(is_of_host) {
+        return Err(ConfigError(format!(
+            "the URL of the bus is wrong: {ENCODE}"
+        )));
+    }
+    Ok(())
 }
 
 /// Keeps the password apart from the other settings.
@@ -186,6 +197,16 @@ mod tests {
     }
 
     #[test]
+    fn a_plus_is_itself() {
+        let config = parse("postgresql://me@h/d?password=a+b%20c&options=-c+x").unwrap();
+        assert_eq!(config.options(), Some("-c+x"));
+        assert_eq!(
+            config.credentials.unwrap().ask(),
+            Ok((None, "a+b c".to_owned()))
+        );
+    }
+
+    #[test]
     fn a_socket_is_a_host() {
         let config = parse("postgresql://me@/shop?host=/run/postgresql&port=5433").unwrap();
         assert_eq!(
@@ -201,6 +222,9 @@ mod tests {
             ("secret", "write postgresql://"),
             ("postgresql://me:secret@h:secret/d", "is wrong"),
             ("postgresql://me:secret@h/d#x", "%23"),
+            ("postgresql://me:a/secret@h/d", "%2F"),
+            ("postgresql://me:a@secret@h/d", "%40"),
+            ("postgresql://me:a[secret@h/d", "is wrong"),
             ("postgresql:///d?user=me", "no host"),
             ("postgresql://h/d", "no user"),
             ("postgresql://me:secret@h", "no database"),

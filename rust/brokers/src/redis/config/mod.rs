@@ -97,7 +97,7 @@ pub struct Times {
     pub backoff_limit: Duration,
     /// Pause after an error that only a change of the configuration solves.
     pub configuration_pause: Duration,
-    /// After a link that lived this long, the next attempt is made at once.
+    /// After a link that lived this long, the pauses begin anew.
     pub settled_after: Duration,
     /// How long changed streams are collected for one command.
     pub collect: Duration,

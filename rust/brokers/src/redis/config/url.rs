@@ -63,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         config.database = database(path)?;
         seen.push(Cow::Borrowed("db"));
     }
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (name, value) in crate::query::options(query) {
         option(&mut config, &name, &value)?;
         if seen.contains(&name) {
             return Err(wrong(format!(
