@@ -61,7 +61,6 @@ async fn read(
         let mut is_due = false;
         tokio::select! {
             frame = wire.frame() => {
-                heard = Instant::now();
                 wants_reply |= log.take(frame?)?;
                 let mut count = 1;
                 // The types of a new definition are asked for before its rows are read.
@@ -80,7 +79,7 @@ async fn read(
                         _ = ticks.tick() => wire.confirm(log.end, false).await?,
                     }
                 }
-                // The server was not read meanwhile.
+                // Not before: nothing was read while there was no room.
                 heard = Instant::now();
             }
             _ = ticks.tick() => is_due = true,
