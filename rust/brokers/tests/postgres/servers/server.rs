@@ -45,7 +45,7 @@ impl Server {
     }
 
     pub(crate) async fn install(&self, installation: &Installation) -> Result<(), String> {
-        execute(&self.config(), &installation.sql()).await
+        execute(&self.config(), &installation.sql()).await.map(drop)
     }
 
     /// Starts it, also again.
@@ -96,6 +96,14 @@ impl Server {
         // Its other processes end when they notice it.
         let id = self.path("data").join("postmaster.pid");
         let _ = std::fs::remove_file(id);
+    }
+
+    /// Copies a folder, in place of what the copy had.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        let _ = std::fs::remove_dir_all(self.path(to));
+        let mut command = Command::new("cp");
+        command.arg("-a").arg(self.path(from)).arg(self.path(to));
+        assert!(command.status().unwrap().success());
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
