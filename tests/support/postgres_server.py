@@ -47,6 +47,16 @@ class PostgresServer:
 
     async def start(self) -> None:
         """Start it, also again."""
+        await eventually(self._answers, "postgres answers")
+
+    async def _answers(self) -> bool:
+        # It refuses to start while processes of a server that was killed are left.
+        if self.process is None or self.process.returncode is not None:
+            await self._launch()
+        status, _ = await self._psql("SELECT 1")
+        return status == 0
+
+    async def _launch(self) -> None:
         sockets = {"port": str(self.port), "unix_socket_directories": str(self.directory)}
         all_settings = {**SETTINGS, **self.settings, **sockets}
         settings = [f"-c{name}={value}" for name, value in all_settings.items()]
@@ -56,11 +66,6 @@ class PostgresServer:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await eventually(self._answers, "postgres answers")
-
-    async def _answers(self) -> bool:
-        status, _ = await self._psql("SELECT 1")
-        return status == 0
 
     async def sql(self, text: str) -> str:
         """Run SQL by psql; return what it prints."""

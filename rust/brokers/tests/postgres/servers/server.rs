@@ -50,6 +50,19 @@ impl Server {
 
     /// Starts it, also again.
     pub(crate) fn launch(&mut self) {
+        let start = Instant::now();
+        self.process = Some(self.run());
+        while !self.answers() {
+            assert!(start.elapsed() < PATIENCE, "postgres does not start");
+            // It refuses to start while processes of a server that was killed are left.
+            if self.process.as_mut().is_none_or(Process::has_ended) {
+                self.process = Some(self.run());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn run(&self) -> Process {
         let mut command = as_postgres(&program("postgres"));
         command.arg("-D").arg(self.path("data"));
         let socket = self.directory.path().display().to_string();
@@ -69,12 +82,7 @@ impl Server {
         for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
-        self.process = Some(Process::start(command));
-        let start = Instant::now();
-        while !self.answers() {
-            assert!(start.elapsed() < PATIENCE, "postgres does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        Process::start(command)
     }
 
     fn answers(&self) -> bool {
