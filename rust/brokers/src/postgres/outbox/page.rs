@@ -14,8 +14,10 @@ const MAX_ROWS: i32 = 512;
 pub(super) const MAX_BYTES: i64 = 1024 * 1024;
 
 const OPEN: &str = "SELECT epoch, newest_tx, newest_n FROM fraiseql_subs.open_outbox()";
-const READ: &str = "SELECT tx, n, channel, tenant, envelope, epoch, is_known, waits \
+const READ: &str = "SELECT tx, n, channel, tenant, envelope, epoch, is_known, waits, is_open \
     FROM fraiseql_subs.read_outbox($1, $2, $3, $4, $5)";
+const SLEEP: &str = "SELECT pg_try_advisory_lock_shared(fraiseql_subs.sleeping())";
+const WAKE: &str = "SELECT pg_advisory_unlock_shared(fraiseql_subs.sleeping())";
 const RENEW: &str = "SELECT fraiseql_subs.renew_outbox($1, $2, $3)";
 
 /// New events of all streams.
@@ -35,6 +37,8 @@ pub(super) struct Status {
     pub(super) is_known: bool,
     /// For how long the oldest event has waited that is committed and cannot be read yet (seconds).
     pub(super) waits: Option<f64>,
+    /// Whether transactions are open that may publish.
+    pub(super) is_open: bool,
 }
 
 /// An event of a read.
@@ -86,6 +90,7 @@ pub(super) async fn read(
         epoch: epoch(&last, 5)?,
         is_known: column(&last, 6)?,
         waits: column(&last, 7)?,
+        is_open: column(&last, 8)?,
     };
     let bytes: usize = events
         .iter()
@@ -104,6 +109,14 @@ pub(super) async fn renew(client: &Client, read: Position) -> Result<(), Fault> 
     let epoch = read.epoch.0.cast_signed();
     let renewed = client.execute(RENEW, &[&epoch, &tx, &n]).await;
     renewed.map(drop).map_err(|error| Fault::of_sql(&error))
+}
+
+/// Says whether this node waits for a `NOTIFY`. Returns false if it could not be said.
+pub(super) async fn say_sleeping(client: &Client, sleeps: bool) -> Result<bool, Fault> {
+    let row = client
+        .query_one(if sleeps { SLEEP } else { WAKE }, &[])
+        .await;
+    column(&row.map_err(|error| Fault::of_sql(&error))?, 0)
 }
 
 pub(super) fn epoch(row: &Row, index: usize) -> Result<Epoch, Fault> {

@@ -21,9 +21,14 @@ use super::shared::{Progress, Shared};
 
 /// Pause while the receiver has no room.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
-/// Pauses before it is looked again for events that are committed and wait for other transactions, which
-/// wake nobody when they end. They grow while nothing comes.
-const WAITING_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+/// The first pause before it is looked again. It doubles while nothing comes.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// The longest pause while events come: then publishers send no `NOTIFY`.
+const AWAKE_PAUSE: Duration = Duration::from_millis(10);
+/// After this time without an event a node waits for a `NOTIFY`.
+const AWAKE: Duration = Duration::from_millis(50);
+/// The longest pause while transactions are open: they may have seen this node awake.
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Delivers events until a link ends. `read`: up to where; `None`: nothing was read yet.
 pub(super) async fn serve(
@@ -72,7 +77,9 @@ pub(super) async fn serve(
 /// What a link has read.
 struct Reader {
     read: Position,
+    /// The newest message of a node, and when it was looked for the last time.
     message: i64,
+    looked: Instant,
     waiting: Throttle,
 }
 
@@ -105,6 +112,7 @@ async fn begin(
     Ok(Reader {
         read: at,
         message,
+        looked: Instant::now(),
         waiting: Throttle::new(),
     })
 }
@@ -137,43 +145,64 @@ async fn deliver(
 }
 
 /// Reads what is new again and again.
+///
+/// Transactions with a `NOTIFY` commit one after the other, so it is only sent while a node says that it
+/// waits for one. A node that finds events goes on reading, and waits when there were none for some time.
 async fn read_on(
     shared: &Shared,
     client: &Client,
     reader: &mut Reader,
     read: &mut Option<Position>,
 ) -> Result<Infallible, Fault> {
-    let (first, longest) = WAITING_PAUSES;
-    let mut pause = first;
+    let mut pause = FIRST_PAUSE;
+    let mut sleeps = false;
+    let mut found = Instant::now();
     loop {
         let before = reader.read;
-        let has_waiting = drain(shared, client, reader, read).await?;
-        pause = if reader.read == before {
-            (pause * 2).min(longest)
-        } else {
-            first
-        };
+        let has_more = drain(shared, client, reader, read).await?;
+        if reader.read != before {
+            (pause, found) = (FIRST_PAUSE, Instant::now());
+            if sleeps {
+                page::say_sleeping(client, false).await?;
+                sleeps = false;
+            }
+        } else if !sleeps && found.elapsed() > AWAKE {
+            sleeps = page::say_sleeping(client, true).await?;
+            if sleeps {
+                // What was committed before that was said has woken nobody.
+                pause = FIRST_PAUSE;
+                continue;
+            }
+        }
         let poll = shared
             .config
             .times
             .poll
             .mul_f64(0.8 + 0.4 * fastrand::f64());
-        let sleeping = if has_waiting { pause.min(poll) } else { poll };
+        let sleeping = match (sleeps, has_more) {
+            (false, _) => pause.min(AWAKE_PAUSE),
+            (true, true) => pause.min(OPEN_PAUSE),
+            (true, false) => poll,
+        };
+        pause = (pause * 2).min(OPEN_PAUSE);
         tokio::select! {
             () = shared.look.notified() => {}
             () = shared.wants.changed.notified() => {}
             () = shared.messages.notified() => {
                 reader.message = control::read(shared, client, reader.message).await?;
             }
-            () = sleep(sleeping) => {
-                reader.message = control::read(shared, client, reader.message).await?;
-            }
+            () = sleep(sleeping) => {}
+        }
+        if reader.looked.elapsed() > poll {
+            // A NOTIFY may have been lost.
+            reader.looked = Instant::now();
+            reader.message = control::read(shared, client, reader.message).await?;
         }
     }
 }
 
-/// Reads until there is nothing new. Returns whether there are events that are committed and cannot be read
-/// yet.
+/// Reads until there is nothing new. Returns whether there is more to come that may wake nobody: events that
+/// wait for other transactions, or transactions that are open.
 async fn drain(
     shared: &Shared,
     client: &Client,
@@ -219,7 +248,7 @@ async fn drain(
         }));
         if !page.is_full {
             report_waiting(shared, reader, page.status.waits);
-            return Ok(page.status.waits.is_some());
+            return Ok(page.status.waits.is_some() || page.status.is_open);
         }
     }
 }

@@ -21,3 +21,22 @@ BEGIN
     END LOOP;
 END
 $do$;
+
+-- All has one owner, as functions run with its privileges: also if another administrator runs this.
+DO $do$
+DECLARE
+    home oid := 'fraiseql_subs'::regnamespace;
+    owner regrole := (SELECT nspowner FROM pg_catalog.pg_namespace WHERE oid = home);
+    foreign_object text;
+BEGIN
+    FOR foreign_object IN
+        SELECT format('FUNCTION %s', oid::regprocedure) FROM pg_catalog.pg_proc
+        WHERE pronamespace = home AND proowner <> owner
+        UNION ALL
+        SELECT format('TABLE %s', oid::regclass) FROM pg_catalog.pg_class
+        WHERE relnamespace = home AND relkind IN ('r', 'p') AND relowner <> owner
+    LOOP
+        EXECUTE format('ALTER %s OWNER TO %s', foreign_object, owner);
+    END LOOP;
+END
+$do$;

@@ -82,6 +82,11 @@ CREATE OR REPLACE FUNCTION fraiseql_subs.outbox_horizon() RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint';
 
+-- The advisory lock that nodes share while they wait for a NOTIFY.
+CREATE OR REPLACE FUNCTION fraiseql_subs.sleeping() RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$SELECT hashtextextended('fraiseql_subs sleeping', 0)$$;
+
 -- Inserts an event, and returns where it is. An event with the id of one that is kept is that event.
 CREATE OR REPLACE FUNCTION fraiseql_subs.put(
     new_channel text, new_tenant text, new_id text, new_envelope bytea,
@@ -113,7 +118,12 @@ BEGIN
             new_envelope
         FROM fraiseql_subs.outbox_state AS state;
     IF n = 0 AND coalesce(current_setting('fraiseql_subs.notify', true), '') <> 'off' THEN
-        PERFORM pg_notify('fraiseql_subs', '');
+        -- Transactions with a NOTIFY commit one after the other, so there is none while all nodes read.
+        IF pg_try_advisory_lock(fraiseql_subs.sleeping()) THEN
+            PERFORM pg_advisory_unlock(fraiseql_subs.sleeping());
+        ELSE
+            PERFORM pg_notify('fraiseql_subs', '');
+        END IF;
     END IF;
 END
 $function$;
@@ -252,19 +262,21 @@ END
 $function$;
 
 -- For the nodes: the events of all channels after a position. The last row has no channel, and says how
--- far all is kept, and for how long the oldest event waits that was committed and cannot be read yet.
+-- far all is kept, for how long the oldest event waits that was committed and cannot be read yet, and
+-- whether transactions are open.
 CREATE OR REPLACE FUNCTION fraiseql_subs.read_outbox(
     after_tx bigint, after_n integer, max_rows integer, max_bytes bigint, max_event bigint
 ) RETURNS TABLE (
     tx bigint, n integer, channel text, tenant text, envelope bytea,
-    epoch bigint, is_known boolean, waits double precision
+    epoch bigint, is_known boolean, waits double precision, is_open boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
 SET enable_sort = off
 AS $function$
 DECLARE
-    horizon bigint := fraiseql_subs.outbox_horizon();
+    now_seen pg_snapshot := pg_current_snapshot();
+    horizon bigint := pg_snapshot_xmin(now_seen)::text::bigint;
     bytes bigint := 0;
     is_empty boolean := true;
 BEGIN
@@ -280,6 +292,7 @@ BEGIN
         bytes := bytes + octet_length(envelope);
         EXIT WHEN bytes >= max_bytes;
     END LOOP;
+    is_open := pg_snapshot_xmin(now_seen) <> pg_snapshot_xmax(now_seen);
     channel := NULL;
     envelope := NULL;
     is_known := NOT is_empty OR fraiseql_subs.has_position(after_tx, after_n);

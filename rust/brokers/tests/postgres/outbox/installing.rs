@@ -34,6 +34,25 @@ async fn it_can_be_run_again_and_keeps_the_events() {
 }
 
 #[tokio::test]
+async fn another_administrator_can_run_it() {
+    let server = server().await;
+    for outbox in [false, true] {
+        let installation = Installation {
+            outbox,
+            ..Installation::default()
+        };
+        server.install(&installation).await.unwrap();
+    }
+    let node = node(&server).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    server.try_sql("app", &publish("orders", 1)).unwrap();
+    assert_eq!(numbers(&node.received.events(&orders, 1).await), [1]);
+    let installer = server.config_of("installer");
+    execute(&installer, &installation().sql()).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_form_can_be_changed_and_the_change_is_told() {
     let server = Server::start().await;
     server.sql("CREATE ROLE subs LOGIN REPLICATION; CREATE ROLE app LOGIN");

@@ -43,6 +43,29 @@ async fn a_notify_wakes_a_node_that_would_not_look() {
 }
 
 #[tokio::test]
+async fn each_event_wakes_a_node_that_falls_asleep_at_any_moment() {
+    let server = server().await;
+    let mut config = config(&server);
+    config.times.poll = Duration::from_hours(1);
+    let node = super::Node::over(brokers::postgres::Outbox::new(config).unwrap());
+    node.is_live().await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    let session = server.session().await;
+    for number in 0..100_u32 {
+        // A node reads on for 50 ms. Some transactions begin before that is over, and end after it.
+        let pause = Duration::from_millis(u64::from(number * 7 % 100));
+        let begin = format!("BEGIN; {}", publish("orders", number));
+        session.batch_execute(&begin).await.unwrap();
+        tokio::time::sleep(pause).await;
+        session.batch_execute("COMMIT").await.unwrap();
+        let events = node.received.events(&orders, number as usize + 1).await;
+        assert_eq!(numbers(&events).last(), Some(&number));
+        tokio::time::sleep(pause / 2).await;
+    }
+}
+
+#[tokio::test]
 async fn links_that_are_lost_go_on_where_they_were() {
     let server = server().await;
     let node = node(&server).await;
@@ -80,7 +103,7 @@ async fn backends_that_end_again_and_again_lose_and_double_nothing() {
             let end =
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'subs'";
             session.batch_execute(end).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     };
     tokio::join!(publishing, cutting);
