@@ -9,7 +9,8 @@ use super::fault::Fault;
 use super::shared::Shared;
 use super::sql;
 
-type Attempt = Result<Position, AttemptError>;
+/// What became of an event.
+pub(super) type Attempt = Result<Position, AttemptError>;
 
 const PUBLISH: &str = "SELECT fraiseql_subs.publish_envelopes($1)";
 

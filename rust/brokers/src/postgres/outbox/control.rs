@@ -14,7 +14,7 @@ use super::super::fault::Fault;
 use super::super::{control, revocations};
 use super::Outbox;
 use super::page::column;
-use super::shared::Shared;
+use super::shared::OutboxShared;
 
 const LAST: &str = "SELECT fraiseql_subs.last_message()";
 const READ: &str = "SELECT id, message FROM fraiseql_subs.read_messages($1)";
@@ -63,7 +63,7 @@ pub(super) async fn last(client: &Client) -> Result<i64, Fault> {
 }
 
 /// Delivers the messages after one. Returns the newest of them.
-pub(super) async fn read(shared: &Shared, client: &Client, after: i64) -> Result<i64, Fault> {
+pub(super) async fn read(shared: &OutboxShared, client: &Client, after: i64) -> Result<i64, Fault> {
     let mut last = after;
     loop {
         let rows = client.query(READ, &[&last]).await;

@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::super::fault::Fault;
 use super::page::{MAX_BYTES, column, epoch, unexpected};
-use super::shared::{Progress, Shared, offset, place};
+use super::shared::{OutboxProgress, OutboxShared, offset, place};
 
 /// How often it is asked again for what was committed.
 const ASK: Duration = Duration::from_millis(500);
@@ -21,7 +21,7 @@ const READ: &str = "SELECT tx, n, envelope, epoch, is_known, is_kept \
 
 /// Returns the events of a stream after a position.
 pub(super) async fn read(
-    shared: &Shared,
+    shared: &OutboxShared,
     stream: &StreamKey,
     after: Position,
     limit: usize,
@@ -38,7 +38,7 @@ pub(super) async fn read(
 }
 
 async fn rows(
-    shared: &Shared,
+    shared: &OutboxShared,
     stream: &StreamKey,
     after: Position,
     limit: usize,
@@ -86,7 +86,7 @@ fn page(mut rows: Vec<Row>, after: Position) -> Result<Result<Page, ReadError>, 
 
 /// Returns the newest position of each stream, after all that could be read before has arrived.
 pub(super) async fn heads(
-    shared: &Shared,
+    shared: &OutboxShared,
     streams: &[StreamKey],
 ) -> Vec<Result<Position, ReadError>> {
     match caught_up(shared, shared.config.times.answer).await {
@@ -99,7 +99,7 @@ pub(super) async fn heads(
 }
 
 /// Waits until a read that begins after this call has found all that there was.
-async fn caught_up(shared: &Shared, patience: Duration) -> Result<Progress, Fault> {
+async fn caught_up(shared: &OutboxShared, patience: Duration) -> Result<OutboxProgress, Fault> {
     let until = Instant::now() + patience;
     let mut progress = shared.progress.subscribe();
     let next = shared.next_read();

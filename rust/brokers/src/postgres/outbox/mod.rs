@@ -37,12 +37,12 @@ use bus::{Position, StreamKey};
 
 use super::config::{Config, ConfigError};
 use crate::running::Tasks;
-use shared::Shared;
+use shared::OutboxShared;
 
 /// An engine whose events are rows of a table of PostgreSQL. Its tasks end when it is closed or dropped.
 pub struct Outbox {
     capabilities: Capabilities,
-    shared: Arc<Shared>,
+    shared: Arc<OutboxShared>,
     tasks: Tasks,
 }
 
@@ -58,7 +58,7 @@ impl Outbox {
             ..config
         };
         config.check()?;
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(OutboxShared::new(config));
         Ok(Self {
             capabilities: Capabilities {
                 numbering: Numbering::Sparse,

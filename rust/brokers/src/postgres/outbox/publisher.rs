@@ -6,17 +6,16 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::super::fault::Fault;
+use super::super::publisher::Attempt;
 use super::page::{column, epoch};
-use super::shared::{Shared, offset};
-
-type Attempt = Result<Position, AttemptError>;
+use super::shared::{OutboxShared, offset};
 
 /// The function by which nodes publish.
 pub(super) const CHECK: &str = "fraiseql_subs.publish_events(text[], text[], text[], bytea[])";
 const PUBLISH: &str = "SELECT epoch, tx, n FROM fraiseql_subs.publish_events($1, $2, $3, $4)";
 
 /// Publishes events in this order. All of them are committed, or none.
-pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt> {
+pub(super) async fn publish(shared: &OutboxShared, batch: &[Outgoing]) -> Vec<Attempt> {
     let fail = |error: AttemptError| vec![Err(error); batch.len()];
     let client = match shared.link(Role::Publisher) {
         Ok(client) => client,

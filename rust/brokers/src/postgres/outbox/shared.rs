@@ -21,7 +21,7 @@ use crate::running::InFlight;
 const WITHOUT_HISTORY: Duration = Duration::from_mins(1);
 
 /// The state that the tasks of an engine share.
-pub(super) struct Shared {
+pub(super) struct OutboxShared {
     pub(super) config: Config,
     pub(super) arrivals: OnceLock<Arc<dyn Arrivals>>,
     pub(super) health: HealthBoard,
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     /// How many reads of new events have begun (count).
     reads: AtomicU64,
     /// What was read; `None`: there is no link.
-    pub(super) progress: watch::Sender<Option<Progress>>,
+    pub(super) progress: watch::Sender<Option<OutboxProgress>>,
     /// Notified when there may be new events.
     pub(super) look: Arc<Notify>,
     /// Notified when there may be messages of nodes.
@@ -45,14 +45,14 @@ pub(super) struct Shared {
 
 /// What was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct OutboxProgress {
     /// The newest event that was delivered, or passed over: no stream has wanted it.
     pub(super) read: Position,
     /// The number of the last read that has found all that there was.
     pub(super) complete: u64,
 }
 
-impl Shared {
+impl OutboxShared {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,

@@ -17,7 +17,7 @@ use super::super::sql;
 use super::super::wants::StreamName;
 use super::control;
 use super::page::{self, Event, NewEvents};
-use super::shared::{Progress, Shared};
+use super::shared::{OutboxProgress, OutboxShared};
 
 /// Pause while the receiver has no room.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -32,7 +32,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Delivers events until a link ends. `read`: up to where; `None`: nothing was read yet.
 pub(super) async fn serve(
-    shared: &Shared,
+    shared: &OutboxShared,
     read: &mut Option<Position>,
     start: &mut Instant,
 ) -> Fault {
@@ -85,7 +85,7 @@ struct Reader {
 
 /// Listens, and finds where to go on.
 async fn begin(
-    shared: &Shared,
+    shared: &OutboxShared,
     listener: &Client,
     client: &Client,
     read: &mut Option<Position>,
@@ -118,13 +118,13 @@ async fn begin(
 }
 
 async fn deliver(
-    shared: &Shared,
+    shared: &OutboxShared,
     listener: &Client,
     client: &Client,
     mut reader: Reader,
     read: &mut Option<Position>,
 ) -> Fault {
-    shared.progress.send_replace(Some(Progress {
+    shared.progress.send_replace(Some(OutboxProgress {
         read: reader.read,
         complete: 0,
     }));
@@ -149,7 +149,7 @@ async fn deliver(
 /// Transactions with a `NOTIFY` commit one after the other, so it is only sent while a node says that it
 /// waits for one. A node that finds events goes on reading, and waits when there were none for some time.
 async fn read_on(
-    shared: &Shared,
+    shared: &OutboxShared,
     client: &Client,
     reader: &mut Reader,
     read: &mut Option<Position>,
@@ -204,7 +204,7 @@ async fn read_on(
 /// Reads until there is nothing new. Returns whether there is more to come that may wake nobody: events that
 /// wait for other transactions, or transactions that are open.
 async fn drain(
-    shared: &Shared,
+    shared: &OutboxShared,
     client: &Client,
     reader: &mut Reader,
     read: &mut Option<Position>,
@@ -242,7 +242,7 @@ async fn drain(
         pass_on(shared, reader, &page)?;
         *read = Some(reader.read);
         let before = shared.progress.borrow().map_or(0, |before| before.complete);
-        shared.progress.send_replace(Some(Progress {
+        shared.progress.send_replace(Some(OutboxProgress {
             read: reader.read,
             complete: if page.is_full { before } else { number },
         }));
@@ -253,7 +253,7 @@ async fn drain(
     }
 }
 
-fn pass_on(shared: &Shared, reader: &mut Reader, page: &NewEvents) -> Result<(), Fault> {
+fn pass_on(shared: &OutboxShared, reader: &mut Reader, page: &NewEvents) -> Result<(), Fault> {
     let epoch = reader.read.epoch;
     for row in &page.events {
         let event = Event::of_row(row)?;
@@ -282,7 +282,7 @@ fn pass_on(shared: &Shared, reader: &mut Reader, page: &NewEvents) -> Result<(),
 }
 
 /// Reports events that wait for other transactions.
-fn report_waiting(shared: &Shared, reader: &mut Reader, waits: Option<f64>) {
+fn report_waiting(shared: &OutboxShared, reader: &mut Reader, waits: Option<f64>) {
     let limit = shared.config.times.behind;
     let is_late = waits.is_some_and(|seconds| seconds > limit.as_secs_f64());
     if !is_late {

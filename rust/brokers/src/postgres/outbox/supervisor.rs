@@ -8,12 +8,12 @@ use bus::engine::Role;
 
 use super::super::links::Links;
 use super::super::publisher::check;
-use super::shared::Shared;
+use super::shared::OutboxShared;
 use super::{publisher, subscriber, upkeep};
 use crate::backoff::Backoff;
 
 /// Keeps all links. Never returns. They end when the future is dropped.
-pub(super) async fn run(shared: Arc<Shared>) {
+pub(super) async fn run(shared: Arc<OutboxShared>) {
     let links = Links {
         config: &shared.config,
         health: &shared.health,
@@ -30,7 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// Keeps the link that reads new events, from the time when it is needed: a program that only
 /// publishes has none.
-async fn keep_subscriber(shared: &Shared, links: Links<'_>) -> Infallible {
+async fn keep_subscriber(shared: &OutboxShared, links: Links<'_>) -> Infallible {
     while shared.control.get().is_none() && !shared.wants.were_used() {
         shared.health.live(Role::Subscriber, shared.arrivals());
         shared.wants.changed.notified().await;

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use super::super::fault::Fault;
 use super::page::column;
-use super::shared::Shared;
+use super::shared::OutboxShared;
 
 /// Above this part of the queue of `NOTIFY` a warning is logged.
 const QUEUE_WARNING: f64 = 0.5;
@@ -19,7 +19,7 @@ const MAINTAIN: &str = "SELECT fraiseql_subs.maintain_outbox($1 * interval '1 se
 const QUEUE: &str = "SELECT pg_catalog.pg_notification_queue_usage()";
 
 /// Works again and again, on the link for reading.
-pub(super) async fn run(shared: &Shared) -> Infallible {
+pub(super) async fn run(shared: &OutboxShared) -> Infallible {
     let mut warned = Throttle::new();
     let mut failed = Throttle::new();
     let pause = shared.config.times.upkeep.min(shared.kept_for() / 8);
@@ -51,7 +51,7 @@ pub(super) async fn run(shared: &Shared) -> Infallible {
 }
 
 /// Returns which part of the queue is used.
-async fn work(shared: &Shared, client: &Client) -> Result<f64, Fault> {
+async fn work(shared: &OutboxShared, client: &Client) -> Result<f64, Fault> {
     let failed = |error: tokio_postgres::Error| Fault::of_sql(&error);
     let seconds = shared.kept_for().as_secs_f64();
     client

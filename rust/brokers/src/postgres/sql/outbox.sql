@@ -99,7 +99,8 @@ BEGIN
         -- Another transaction that publishes this id ends first.
         PERFORM pg_advisory_xact_lock(hashtextextended('fraiseql_subs ' || new_id, 0));
         SELECT outbox.tx, outbox.n INTO tx, n FROM fraiseql_subs.outbox
-            WHERE outbox.id = new_id AND outbox.channel = new_channel
+            -- By the index of ids, whatever the statistics say: of a channel there may be many events.
+            WHERE outbox.id = new_id AND outbox.channel || '' = new_channel
                 AND outbox.tenant IS NOT DISTINCT FROM new_tenant
             LIMIT 1;
         IF FOUND THEN
