@@ -251,6 +251,7 @@ $function$;
 CREATE OR REPLACE FUNCTION fraiseql_subs.has_position(read_tx bigint, read_n integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off
 AS $function$
 BEGIN
     -- In this order: what is truncated between the two is below the new floor.
@@ -273,7 +274,7 @@ CREATE OR REPLACE FUNCTION fraiseql_subs.read_outbox(
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_sort = off
+SET enable_sort = off SET jit = off
 AS $function$
 DECLARE
     now_seen pg_snapshot := pg_current_snapshot();
@@ -318,7 +319,7 @@ CREATE OR REPLACE FUNCTION fraiseql_subs.read_stream(
     tx bigint, n integer, envelope bytea, epoch bigint, is_known boolean, is_kept boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $function$
 DECLARE
     horizon bigint := fraiseql_subs.outbox_horizon();
