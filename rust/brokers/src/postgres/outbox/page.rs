@@ -37,7 +37,7 @@ pub(super) struct Status {
     pub(super) is_known: bool,
     /// For how long the oldest event has waited that is committed and cannot be read yet (seconds).
     pub(super) waits: Option<f64>,
-    /// Whether transactions are open that may publish.
+    /// Whether transactions were open that may have left out a `NOTIFY`.
     pub(super) is_open: bool,
 }
 

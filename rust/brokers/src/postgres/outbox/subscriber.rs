@@ -27,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const AWAKE_PAUSE: Duration = Duration::from_millis(10);
 /// After this time without an event a node waits for a `NOTIFY`.
 const AWAKE: Duration = Duration::from_millis(50);
-/// The longest pause while transactions are open: they may have seen this node awake.
+/// The longest pause while transactions are open that may have seen this node awake.
 const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Delivers events until a link ends. `read`: up to where; `None`: nothing was read yet.
@@ -202,7 +202,7 @@ async fn read_on(
 }
 
 /// Reads until there is nothing new. Returns whether there is more to come that may wake nobody: events that
-/// wait for other transactions, or transactions that are open.
+/// wait for other transactions, or transactions that have left out a `NOTIFY`.
 async fn drain(
     shared: &OutboxShared,
     client: &Client,

@@ -11,6 +11,7 @@ BEGIN
         DROP FUNCTION fraiseql_subs.publish_events(text[], text[], text[], bytea[]);
         DROP FUNCTION fraiseql_subs.outbox_horizon();
         DROP FUNCTION fraiseql_subs.sleeping();
+        DROP FUNCTION fraiseql_subs.publishing();
         DROP FUNCTION fraiseql_subs.open_outbox();
         DROP FUNCTION fraiseql_subs.begin_epoch();
         DROP FUNCTION fraiseql_subs.has_position(bigint, integer);

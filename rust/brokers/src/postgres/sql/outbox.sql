@@ -87,6 +87,11 @@ CREATE OR REPLACE FUNCTION fraiseql_subs.sleeping() RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$SELECT hashtextextended('fraiseql_subs sleeping', 0)$$;
 
+-- The advisory lock that transactions share which may have left out a NOTIFY.
+CREATE OR REPLACE FUNCTION fraiseql_subs.publishing() RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$SELECT hashtextextended('fraiseql_subs publishing', 0)$$;
+
 -- Inserts an event, and returns where it is. An event with the id of one that is kept is that event.
 CREATE OR REPLACE FUNCTION fraiseql_subs.put(
     new_channel text, new_tenant text, new_id text, new_envelope bytea,
@@ -119,7 +124,9 @@ BEGIN
             new_envelope
         FROM fraiseql_subs.outbox_state AS state;
     IF n = 0 AND coalesce(current_setting('fraiseql_subs.notify', true), '') <> 'off' THEN
-        -- Transactions with a NOTIFY commit one after the other, so there is none while all nodes read.
+        -- Transactions with a NOTIFY commit one after the other, so there is none while all nodes read. A
+        -- node that falls asleep sees by the first lock that this one may have left it out.
+        PERFORM pg_advisory_xact_lock_shared(fraiseql_subs.publishing());
         IF pg_try_advisory_lock(fraiseql_subs.sleeping()) THEN
             PERFORM pg_advisory_unlock(fraiseql_subs.sleeping());
         ELSE
@@ -265,7 +272,7 @@ $function$;
 
 -- For the nodes: the events of all channels after a position. The last row has no channel, and says how
 -- far all is kept, for how long the oldest event waits that was committed and cannot be read yet, and
--- whether transactions are open.
+-- whether transactions are open that may have left out a NOTIFY.
 CREATE OR REPLACE FUNCTION fraiseql_subs.read_outbox(
     after_tx bigint, after_n integer, max_rows integer, max_bytes bigint, max_event bigint
 ) RETURNS TABLE (
@@ -277,11 +284,16 @@ SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmap
 SET enable_sort = off SET jit = off
 AS $function$
 DECLARE
-    now_seen pg_snapshot := pg_current_snapshot();
-    horizon bigint := pg_snapshot_xmin(now_seen)::text::bigint;
+    horizon bigint;
     bytes bigint := 0;
     is_empty boolean := true;
 BEGIN
+    -- At first: what has ended before this is read below.
+    is_open := NOT pg_try_advisory_lock(fraiseql_subs.publishing());
+    IF NOT is_open THEN
+        PERFORM pg_advisory_unlock(fraiseql_subs.publishing());
+    END IF;
+    horizon := fraiseql_subs.outbox_horizon();
     FOR tx, n, channel, tenant, envelope IN
         SELECT outbox.tx, outbox.n, outbox.channel, outbox.tenant,
             CASE WHEN octet_length(outbox.envelope) <= max_event THEN outbox.envelope ELSE '' END
@@ -294,7 +306,6 @@ BEGIN
         bytes := bytes + octet_length(envelope);
         EXIT WHEN bytes >= max_bytes;
     END LOOP;
-    is_open := pg_snapshot_xmin(now_seen) <> pg_snapshot_xmax(now_seen);
     channel := NULL;
     envelope := NULL;
     is_known := NOT is_empty OR fraiseql_subs.has_position(after_tx, after_n);

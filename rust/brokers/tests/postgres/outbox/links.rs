@@ -168,6 +168,7 @@ async fn a_server_that_has_lost_its_newest_transactions_has_another_epoch() {
     assert_eq!(numbers(&events), [3]);
     // It may have the number of an event that is lost, and is another position.
     assert_ne!(events[0].0, lost);
+    node.is_live().await;
     let answer = node.engine.read(&orders, lost, 10).await;
     assert!(
         matches!(answer, Err(bus::engine::ReadError::OtherEpoch { .. })),
