@@ -36,7 +36,7 @@ pub(super) async fn serve(
     read: &mut Option<Position>,
     start: &mut Instant,
 ) -> Fault {
-    let patience = shared.config.patience();
+    let patience = shared.config.times.connect;
     let (look, messages) = (shared.look.clone(), shared.messages.clone());
     let hear = move |message| {
         if let AsyncMessage::Notification(notification) = message {
@@ -46,16 +46,13 @@ pub(super) async fn serve(
             }
         }
     };
-    let connected = timeout(patience, async {
-        tokio::try_join!(
-            sql::connect_and_hear(&shared.config, hear),
-            sql::connect(&shared.config),
-        )
-    });
-    let ((listener, hearing), (client, connection)) = match connected.await {
-        Err(_) => return late(patience),
-        Ok(Err(fault)) => return fault,
-        Ok(Ok(connected)) => connected,
+    let connected = tokio::try_join!(
+        sql::connect_and_hear(&shared.config, hear),
+        sql::connect(&shared.config),
+    );
+    let ((listener, hearing), (client, connection)) = match connected {
+        Ok(connected) => connected,
+        Err(fault) => return fault,
     };
     let work = async {
         match timeout(patience, begin(shared, &listener, &client, read)).await {
