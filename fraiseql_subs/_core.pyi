@@ -406,15 +406,15 @@ def check_bus(bus: str | Redis | Nats | Postgres) -> None:
     """Refuse a URL that names no engine, or settings of an engine that cannot be used."""
 
 def postgres_install_sql(
-    tables: Sequence[str], publishers: Sequence[str], nodes: Sequence[str]
+    tables: Sequence[str], publishers: Sequence[str], nodes: Sequence[str], outbox: bool
 ) -> str:
     """Return the SQL that prepares a database: for tables, for roles that publish, for nodes."""
 
 def postgres_uninstall_sql() -> str:
     """Return the SQL that removes what was installed."""
 
-def postgres_execute(url: str, sql: str) -> str | None:
-    """Run SQL in one transaction; return why it has failed, or None."""
+def postgres_execute(url: str, sql: str) -> tuple[str | None, list[str]]:
+    """Run SQL in one transaction; return why it has failed, or None, and PostgreSQL's warnings."""
 
 def check_origins(origins: Sequence[str]) -> None:
     """Refuse values that are not origins of pages."""

@@ -217,6 +217,8 @@ class Postgres:
         client_key: File with its key, as PEM.
         max_event_bytes: Size of the largest event (bytes, 1 KiB to 16 MiB; default 1 MiB).
         tables: Tables whose changes are events; the same in all programs with subscribers.
+        outbox: Whether the database was prepared by `fraiseql-subs postgres install --outbox`; the
+            same in all programs (default False).
 
     Raises:
         ConfigurationError: The URL or a setting is wrong; passwords are not shown.
@@ -231,6 +233,7 @@ class Postgres:
     client_key: str | Path | None = None
     max_event_bytes: int | None = None
     tables: Sequence[Table] = ()
+    outbox: bool | None = None
 
     def __post_init__(self) -> None:
         checks = _Checks(self)
@@ -239,6 +242,8 @@ class Postgres:
         checks.paths("ca", "client_cert", "client_key")
         checks.secret("password")
         checks.count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)
+        if self.outbox is not None:
+            checks.flag("outbox")
         tables = self.tables
         is_sequence = isinstance(tables, Sequence) and not isinstance(tables, str)
         if not (is_sequence and all(isinstance(table, Table) for table in tables)):

@@ -24,6 +24,7 @@ _EPILOG = f"""\
 examples:
   fraiseql-subs postgres install --url postgresql://admin@host/shop --node app --publisher app
   fraiseql-subs postgres install --url postgresql://admin@host/shop --table public.orders
+  fraiseql-subs postgres install --url postgresql://admin@host/shop --node app --outbox
   fraiseql-subs postgres install --print >install.sql
   fraiseql-subs postgres uninstall --url postgresql://admin@host/shop
 
@@ -56,6 +57,12 @@ def add(commands: Commands) -> None:
         install.add_argument(
             option, metavar=metavar, action="append", default=[], help=f"{text}; may be repeated"
         )
+    install.add_argument(
+        "--outbox",
+        action="store_true",
+        help="events are rows of a table, in place of the log: needs no logical decoding, no"
+        " REPLICATION; without it, a database with an outbox changes back",
+    )
     install.set_defaults(run=_install)
     uninstall = actions.add_parser("uninstall", help="remove the schema and the publication")
     _add_target(uninstall)
@@ -72,14 +79,20 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 
 def _install(options: argparse.Namespace) -> int:
-    sql = postgres_install_sql(options.table, options.publisher, options.node)
-    done = ["created the schema fraiseql_subs and the publication fraiseql_subs"]
+    if options.outbox and options.table:
+        together = (
+            "--table needs logical decoding, which --outbox does without: leave out one of them"
+        )
+        raise UsageError(together)
+    sql = postgres_install_sql(options.table, options.publisher, options.node, options.outbox)
+    if options.outbox:
+        done = ["created the schema fraiseql_subs with an outbox: write ?outbox=true in each URL"]
+    else:
+        done = ["created the schema fraiseql_subs and the publication fraiseql_subs"]
     done += [f"changes of {table} are events" for table in options.table]
     done += [f"{role} may call fraiseql_subs.publish" for role in options.publisher]
-    done += [
-        f"{role} may be a node; it needs REPLICATION as well: ALTER ROLE ... REPLICATION"
-        for role in options.node
-    ]
+    more = "" if options.outbox else "; it needs REPLICATION as well: ALTER ROLE ... REPLICATION"
+    done += [f"{role} may be a node{more}" for role in options.node]
     return _run(options, sql, done)
 
 
@@ -97,11 +110,12 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
         missing = f"--url is missing: write postgresql://user@host/database, or set {URL}"
         raise UsageError(missing)
     try:
-        failure = postgres_execute(url, sql)
+        failure, warnings = postgres_execute(url, sql)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
     if failure is not None:
         sys.stderr.write(f"nothing was changed: {failure}\n")
         return 1
+    sys.stderr.writelines(f"{line}\n" for line in warnings)
     sys.stdout.writelines(f"{line}\n" for line in done)
     return 0

@@ -27,9 +27,10 @@ SETTINGS = {
 
 
 class PostgresServer:
-    """A private server; `async with PostgresServer() as postgres`. Its database is prepared."""
+    """A private server; `async with PostgresServer(wal_level="replica") as postgres`."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self.settings = settings
         # Not in the folder of a test: the path of a Unix socket is short.
         self.directory = Path(tempfile.mkdtemp(prefix="pg"))
         self.port = free_port()
@@ -38,23 +39,33 @@ class PostgresServer:
     @property
     def url(self) -> str:
         """Its URL."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, role: str) -> str:
+        """Its URL for a role."""
+        return f"postgresql://{role}@127.0.0.1:{self.port}/postgres"
 
     async def start(self) -> None:
         """Start it, also again."""
+        await eventually(self._answers, "postgres answers")
+
+    async def _answers(self) -> bool:
+        # It refuses to start while processes of a server that was killed are left.
+        if self.process is None or self.process.returncode is not None:
+            await self._launch()
+        status, _ = await self._psql("SELECT 1")
+        return status == 0
+
+    async def _launch(self) -> None:
         sockets = {"port": str(self.port), "unix_socket_directories": str(self.directory)}
-        settings = [f"-c{name}={value}" for name, value in {**SETTINGS, **sockets}.items()]
+        all_settings = {**SETTINGS, **self.settings, **sockets}
+        settings = [f"-c{name}={value}" for name, value in all_settings.items()]
         self.process = await asyncio.create_subprocess_exec(
             *as_postgres(program("postgres"), "-D", str(self.directory / "data"), *settings),
             cwd="/",
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await eventually(self._answers, "postgres answers")
-
-    async def _answers(self) -> bool:
-        status, _ = await self._psql("SELECT 1")
-        return status == 0
 
     async def sql(self, text: str) -> str:
         """Run SQL by psql; return what it prints."""

@@ -122,11 +122,15 @@ impl BusUrl {
                 config.by_tenant = by_tenant;
                 Ok(Arc::new(crate::redis::Redis::new(config)?))
             }
-            // The server keeps no events: each node keeps what it has received.
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 let mut config = (**config).clone();
                 config.by_tenant = by_tenant;
+                config.history = history.map(|history| history.age);
+                if config.outbox {
+                    return Ok(Arc::new(crate::postgres::Outbox::new(config)?));
+                }
+                // The server keeps no events: each node keeps what it has received.
                 Ok(Arc::new(crate::postgres::Postgres::new(config)?))
             }
         }

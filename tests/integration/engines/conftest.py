@@ -23,5 +23,23 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 async def postgres() -> AsyncIterator[PostgresServer]:
     """Run a private server, whose database is prepared."""
     async with PostgresServer() as server:
-        assert postgres_execute(server.url, postgres_install_sql([], [], [])) is None
+        failure, _ = postgres_execute(server.url, postgres_install_sql([], [], [], False))
+        assert failure is None
+        yield server
+
+
+@pytest.fixture
+async def outbox() -> AsyncIterator[PostgresServer]:
+    """Run a private server without logical decoding, whose database has an outbox.
+
+    `subs` is the role of nodes, `app` that of programs that publish by SQL.
+    """
+    async with PostgresServer(wal_level="replica") as server:
+        await server.sql(
+            "CREATE ROLE installer LOGIN; CREATE ROLE subs LOGIN; CREATE ROLE app LOGIN"
+        )
+        await server.sql("GRANT CREATE ON DATABASE postgres TO installer")
+        install = postgres_install_sql([], ["app"], ["subs"], True)
+        failure, _ = postgres_execute(server.url_of("installer"), install)
+        assert failure is None
         yield server

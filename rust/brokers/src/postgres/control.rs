@@ -1,21 +1,21 @@
-//! Messages between nodes, in the log as events are; revocations, in a table.
+//! Messages between nodes, in the log as events are.
 //!
 //! Not here: their content (`bus::cluster`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bus::engine::{Control, ControlArrivals, ControlError, MAX_REVOCATIONS, Pending, Role};
+use bus::engine::{Control, ControlArrivals, ControlError, Pending, Role};
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
 use super::Postgres;
-use super::fault::Fault;
-use super::shared::Shared;
+use super::revocations;
 
 /// The prefix of messages between nodes.
 pub(super) const PREFIX: &str = "fs1.control";
+
+/// The name of this node, and the receiver of its messages, once it has joined.
+pub(super) type Joined = OnceLock<(Box<str>, Arc<dyn ControlArrivals>)>;
 
 impl Control for Postgres {
     fn join(&self, node: &str, arrivals: Arc<dyn ControlArrivals>) {
@@ -26,18 +26,12 @@ impl Control for Postgres {
 
     fn send(&self, to: Option<&str>, message: Bytes) -> Pending<Result<Option<u64>, ControlError>> {
         let shared = self.shared.clone();
-        let to = to.unwrap_or_default();
-        let Ok(length) = u8::try_from(to.len()) else {
-            let reason = format!("the name of the node {to:?} is too long");
-            return Box::pin(async move { Err(ControlError::Refused(reason)) });
-        };
-        let mut written = BytesMut::with_capacity(1 + to.len() + message.len());
-        written.put_u8(length);
-        written.put(to.as_bytes());
-        written.put(message);
+        let written = address(to, &message);
         Box::pin(async move {
+            let written = written?;
             let call = "SELECT fraiseql_subs.send_message($1)";
-            ask(&shared, Role::Publisher, call, &[&&written[..]]).await?;
+            let link = shared.link(Role::Publisher);
+            revocations::ask(link, shared.config.times.answer, call, &[&&written[..]]).await?;
             Ok(None)
         })
     }
@@ -45,41 +39,37 @@ impl Control for Postgres {
     fn revoke(&self, entry: Bytes, lasts: Duration) -> Pending<Result<(), ControlError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            let milliseconds = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
-            let maximum = MAX_REVOCATIONS as i64;
-            let call = "SELECT fraiseql_subs.revoke($1, $2, $3)";
-            let parameters: [&(dyn ToSql + Sync); 3] = [&&entry[..], &milliseconds, &maximum];
-            let rows = ask(&shared, Role::Publisher, call, &parameters).await?;
-            match rows.first().map(|row| row.try_get(0)) {
-                Some(Ok(true)) => Ok(()),
-                Some(Ok(false)) => Err(ControlError::Full),
-                _ => Err(unexpected()),
-            }
+            let link = shared.link(Role::Publisher);
+            revocations::revoke(link, shared.config.times.answer, &entry, lasts).await
         })
     }
 
     fn revocations(&self) -> Pending<Result<Vec<(Bytes, Duration)>, ControlError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            let call = "SELECT entry, milliseconds FROM fraiseql_subs.current_revocations()";
-            let rows = ask(&shared, Role::Reader, call, &[]).await?;
-            let entry = |row: &Row| {
-                let entry: Vec<u8> = row.try_get(0).ok()?;
-                let milliseconds: i64 = row.try_get(1).ok()?;
-                let left = Duration::from_millis(u64::try_from(milliseconds).ok()?);
-                Some((Bytes::from(entry), left))
-            };
-            rows.iter()
-                .map(entry)
-                .collect::<Option<_>>()
-                .ok_or_else(unexpected)
+            let link = shared.link(Role::Reader);
+            revocations::current(link, shared.config.times.answer).await
         })
     }
 }
 
+/// Writes a message and the node that it is for.
+pub(super) fn address(to: Option<&str>, message: &Bytes) -> Result<BytesMut, ControlError> {
+    let to = to.unwrap_or_default();
+    let Ok(length) = u8::try_from(to.len()) else {
+        let reason = format!("the name of the node {to:?} is too long");
+        return Err(ControlError::Refused(reason));
+    };
+    let mut written = BytesMut::with_capacity(1 + to.len() + message.len());
+    written.put_u8(length);
+    written.put(to.as_bytes());
+    written.extend_from_slice(message);
+    Ok(written)
+}
+
 /// Delivers a message if it is for this node.
-pub(super) fn deliver(shared: &Shared, content: &Bytes) {
-    let Some((node, arrivals)) = shared.control.get() else {
+pub(super) fn deliver(node: &Joined, content: &Bytes) {
+    let Some((node, arrivals)) = node.get() else {
         return;
     };
     let Some((&length, rest)) = content.split_first() else {
@@ -91,28 +81,4 @@ pub(super) fn deliver(shared: &Shared, content: &Bytes) {
     if to.is_empty() || to == node.as_bytes() {
         arrivals.message(content.slice_ref(message));
     }
-}
-
-async fn ask(
-    shared: &Shared,
-    role: Role,
-    call: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, ControlError> {
-    // The health of the engine reports why there is no link.
-    let unavailable = |fault: Fault| ControlError::Unavailable(fault.reason);
-    let client = shared.link(role).map_err(unavailable)?;
-    match tokio::time::timeout(shared.config.times.answer, client.query(call, parameters)).await {
-        Ok(Ok(rows)) => Ok(rows),
-        Ok(Err(error)) => Err(Fault::of_sql(&error).control()),
-        Err(_) => Err(ControlError::Unavailable(
-            "PostgreSQL has not answered".to_owned(),
-        )),
-    }
-}
-
-fn unexpected() -> ControlError {
-    ControlError::Unavailable(
-        "PostgreSQL has sent an answer that its schema does not return".to_owned(),
-    )
 }

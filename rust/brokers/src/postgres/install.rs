@@ -3,6 +3,10 @@
 //! Not here: when it is run (the command `fraiseql-subs postgres`).
 
 use std::fmt::Write;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_postgres::AsyncMessage;
 
 use super::config::Config;
 use super::fault::Fault;
@@ -11,15 +15,30 @@ use super::sql;
 /// The name of the publication, which has the tables whose changes are events.
 pub(super) const PUBLICATION: &str = "fraiseql_subs";
 /// The version of the schema that this program needs.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 const INSTALL: &str = include_str!("sql/install.sql");
+const LOG: &str = include_str!("sql/log.sql");
+const OUTBOX: &str = include_str!("sql/outbox.sql");
+const GRANTS: &str = include_str!("sql/grants.sql");
 const TABLE: &str = include_str!("sql/table.sql");
 const UNINSTALL: &str = include_str!("sql/uninstall.sql");
+
+const PRIVILEGES: &str = "
+-- To be run by an administrator, where it is wanted:
+-- nodes read the log of the whole database, which needs REPLICATION. Such a role can read each table.
+--     ALTER ROLE the_role_of_nodes REPLICATION;
+-- Every role may write such messages without fraiseql_subs.publish until that is revoked:
+--     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, bytea) FROM PUBLIC;
+--     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC;
+-- The role that installs this then needs it: GRANT EXECUTE ON FUNCTION ... TO the_role;
+";
 
 /// What a database is prepared for.
 #[derive(Debug, Clone, Default)]
 pub struct Installation {
+    /// Whether events are rows of a table, which needs no logical decoding.
+    pub outbox: bool,
     /// Tables whose changes are events, such as `public.orders`, as SQL spells them.
     pub tables: Vec<String>,
     /// Roles that publish by `fraiseql_subs.publish`.
@@ -32,7 +51,8 @@ impl Installation {
     /// Returns the SQL that prepares a database. It may be run by psql as well, in one transaction.
     #[must_use]
     pub fn sql(&self) -> String {
-        let mut sql = INSTALL.to_owned();
+        let form = if self.outbox { OUTBOX } else { LOG };
+        let mut sql = [INSTALL, form, GRANTS].concat();
         for table in &self.tables {
             let name = table.replace(['\n', '\r'], " ");
             sql += &TABLE
@@ -58,15 +78,9 @@ impl Installation {
                 "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fraiseql_subs TO {role};"
             );
         });
-        sql += "
--- To be run by an administrator, where it is wanted:
--- nodes read the log of the whole database, which needs REPLICATION. Such a role can read each table.
---     ALTER ROLE the_role_of_nodes REPLICATION;
--- Every role may write such messages without fraiseql_subs.publish until that is revoked:
---     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, bytea) FROM PUBLIC;
---     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC;
--- The role that installs this then needs it: GRANT EXECUTE ON FUNCTION ... TO the_role;
-";
+        if !self.outbox {
+            sql += PRIVILEGES;
+        }
         sql
     }
 }
@@ -77,14 +91,25 @@ pub fn uninstall_sql() -> String {
     UNINSTALL.to_owned()
 }
 
-/// Runs SQL in one transaction.
+/// Runs SQL in one transaction. Returns the warnings of PostgreSQL.
 ///
 /// # Errors
 ///
 /// The reason, without a secret, with the hint of PostgreSQL. Nothing was changed.
-pub async fn execute(config: &Config, statements: &str) -> Result<(), String> {
+pub async fn execute(config: &Config, statements: &str) -> Result<Vec<String>, String> {
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let heard = warnings.clone();
     let run = async {
-        let (client, connection) = sql::connect(config).await?;
+        let hear = move |message| {
+            if let AsyncMessage::Notice(notice) = message
+                && notice.severity() == "WARNING"
+            {
+                let hint = notice.hint().map(|hint| format!(" ({hint})"));
+                let text = format!("{}{}", notice.message(), hint.unwrap_or_default());
+                heard.lock().push(text);
+            }
+        };
+        let (client, connection) = sql::connect_and_hear(config, hear).await?;
         let work = async {
             let statements = format!("BEGIN;\n{statements}\nCOMMIT;");
             client
@@ -98,7 +123,8 @@ pub async fn execute(config: &Config, statements: &str) -> Result<(), String> {
             fault = connection.ended() => Err(fault),
         }
     };
-    run.await.map_err(|fault| fault.reason)
+    run.await.map_err(|fault| fault.reason)?;
+    Ok(std::mem::take(&mut *warnings.lock()))
 }
 
 /// Runs SQL as [`execute`] does, and blocks the thread until it is done.
@@ -106,7 +132,7 @@ pub async fn execute(config: &Config, statements: &str) -> Result<(), String> {
 /// # Errors
 ///
 /// Those of [`execute`].
-pub fn execute_blocking(config: &Config, statements: &str) -> Result<(), String> {
+pub fn execute_blocking(config: &Config, statements: &str) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -150,6 +176,7 @@ mod tests {
     #[test]
     fn names_are_quoted() {
         let installation = Installation {
+            outbox: false,
             tables: vec!["public.\"it's\\\"".to_owned()],
             publishers: vec!["app\"; DROP".to_owned()],
             nodes: Vec::new(),

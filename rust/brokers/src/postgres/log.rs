@@ -126,7 +126,7 @@ impl Log {
                     self.shared.echoes.found(end, at);
                     self.event(at, content);
                 }
-                control::PREFIX => control::deliver(&self.shared, &content),
+                control::PREFIX => control::deliver(&self.shared.control, &content),
                 _ => {}
             },
             Change::Relation(relation) => self.tables.define(relation),

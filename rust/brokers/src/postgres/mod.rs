@@ -19,7 +19,9 @@
 //! - `slot`, `subscriber`, `log`, `wants`, `heads`: the work of the link that reads the log;
 //! - `publisher`, `echoes`: publishing, and where the events are;
 //! - `tables`: changes of tables as events;
-//! - `control`: messages between nodes;
+//! - `control`, `revocations`: messages between nodes, and what they have revoked;
+//! - `links`: keeps connections for statements;
+//! - `outbox`: the other form, an engine whose events are rows of a table;
 //! - `health`: the state of the links;
 //! - `shared`: the state that all of them use.
 
@@ -33,9 +35,12 @@ mod heads;
 mod health;
 mod install;
 mod jsonb;
+mod links;
 mod log;
+mod outbox;
 mod pgoutput;
 mod publisher;
+mod revocations;
 mod shared;
 mod slot;
 mod socket;
@@ -58,6 +63,7 @@ use bus::{Position, StreamKey};
 pub use config::{Config, ConfigError, Times};
 pub use install::{Installation, execute, execute_blocking, uninstall_sql};
 pub use jsonb::{JsonbError, MAX_PUBLISHED_BYTES, jsonb_bytes};
+pub use outbox::Outbox;
 pub use tables::{Changes, Table};
 
 use crate::running::Tasks;

@@ -9,16 +9,20 @@ use super::fault::Fault;
 use super::shared::Shared;
 use super::sql;
 
-type Attempt = Result<Position, AttemptError>;
+/// What became of an event.
+pub(super) type Attempt = Result<Position, AttemptError>;
 
 const PUBLISH: &str = "SELECT fraiseql_subs.publish_envelopes($1)";
 
-/// Checks that the role may publish.
-pub(super) async fn check(client: &Client) -> Result<(), Fault> {
+/// The function by which nodes publish.
+pub(super) const CHECK: &str = "fraiseql_subs.publish_envelopes(bytea[])";
+
+/// Checks that the role may publish by a function.
+pub(super) async fn check(client: &Client, function: &str) -> Result<(), Fault> {
     let may = client
         .query_one(
-            "SELECT has_function_privilege('fraiseql_subs.publish_envelopes(bytea[])', 'EXECUTE')",
-            &[],
+            "SELECT has_function_privilege($1::text, 'EXECUTE')",
+            &[&function],
         )
         .await
         .map_err(|error| Fault::of_sql(&error).of_link())?;

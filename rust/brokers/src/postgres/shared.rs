@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bus::engine::{Arrival, Arrivals, ControlArrivals, Health, Role, Scope};
+use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
 use bus::{Epoch, Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 
 use super::config::Config;
+use super::control::Joined;
 use super::echoes::Echoes;
 use super::fault::Fault;
 use super::health::HealthBoard;
@@ -30,7 +31,7 @@ pub(super) struct Shared {
     /// Notified when the server shall say how far it has read the log.
     pub(super) look: Notify,
     /// The name of this node, and the receiver of its messages.
-    pub(super) control: OnceLock<(Box<str>, Arc<dyn ControlArrivals>)>,
+    pub(super) control: Joined,
     /// How many calls are in flight; `None` after the engine was closed.
     pub(super) in_flight: InFlight,
 }
@@ -59,7 +60,7 @@ impl Slot {
         (client, Placed(self))
     }
 
-    fn current(&self) -> Option<Arc<Client>> {
+    pub(super) fn current(&self) -> Option<Arc<Client>> {
         self.0.lock().clone()
     }
 }
@@ -103,7 +104,7 @@ impl Shared {
 }
 
 /// Ignores everything.
-struct Ignored;
+pub(super) struct Ignored;
 
 impl Arrivals for Ignored {
     fn ready(&self, _: &StreamKey, _: Position) {}

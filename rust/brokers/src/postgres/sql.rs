@@ -2,14 +2,15 @@
 //!
 //! Not here: connections in replication mode (`wire`).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::Config;
@@ -27,21 +28,37 @@ impl Connection {
         self.0.await
     }
 
-    fn of<F>(connection: F) -> Self
+    fn of<S, T>(
+        mut connection: tokio_postgres::Connection<S, T>,
+        heard: impl Fn(AsyncMessage) + Send + 'static,
+    ) -> Self
     where
-        F: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         Self(Box::pin(async move {
-            match connection.await {
-                Ok(()) => Fault::away("the connection was closed"),
-                Err(error) => Fault::of_sql(&error),
+            loop {
+                match poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(message)) => heard(message),
+                    Some(Err(error)) => return Fault::of_sql(&error),
+                    None => return Fault::away("the connection was closed"),
+                }
             }
         }))
     }
 }
 
-/// Connects and logs in. Tries the hosts in their order; of several, a standby is passed over.
+/// Connects and logs in.
 pub(super) async fn connect(config: &Config) -> Result<(Client, Connection), Fault> {
+    connect_and_hear(config, |_| {}).await
+}
+
+/// Connects and logs in. Tries the hosts in their order; of several, a standby is passed over. `heard` is
+/// called with what the server sends unasked.
+pub(super) async fn connect_and_hear(
+    config: &Config,
+    heard: impl Fn(AsyncMessage) + Clone + Send + 'static,
+) -> Result<(Client, Connection), Fault> {
     let (user, password) = config.login().await?;
     let tls = config.load_tls().await?;
     endpoints::first(config, |endpoint| {
@@ -50,7 +67,7 @@ pub(super) async fn connect(config: &Config) -> Result<(Client, Connection), Fau
         if let Some(password) = &password {
             server.password(password);
         }
-        log_in(server, tls.clone())
+        log_in(server, tls.clone(), heard.clone())
     })
     .await
 }
@@ -82,12 +99,13 @@ fn settings(config: &Config, endpoint: &Endpoint) -> tokio_postgres::Config {
 async fn log_in(
     mut server: tokio_postgres::Config,
     tls: Option<Arc<ClientConfig>>,
+    heard: impl Fn(AsyncMessage) + Send + 'static,
 ) -> Result<(Client, Connection), Fault> {
     let failed = |error: tokio_postgres::Error| Fault::of_sql(&error).of_link();
     let Some(tls) = tls else {
         server.ssl_mode(SslMode::Disable);
         let (client, connection) = server.connect(NoTls).await.map_err(failed)?;
-        return Ok((client, Connection::of(connection)));
+        return Ok((client, Connection::of(connection, heard)));
     };
     server.ssl_mode(SslMode::Require);
     let (client, connection) = server
@@ -97,7 +115,7 @@ async fn log_in(
             true => Fault::configuration(failed(error).reason),
             false => failed(error),
         })?;
-    Ok((client, Connection::of(connection)))
+    Ok((client, Connection::of(connection, heard)))
 }
 
 fn is_of_tls(error: &tokio_postgres::Error) -> bool {
@@ -116,8 +134,8 @@ fn is_of_tls(error: &tokio_postgres::Error) -> bool {
     false
 }
 
-/// Checks that the server is a primary, and has the schema.
-pub(super) async fn check(client: &Client) -> Result<(), Fault> {
+/// Checks that the server is a primary, and has the schema in the form that the settings name.
+pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault> {
     let failed = |error: tokio_postgres::Error| Fault::of_sql(&error).of_link();
     let row = client
         .query_one(
@@ -140,16 +158,36 @@ pub(super) async fn check(client: &Client) -> Result<(), Fault> {
         .await;
     let version: i32 = row.map_err(|error| failed(error).advise(GRANT))?.get(0);
     if version < install::VERSION {
-        return Err(not_installed());
+        return Err(Fault::configuration(
+            "the database was prepared by an earlier version: run `fraiseql-subs postgres install` again, as \
+             an administrator",
+        ));
     }
-    Ok(())
+    let row = client.query_one("SELECT fraiseql_subs.form()", &[]).await;
+    let form: String = row.map_err(|error| failed(error).advise(GRANT))?.get(0);
+    if config.outbox {
+        // A statement of a function sees what was committed before it, not before the function.
+        let isolation = "SET default_transaction_isolation = 'read committed'";
+        client.batch_execute(isolation).await.map_err(failed)?;
+    }
+    match (config.outbox, &*form) {
+        (true, "outbox") | (false, "log") => Ok(()),
+        (true, _) => Err(Fault::configuration(
+            "the database is prepared without an outbox: run `fraiseql-subs postgres install --outbox` as an \
+             administrator, or leave out outbox=true",
+        )),
+        (false, _) => Err(Fault::configuration(
+            "the database is prepared with an outbox: write ?outbox=true in the URL of the bus, or \
+             Postgres(..., outbox=True)",
+        )),
+    }
 }
 
 /// What to do where a privilege is missing.
 pub(super) const GRANT: &str =
     "run `fraiseql-subs postgres install --node ROLE` as an administrator";
 
-/// The schema is missing, or is of an earlier version.
+/// The schema is missing.
 pub(super) fn not_installed() -> Fault {
     Fault::configuration(
         "the database is not prepared: run `fraiseql-subs postgres install` as an administrator",

@@ -2,70 +2,35 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bus::engine::Role;
 
-use super::fault::Fault;
-use super::shared::{Shared, Slot};
-use super::{heads, publisher, slot, sql, subscriber};
+use super::links::Links;
+use super::shared::Shared;
+use super::{heads, publisher, slot, subscriber};
 use crate::backoff::Backoff;
 
 /// Keeps all links. Never returns. They end when the future is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let links = Links {
+        config: &shared.config,
+        health: &shared.health,
+        arrivals: shared.arrivals(),
+    };
     tokio::join!(
-        keep_client(&shared, Role::Publisher, &shared.publisher),
-        keep_client(&shared, Role::Reader, &shared.reader),
-        keep_subscriber(&shared),
+        links.keep(Role::Publisher, &shared.publisher, async |client| {
+            publisher::check(client, publisher::CHECK).await
+        }),
+        links.keep(Role::Reader, &shared.reader, async |_| Ok(())),
+        keep_subscriber(&shared, links),
         heads::watch(&shared),
     );
 }
 
-/// Keeps a link for statements.
-async fn keep_client(shared: &Shared, role: Role, slot: &Slot) -> Infallible {
-    let mut backoff = Backoff::new(shared.config.times.pauses());
-    loop {
-        let mut start = Instant::now();
-        let fault = client(shared, role, slot, &mut start).await.of_link();
-        away(shared, role, &fault, &mut backoff, start.elapsed()).await;
-    }
-}
-
-/// Makes a link for statements, and keeps it until it ends. Returns why.
-async fn client(shared: &Shared, role: Role, slot: &Slot, start: &mut Instant) -> Fault {
-    let (client, connection) = match sql::connect(&shared.config).await {
-        Ok(connected) => connected,
-        Err(fault) => return fault,
-    };
-    let patience = shared.config.times.connect;
-    let work = async {
-        let checks = async {
-            sql::check(&client).await?;
-            match role {
-                Role::Publisher => publisher::check(&client).await,
-                Role::Reader | Role::Subscriber => Ok(()),
-            }
-        };
-        match tokio::time::timeout(patience, checks).await {
-            Err(_) => return late(patience),
-            Ok(Err(fault)) => return fault,
-            Ok(Ok(())) => {}
-        }
-        *start = Instant::now();
-        let (client, _placed) = slot.put(client);
-        shared.health.live(role, shared.arrivals());
-        let times = shared.config.times;
-        sql::silent(&client, times.ping, times.answer).await
-    };
-    tokio::select! {
-        fault = work => fault,
-        fault = connection.ended() => fault,
-    }
-}
-
 /// Keeps the link that reads the log, from the time when it is needed: a program that only publishes
 /// takes no slot of the server.
-async fn keep_subscriber(shared: &Arc<Shared>) -> Infallible {
+async fn keep_subscriber(shared: &Arc<Shared>, links: Links<'_>) -> Infallible {
     while shared.control.get().is_none() && !shared.wants.were_used() {
         shared.health.live(Role::Subscriber, shared.arrivals());
         shared.wants.changed.notified().await;
@@ -85,27 +50,15 @@ async fn keep_subscriber(shared: &Arc<Shared>) -> Infallible {
                 }
             },
         };
-        away(
-            shared,
-            Role::Subscriber,
-            &fault.of_link(),
-            &mut backoff,
-            start.elapsed(),
-        )
-        .await;
+        // What is wrong with the database says more than what replication lacks.
+        let of_reader = shared.health.fault(Role::Reader);
+        let fault = if of_reader.is_configuration() {
+            of_reader
+        } else {
+            fault.of_link()
+        };
+        links
+            .away(Role::Subscriber, &fault, &mut backoff, start.elapsed())
+            .await;
     }
-}
-
-/// Reports that there is no link, and pauses.
-async fn away(shared: &Shared, role: Role, fault: &Fault, backoff: &mut Backoff, lived: Duration) {
-    tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to PostgreSQL");
-    shared.health.away(role, fault, shared.arrivals());
-    tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;
-}
-
-fn late(patience: Duration) -> Fault {
-    let seconds = patience.as_secs_f64();
-    Fault::away(format!(
-        "PostgreSQL has not answered within {seconds} seconds"
-    ))
 }

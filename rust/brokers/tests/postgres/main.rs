@@ -12,6 +12,7 @@ mod control;
 mod installing;
 mod links;
 mod order;
+mod outbox;
 mod publishing;
 mod refusals;
 mod secure;

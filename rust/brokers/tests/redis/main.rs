@@ -3,6 +3,8 @@
 // A failed step ends the test.
 #![allow(clippy::unwrap_used)]
 
+// Tests of other engines use the rest.
+#[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -25,6 +25,10 @@ impl Process {
         Self(child)
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.0.id().to_string();
         let status = Command::new("kill").args([signal, &id]).status().unwrap();

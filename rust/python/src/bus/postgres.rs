@@ -23,6 +23,7 @@ pub(crate) struct PyPostgres {
     client_key: Option<PathBuf>,
     max_event_bytes: Option<usize>,
     tables: Vec<PyTable>,
+    outbox: Option<bool>,
 }
 
 /// `fraiseql_subs.Table`.
@@ -65,6 +66,7 @@ impl PyPostgres {
         config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
         let tables = self.tables.into_iter().map(PyTable::read);
         config.tables = tables.collect::<Result<_, _>>()?;
+        config.outbox = self.outbox.unwrap_or(config.outbox);
         config.check().map_err(|error| error.to_string())?;
         Ok(asked)
     }
@@ -88,8 +90,10 @@ pub(crate) fn postgres_install_sql(
     tables: Vec<String>,
     publishers: Vec<String>,
     nodes: Vec<String>,
+    outbox: bool,
 ) -> String {
     let installation = Installation {
+        outbox,
         tables,
         publishers,
         nodes,
@@ -103,9 +107,16 @@ pub(crate) fn postgres_uninstall_sql() -> String {
     uninstall_sql()
 }
 
-/// Runs SQL in one transaction. Returns why it has failed; `None`: it has not.
+/// Runs SQL in one transaction. Returns why it has failed, or `None`, and the warnings of PostgreSQL.
 #[pyfunction]
-pub(crate) fn postgres_execute(py: Python<'_>, url: &str, sql: &str) -> PyResult<Option<String>> {
+pub(crate) fn postgres_execute(
+    py: Python<'_>,
+    url: &str,
+    sql: &str,
+) -> PyResult<(Option<String>, Vec<String>)> {
     let config = Config::from_url(url).map_err(|error| config_error(error.to_string()))?;
-    Ok(py.detach(|| execute_blocking(&config, sql).err()))
+    Ok(match py.detach(|| execute_blocking(&config, sql)) {
+        Ok(warnings) => (None, warnings),
+        Err(failure) => (Some(failure), Vec::new()),
+    })
 }

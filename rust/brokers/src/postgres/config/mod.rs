@@ -31,6 +31,10 @@ pub struct Config {
     pub max_event_bytes: usize,
     /// Tables whose changes are events.
     pub tables: Vec<Table>,
+    /// Whether events are rows of a table, which needs no logical decoding.
+    pub outbox: bool,
+    /// How long the outbox keeps events; `None`: only until all nodes have read them.
+    pub history: Option<Duration>,
     /// Timeouts and intervals.
     pub times: Times,
 }
@@ -52,6 +56,10 @@ pub struct Times {
     pub position: Duration,
     /// How long the log may be behind before the link counts as silent.
     pub behind: Duration,
+    /// How often the outbox is read where no `NOTIFY` comes.
+    pub poll: Duration,
+    /// Longest time between two looks at what the outbox need not keep.
+    pub upkeep: Duration,
     /// First pause between attempts to connect. It doubles with each failure, and is partly random.
     pub backoff: Duration,
     /// Longest pause between attempts to connect.
@@ -89,6 +97,8 @@ impl Default for Times {
             confirm: Duration::from_secs(1),
             position: Duration::from_secs(1),
             behind: Duration::from_secs(10),
+            poll: Duration::from_secs(1),
+            upkeep: Duration::from_secs(15),
             backoff: Duration::from_millis(50),
             backoff_limit: Duration::from_secs(5),
             configuration_pause: Duration::from_secs(15),
@@ -114,6 +124,11 @@ impl Config {
     ///
     /// [`ConfigError`] says what is wrong and what to write.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if self.outbox && !self.tables.is_empty() {
+            let text = "tables need logical decoding, which an outbox does without: publish rows by a trigger \
+                that calls fraiseql_subs.publish, or leave out outbox=true";
+            return Err(ConfigError(text.to_owned()));
+        }
         for (index, table) in self.tables.iter().enumerate() {
             if self.tables[..index]
                 .iter()

@@ -3,6 +3,7 @@
 //! `tokio_postgres` reads what `libpq` shares with it. Settings of TLS are read here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -24,7 +25,7 @@ const PASSED: [&str; 8] = [
     "port",
     "user",
 ];
-const OPTIONS: &str = "sslmode, sslrootcert, sslcert, sslkey (or tls_ca, tls_certificate, tls_key), \
+const OPTIONS: &str = "outbox, sslmode, sslrootcert, sslcert, sslkey (or tls_ca, tls_certificate, tls_key), \
     application_name, connect_timeout, dbname, host, options, password, port, user";
 
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -44,6 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut passed = Vec::new();
     let mut mode = None;
+    let mut outbox = false;
     let (mut authorities, mut certificate, mut key) = (None, None, None);
     let mut seen = Vec::new();
     for (name, value) in crate::query::options(query) {
@@ -52,6 +54,17 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
             "sslrootcert" | "tls_ca" => authorities = Some(value.into_owned()),
             "sslcert" | "tls_certificate" => certificate = Some(value.into_owned()),
             "sslkey" | "tls_key" => key = Some(value.into_owned()),
+            "outbox" => {
+                outbox = match &*value {
+                    "true" => true,
+                    "false" => false,
+                    _ => {
+                        return Err(wrong(
+                            "outbox in the URL of the bus is wrong: write true or false".to_owned(),
+                        ));
+                    }
+                }
+            }
             // The primary is found in any case.
             "target_session_attrs" => {}
             other if PASSED.contains(&other) => {
@@ -104,6 +117,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         by_tenant: false,
         max_event_bytes: 1024 * 1024,
         tables: Vec::new(),
+        outbox,
+        history: Some(Duration::from_mins(5)),
         times: Times::default(),
     })
 }

@@ -1,5 +1,5 @@
--- The schema of fraiseql-subs, version 1. Needs PostgreSQL 14 or later, and a role that may create a
--- schema and a publication in this database. It may be run again: then it changes what differs.
+-- The schema of fraiseql-subs, version 2. Needs PostgreSQL 14 or later, and a role that may create a
+-- schema in this database. It may be run again: then it changes what differs.
 
 CREATE SCHEMA IF NOT EXISTS fraiseql_subs;
 COMMENT ON SCHEMA fraiseql_subs IS
@@ -8,7 +8,7 @@ REVOKE ALL ON SCHEMA fraiseql_subs FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION fraiseql_subs.version() RETURNS integer
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS 'SELECT 1';
+AS 'SELECT 2';
 
 -- One text in the head of an envelope: its length and its bytes; byte ff if there is none.
 CREATE OR REPLACE FUNCTION fraiseql_subs.envelope_text(name text, value text) RETURNS bytea
@@ -28,15 +28,11 @@ BEGIN
 END
 $function$;
 
--- Publishes an event when the transaction commits, and never if it is rolled back.
-CREATE OR REPLACE FUNCTION fraiseql_subs.publish(
-    channel text,
-    data jsonb,
-    tenant_id text DEFAULT NULL,
-    event_type text DEFAULT NULL,
-    event_id text DEFAULT NULL
-) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Builds an event as nodes write it.
+CREATE OR REPLACE FUNCTION fraiseql_subs.envelope(
+    channel text, data jsonb, tenant_id text, event_type text, event_id text
+) RETURNS bytea
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     milliseconds bytea := int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint);
@@ -51,12 +47,6 @@ BEGIN
         RAISE EXCEPTION 'fraiseql_subs.publish: data is NULL'
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Pass ''null''::jsonb for an event without data.';
-    END IF;
-    IF current_setting('wal_level') <> 'logical' THEN
-        RAISE EXCEPTION 'fraiseql_subs.publish: wal_level is %, so the event would reach no subscriber',
-            current_setting('wal_level')
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Set wal_level = logical, and restart PostgreSQL.';
     END IF;
     head := fraiseql_subs.envelope_text('event_id', event_id)
         || fraiseql_subs.envelope_text('event_type', event_type)
@@ -77,24 +67,8 @@ BEGIN
             USING ERRCODE = 'program_limit_exceeded',
                 HINT = 'Pass 1048576 bytes at most: publish a key, and read the rest from a table.';
     END IF;
-    PERFORM pg_logical_emit_message(true, 'fs1', envelope);
+    RETURN envelope;
 END
-$function$;
-COMMENT ON FUNCTION fraiseql_subs.publish(text, jsonb, text, text, text) IS
-    'Publishes an event to the subscribers of a channel when the transaction commits';
-
--- For the nodes: publishes envelopes, and returns where each is in the log.
-CREATE OR REPLACE FUNCTION fraiseql_subs.publish_envelopes(envelopes bytea[]) RETURNS SETOF pg_lsn
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $function$
-    SELECT pg_logical_emit_message(true, 'fs1', envelope) FROM unnest(envelopes) AS envelope
-$function$;
-
--- For the nodes: sends a message to the nodes.
-CREATE OR REPLACE FUNCTION fraiseql_subs.send_message(message bytea) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $function$
-    SELECT pg_logical_emit_message(true, 'fs1.control', message)
 $function$;
 
 -- What the nodes have revoked, until the clock of the server says that it is over.
@@ -138,16 +112,3 @@ AS $function$
     FROM fraiseql_subs.revocations
     WHERE revocations.expires_at > clock_timestamp()
 $function$;
-
--- Functions may be executed by every role until that is revoked.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fraiseql_subs FROM PUBLIC;
-REVOKE ALL ON TABLE fraiseql_subs.revocations FROM PUBLIC;
-
--- The tables whose changes are events; none at first.
-DO $do$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = 'fraiseql_subs') THEN
-        CREATE PUBLICATION fraiseql_subs WITH (publish_via_partition_root = true);
-    END IF;
-END
-$do$;

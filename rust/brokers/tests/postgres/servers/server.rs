@@ -45,11 +45,24 @@ impl Server {
     }
 
     pub(crate) async fn install(&self, installation: &Installation) -> Result<(), String> {
-        execute(&self.config(), &installation.sql()).await
+        execute(&self.config(), &installation.sql()).await.map(drop)
     }
 
     /// Starts it, also again.
     pub(crate) fn launch(&mut self) {
+        let start = Instant::now();
+        self.process = Some(self.run());
+        while !self.answers() {
+            assert!(start.elapsed() < PATIENCE, "postgres does not start");
+            // It refuses to start while processes of a server that was killed are left.
+            if self.process.as_mut().is_none_or(Process::has_ended) {
+                self.process = Some(self.run());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn run(&self) -> Process {
         let mut command = as_postgres(&program("postgres"));
         command.arg("-D").arg(self.path("data"));
         let socket = self.directory.path().display().to_string();
@@ -69,12 +82,7 @@ impl Server {
         for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
-        self.process = Some(Process::start(command));
-        let start = Instant::now();
-        while !self.answers() {
-            assert!(start.elapsed() < PATIENCE, "postgres does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        Process::start(command)
     }
 
     fn answers(&self) -> bool {
@@ -96,6 +104,14 @@ impl Server {
         // Its other processes end when they notice it.
         let id = self.path("data").join("postmaster.pid");
         let _ = std::fs::remove_file(id);
+    }
+
+    /// Copies a folder, in place of what the copy had.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        let _ = std::fs::remove_dir_all(self.path(to));
+        let mut command = Command::new("cp");
+        command.arg("-a").arg(self.path(from)).arg(self.path(to));
+        assert!(command.status().unwrap().success());
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,0 +1,78 @@
+
+-- The log form: an event is a message in the log of PostgreSQL.
+DO $do$
+BEGIN
+    IF to_regclass('fraiseql_subs.outbox') IS NOT NULL THEN
+        RAISE WARNING 'fraiseql_subs: the form changes from outbox to log; the events of the outbox are gone'
+            USING HINT = 'Start the servers without outbox=true.';
+        DROP TABLE fraiseql_subs.outbox, fraiseql_subs.outbox_state, fraiseql_subs.outbox_marks,
+            fraiseql_subs.messages;
+        DROP FUNCTION fraiseql_subs.put(text, text, text, bytea);
+        DROP FUNCTION fraiseql_subs.publish_events(text[], text[], text[], bytea[]);
+        DROP FUNCTION fraiseql_subs.outbox_horizon();
+        DROP FUNCTION fraiseql_subs.sleeping();
+        DROP FUNCTION fraiseql_subs.publishing();
+        DROP FUNCTION fraiseql_subs.open_outbox();
+        DROP FUNCTION fraiseql_subs.begin_epoch();
+        DROP FUNCTION fraiseql_subs.has_position(bigint, integer);
+        DROP FUNCTION fraiseql_subs.renew_outbox(bigint, bigint, integer);
+        DROP FUNCTION fraiseql_subs.read_outbox(bigint, integer, integer, bigint, bigint);
+        DROP FUNCTION fraiseql_subs.read_stream(
+            text, text, boolean, bigint, integer, integer, bigint, bigint
+        );
+        DROP FUNCTION fraiseql_subs.maintain_outbox(interval);
+        DROP FUNCTION fraiseql_subs.read_messages(bigint);
+        DROP FUNCTION fraiseql_subs.last_message();
+    END IF;
+END
+$do$;
+
+CREATE OR REPLACE FUNCTION fraiseql_subs.form() RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$SELECT 'log'$$;
+
+-- Publishes an event when the transaction commits, and never if it is rolled back.
+CREATE OR REPLACE FUNCTION fraiseql_subs.publish(
+    channel text,
+    data jsonb,
+    tenant_id text DEFAULT NULL,
+    event_type text DEFAULT NULL,
+    event_id text DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    envelope bytea := fraiseql_subs.envelope(channel, data, tenant_id, event_type, event_id);
+BEGIN
+    IF current_setting('wal_level') <> 'logical' THEN
+        RAISE EXCEPTION 'fraiseql_subs.publish: wal_level is %, so the event would reach no subscriber',
+            current_setting('wal_level')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Set wal_level = logical, and restart PostgreSQL.';
+    END IF;
+    PERFORM pg_logical_emit_message(true, 'fs1', envelope);
+END
+$function$;
+
+-- For the nodes: publishes envelopes, and returns where each is in the log.
+CREATE OR REPLACE FUNCTION fraiseql_subs.publish_envelopes(envelopes bytea[]) RETURNS SETOF pg_lsn
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT pg_logical_emit_message(true, 'fs1', envelope) FROM unnest(envelopes) AS envelope
+$function$;
+
+-- For the nodes: sends a message to the nodes.
+CREATE OR REPLACE FUNCTION fraiseql_subs.send_message(message bytea) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT pg_logical_emit_message(true, 'fs1.control', message)
+$function$;
+
+-- The tables whose changes are events; none at first.
+DO $do$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = 'fraiseql_subs') THEN
+        CREATE PUBLICATION fraiseql_subs WITH (publish_via_partition_root = true);
+    END IF;
+END
+$do$;

@@ -1,0 +1,156 @@
+//! The two forms of a database, and nodes that do not fit.
+
+use brokers::postgres::{
+    Changes, Config, Installation, Outbox, Postgres, Table, execute, uninstall_sql,
+};
+
+use bus::engine::{Engine, Health, Role};
+
+use super::{config, installation, node, numbers, publish, server};
+use crate::servers::{Server, eventually, stream};
+
+#[tokio::test]
+async fn it_can_be_run_again_and_keeps_the_events() {
+    let server = server().await;
+    let node = node(&server).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    server.sql(&publish("orders", 1));
+    let installer = server.config_of("installer");
+    let again = Installation {
+        outbox: true,
+        ..Installation::default()
+    };
+    let warnings = execute(&installer, &again.sql()).await.unwrap();
+    assert_eq!(warnings, [""; 0]);
+    server.try_sql("app", &publish("orders", 2)).unwrap();
+    assert_eq!(numbers(&node.received.events(&orders, 2).await), [1, 2]);
+    let begun = node.received.ready(&orders).await;
+    let page = node.engine.read(&orders, begun, 10).await;
+    assert_eq!(page.unwrap().events.len(), 2);
+    execute(&installer, &uninstall_sql()).await.unwrap();
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'fraiseql_subs'";
+    assert_eq!(server.sql(schemas), "0");
+}
+
+#[tokio::test]
+async fn another_administrator_can_run_it() {
+    let server = server().await;
+    for outbox in [false, true] {
+        let installation = Installation {
+            outbox,
+            ..Installation::default()
+        };
+        server.install(&installation).await.unwrap();
+    }
+    let node = node(&server).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    server.try_sql("app", &publish("orders", 1)).unwrap();
+    assert_eq!(numbers(&node.received.events(&orders, 1).await), [1]);
+    let installer = server.config_of("installer");
+    execute(&installer, &installation().sql()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_form_can_be_changed_and_the_change_is_told() {
+    let server = Server::start().await;
+    server.sql("CREATE ROLE subs LOGIN REPLICATION; CREATE ROLE app LOGIN");
+    server
+        .install(&Installation {
+            outbox: false,
+            ..installation()
+        })
+        .await
+        .unwrap();
+    // Grants of before hold for the other form.
+    let outbox = Installation {
+        outbox: true,
+        ..Installation::default()
+    };
+    let told = execute(&server.config(), &outbox.sql()).await.unwrap();
+    assert!(
+        matches!(&told[..], [one] if one.contains("from log to outbox")),
+        "{told:?}"
+    );
+    assert_eq!(server.sql("SELECT count(*) FROM pg_publication"), "0");
+    let with_outbox = node(&server).await;
+    let orders = stream("orders");
+    with_outbox.want(&orders).await;
+    server.try_sql("app", &publish("orders", 1)).unwrap();
+    with_outbox.received.events(&orders, 1).await;
+    let told = execute(&server.config(), &Installation::default().sql())
+        .await
+        .unwrap();
+    assert!(
+        matches!(&told[..], [one] if one.contains("from outbox to log")),
+        "{told:?}"
+    );
+    let tables = "SELECT string_agg(relname, ',') FROM pg_class WHERE relkind IN ('r', 'p') AND \
+        relnamespace = 'fraiseql_subs'::regnamespace";
+    assert_eq!(server.sql(tables), "revocations");
+    let with_log = crate::servers::Node::live(server.config_of("subs")).await;
+    with_log.want(&orders).await;
+    server.try_sql("app", &publish("orders", 2)).unwrap();
+    assert_eq!(numbers(&with_log.received.events(&orders, 1).await), [2]);
+}
+
+#[tokio::test]
+async fn a_node_that_expects_the_other_form_is_told_what_to_write() {
+    let server = server().await;
+    let mut log = config(&server);
+    log.outbox = false;
+    let node = crate::support::Node::over(Postgres::new(log).unwrap());
+    node.engine.want(&stream("orders"));
+    eventually("all links say it", || {
+        Role::ALL
+            .iter()
+            .all(|role| match node.engine.health().of(*role) {
+                Health::Away { reason, .. } => reason.contains("outbox=true"),
+                _ => false,
+            })
+    })
+    .await;
+    let server = Server::start().await;
+    let mut outbox = server.config();
+    outbox.outbox = true;
+    let node = crate::support::Node::over(Outbox::new(outbox).unwrap());
+    let problem = node.configuration_error().await;
+    assert!(problem.contains("install --outbox"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_version_and_a_role_without_grants() {
+    let server = server().await;
+    server.sql("CREATE ROLE stranger LOGIN");
+    let mut stranger = server.config_of("stranger");
+    stranger.outbox = true;
+    let node = crate::support::Node::over(Outbox::new(stranger).unwrap());
+    let problem = node.configuration_error().await;
+    assert!(problem.contains("install --node ROLE"), "{problem}");
+    server.sql(
+        "CREATE OR REPLACE FUNCTION fraiseql_subs.version() RETURNS integer LANGUAGE sql AS 'SELECT 1'; \
+         DROP FUNCTION fraiseql_subs.form()",
+    );
+    let node = crate::support::Node::over(Outbox::new(config(&server)).unwrap());
+    let problem = node.configuration_error().await;
+    assert!(problem.contains("install` again"), "{problem}");
+}
+
+#[test]
+fn tables_need_logical_decoding() {
+    let mut config = Config::from_url("postgresql://me@host/db?outbox=true").unwrap();
+    let changes = Changes {
+        insert: true,
+        update: true,
+        delete: true,
+    };
+    config.tables = vec![Table::new("orders", "orders", changes, None).unwrap()];
+    let problem = Outbox::new(config).err().unwrap().to_string();
+    assert!(
+        problem.contains("tables need logical decoding"),
+        "{problem}"
+    );
+    let wrong = Config::from_url("postgresql://me@host/db?outbox=yes");
+    assert!(wrong.unwrap_err().to_string().contains("true or false"));
+}
