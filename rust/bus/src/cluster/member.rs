@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::host::NodeHost;
 use super::incoming::{Incoming, Reply};
+use super::losses::{self, KnownLosses, Loss, STORED_FOR};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
     size,
@@ -20,6 +21,7 @@ use super::message::{
 use super::nodes::{NodeId, NodeInfo};
 use super::requests::{MAX_ANSWER_BYTES, RequestAnswers};
 use super::revocations::{Revocation, Revocations};
+use crate::StreamKey;
 use crate::engine::{ControlError, Engine, Health, Role};
 
 /// Mean time between two announcements. Each interval is random, within a fifth of this.
@@ -71,6 +73,8 @@ pub struct Cluster {
     lists: Semaphore,
     /// The list of this node's connections that is built and sent at a time.
     own_list: Semaphore,
+    losses: Mutex<KnownLosses>,
+    made_at: std::time::Instant,
     is_leaving: AtomicBool,
     is_refusal_logged: AtomicBool,
 }
@@ -124,6 +128,8 @@ impl Cluster {
             replies: Mutex::new(Some(replies)),
             lists: Semaphore::new(1),
             own_list: Semaphore::new(1),
+            losses: Mutex::default(),
+            made_at: std::time::Instant::now(),
             is_leaving: AtomicBool::new(false),
             is_refusal_logged: AtomicBool::new(false),
         }
@@ -206,6 +212,32 @@ impl Cluster {
             Err(_) => (self.all_unanswered(), false),
         };
         self.outcome(answers, is_complete, |answer| answer.connections)
+    }
+
+    /// Tells all subscribers of the cluster that events were lost before they reached the engine: those
+    /// of one stream, or of all. A loss of all is stored, so that nodes that are cut off now tell it when
+    /// they are back. Resolves when it is stored, and the nodes that can be reached have told it, before
+    /// anything that is published later reaches them.
+    pub async fn tell_loss(&self, stream: Option<StreamKey>, host: &dyn NodeHost) {
+        let loss = Loss::new(stream);
+        self.note_loss(&loss, Duration::ZERO, host);
+        while loss.stream.is_none() {
+            let stored = self.engine.control().revoke(loss.encode(), STORED_FOR);
+            match timeout(SEND, stored).await {
+                Ok(Ok(())) => break,
+                Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
+                Ok(Err(error)) => {
+                    tracing::error!(
+                        target: "fraiseql_subs",
+                        reason = %error,
+                        "events were lost, and nodes that cannot be reached now do not learn it"
+                    );
+                    break;
+                }
+            }
+        }
+        let asked = |_| Asked::TellLoss { loss };
+        self.ask(asked, Instant::now() + SEND).await;
     }
 
     /// Announces to the other nodes that this one leaves.
@@ -397,6 +429,12 @@ impl Cluster {
                     let answer = Content::Answer { request, answer };
                     self.send(Some(&to), answer).await.ok();
                 }
+                Asked::TellLoss { loss } => {
+                    self.note_loss(&loss, Duration::ZERO, host);
+                    let answer = Answer::LossTold;
+                    let answer = Content::Answer { request, answer };
+                    self.send(Some(&to), answer).await.ok();
+                }
                 Asked::Connections { within } => {
                     let list = self.send_list(&to, request, host);
                     timeout(within, list).await.ok();
@@ -450,11 +488,15 @@ impl Cluster {
                     Ok(Ok(entries)) => {
                         let has_any = !entries.is_empty();
                         for (entry, left) in entries {
-                            match decode_revocation(&entry) {
-                                Some(revocation) => self.note(revocation, left),
-                                None => self.incoming.count_unreadable(),
+                            if let Some(revocation) = decode_revocation(&entry) {
+                                self.note(revocation, left);
+                            } else if let Some(loss) = Loss::decode(&entry) {
+                                self.note_loss(&loss, losses::age(left), host);
+                            } else {
+                                self.incoming.count_unreadable();
                             }
                         }
+                        self.losses.lock().expire(std::time::Instant::now());
                         if has_any {
                             host.close_revoked().await;
                         }
@@ -467,6 +509,19 @@ impl Cluster {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells the subscribers of this node of a loss, unless they were told, or came after it.
+    fn note_loss(&self, loss: &Loss, age: Duration, host: &dyn NodeHost) {
+        if !self.losses.lock().add(loss, std::time::Instant::now()) {
+            return;
+        }
+        if loss.stream.is_none() {
+            host.distrust_history(losses::lossy_for(age));
+        }
+        if age <= self.made_at.elapsed() {
+            host.events_lost(loss.stream.as_ref());
         }
     }
 

@@ -162,6 +162,8 @@ impl Engine for Spoke {
 struct Users {
     open: Mutex<Vec<String>>,
     revocations: Arc<Revocations>,
+    losses: Mutex<Vec<Option<StreamKey>>>,
+    is_lossy: Mutex<bool>,
 }
 
 impl Users {
@@ -212,6 +214,15 @@ impl NodeHost for Users {
         let now = std::time::Instant::now();
         self.close(|owner| self.revocations.find(owner, now).is_some())
     }
+
+    fn events_lost(&self, stream: Option<&StreamKey>) {
+        self.losses.lock().push(stream.cloned());
+    }
+
+    fn distrust_history(&self, lasts: Duration) {
+        assert!(lasts <= Duration::from_hours(1));
+        *self.is_lossy.lock() |= lasts > Duration::ZERO;
+    }
 }
 
 struct TestNode {
@@ -244,6 +255,8 @@ impl TestNode {
         let users = Arc::new(Users {
             open: Mutex::new(users.iter().map(|user| (*user).to_owned()).collect()),
             revocations: revocations.clone(),
+            losses: Mutex::default(),
+            is_lossy: Mutex::default(),
         });
         let cluster = Arc::new(Cluster::join(own, engine, revocations));
         let (running, host) = (cluster.clone(), users.clone());
@@ -498,4 +511,42 @@ async fn the_answers_to_a_flood_of_requests_are_bounded() {
     };
     let goes_on = async { while !ask().await.is_complete {} };
     assert!(timeout(Duration::from_mins(1), goes_on).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_loss_is_told_once_by_every_node() {
+    let hub = Arc::<Hub>::default();
+    let nodes = three(&hub).await;
+    let [a, ..] = &nodes;
+    let stream = Some(StreamKey::of_channel("c"));
+    a.cluster.tell_loss(None, &*a.users).await;
+    a.cluster.tell_loss(stream.clone(), &*a.users).await;
+    let is_told = || {
+        nodes
+            .iter()
+            .all(|node| *node.users.losses.lock() == [None, stream.clone()])
+    };
+    assert!(is_told(), "all have told it when the call returns");
+    assert!(nodes.iter().all(|node| *node.users.is_lossy.lock()));
+    // What is stored is read again.
+    nodes.iter().for_each(|node| hub.mend(node));
+    let outcome = a.cluster.disconnect(ada(), None, Instant::now() + SECOND * 20);
+    assert!(outcome.await.is_complete);
+    assert!(is_told());
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_tells_a_loss_when_it_is_back() {
+    let hub = Arc::<Hub>::default();
+    let [a, b, c] = three(&hub).await;
+    hub.cut(&b);
+    let told = a.cluster.tell_loss(None, &*a.users);
+    let mended = async {
+        eventually("c has told it", || !c.users.losses.lock().is_empty()).await;
+        assert!(b.users.losses.lock().is_empty());
+        hub.mend(&b);
+    };
+    tokio::join!(told, mended);
+    eventually("b has told it", || *b.users.losses.lock() == [None]).await;
+    assert!(*b.users.is_lossy.lock());
 }

@@ -254,6 +254,19 @@ impl Inbox {
         }
     }
 
+    /// Reports to the subscribers of one stream, or of all, that events are missing now, which no
+    /// history has.
+    pub(super) fn lose(&self, lost: Option<&StreamKey>) {
+        let state = self.state.lock();
+        let is_lost = |key: &&StreamKey| lost.is_none_or(|lost| lost == *key);
+        for key in state.streams.keys().filter(is_lost) {
+            if let Some(entry) = state.streams.get(key) {
+                self.intake.deliver_loss(&entry.stream);
+                count(&self.counters.missed);
+            }
+        }
+    }
+
     /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
         self.state.lock().streams.len()

@@ -15,6 +15,7 @@ mod without_tenant;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use counters::LinkCounters;
@@ -28,7 +29,7 @@ use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
 use crate::engine::{Engine, EngineHealth, Health, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
-use crate::{BatchError, Draft, Intake, Position, Stream, Streams};
+use crate::{BatchError, Draft, Intake, Position, Stream, StreamKey, Streams};
 
 /// The link of a manager to its engine.
 pub struct EngineLink {
@@ -41,6 +42,8 @@ pub struct EngineLink {
     decoder: Decoder,
     made_at: Instant,
     has_clients: bool,
+    /// Until when the engine's history does not have all that was lost: clients that return are told.
+    lossy_until: Mutex<Option<Instant>>,
 }
 
 /// Limit of concurrent reads of the engine's history: so many for gaps, and as many for resuming
@@ -100,6 +103,7 @@ impl EngineLink {
             decoder,
             made_at: Instant::now(),
             has_clients: true,
+            lossy_until: Mutex::new(None),
         }
     }
 
@@ -177,10 +181,17 @@ impl EngineLink {
         let (key, decoder) = (stream.key().clone(), self.decoder.clone());
         counters::count(&self.counters.reads);
         let (engine, reads) = (self.engine.clone(), self.reads.clone());
+        let is_lossy = self
+            .lossy_until
+            .lock()
+            .is_some_and(|until| Instant::now() < until);
         Box::pin(async move {
             let closed = |_| ReadError::Unavailable("the link is closed".to_owned());
             let _turn = reads.acquire_owned().await.map_err(closed)?;
             let page = engine.read(&key, after, limit).await?;
+            if is_lossy {
+                return Err(ReadError::TooLate { head: page.head });
+            }
             let decoded = |(position, envelope)| {
                 let decoded = decoder.decode(&key, &envelope);
                 (position, decoded.draft)
@@ -190,6 +201,20 @@ impl EngineLink {
                 head: page.head,
             })
         })
+    }
+
+    /// Reports to the subscribers of one stream, or of all, that events were lost before they reached the
+    /// engine.
+    pub fn report_loss(&self, lost: Option<&StreamKey>) {
+        self.inbox.lose(lost);
+    }
+
+    /// Positions in the engine's history may be from before a loss, for this time: nobody goes on from
+    /// there.
+    pub fn distrust_history(&self, lasts: Duration) {
+        let mut lossy_until = self.lossy_until.lock();
+        let until = Instant::now() + lasts;
+        *lossy_until = Some(lossy_until.map_or(until, |before| before.max(until)));
     }
 
     /// Watches the state of the engine's links.
