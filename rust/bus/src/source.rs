@@ -39,6 +39,8 @@ pub trait Losses: Send + Sync {
 /// The state of a source on this node. Counters are totals since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SourceStatus {
+    /// Whether it is read: by this node, or by another one that this node knows of.
+    pub is_live: bool,
     /// Whether this node reads it.
     pub is_reader: bool,
     /// Events that this node has published from it.

@@ -71,10 +71,14 @@ impl Installation {
     }
 }
 
-/// Returns the SQL that removes what [`Installation::sql`] has made.
+/// Returns the SQL that removes what [`Installation::sql`] has made, and the slots of sources: that of the
+/// default name, and `slots`.
 #[must_use]
-pub fn uninstall_sql() -> String {
-    UNINSTALL.to_owned()
+pub fn uninstall_sql(slots: &[String]) -> String {
+    let slots = slots.iter().map(|slot| literal(slot));
+    let slots = std::iter::once(literal(super::DEFAULT_SLOT)).chain(slots);
+    let slots = slots.collect::<Vec<_>>().join(", ");
+    UNINSTALL.replace("{slots}", &slots)
 }
 
 /// Runs SQL in one transaction.

@@ -19,6 +19,7 @@
 //! - `slot`, `subscriber`, `log`, `wants`, `heads`: the work of the link that reads the log;
 //! - `publisher`, `echoes`: publishing, and where the events are;
 //! - `tables`: changes of tables as events;
+//! - `source`: one node reads the log for a cluster over another engine;
 //! - `control`: messages between nodes;
 //! - `health`: the state of the links;
 //! - `shared`: the state that all of them use.
@@ -39,6 +40,7 @@ mod publisher;
 mod shared;
 mod slot;
 mod socket;
+mod source;
 mod sql;
 mod subscriber;
 mod supervisor;
@@ -58,6 +60,7 @@ use bus::{Position, StreamKey};
 pub use config::{Config, ConfigError, Times};
 pub use install::{Installation, execute, execute_blocking, uninstall_sql};
 pub use jsonb::{JsonbError, MAX_PUBLISHED_BYTES, jsonb_bytes};
+pub use source::{DEFAULT_SLOT, LogSource};
 pub use tables::{Changes, Table};
 
 use crate::running::Tasks;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bus::engine::Role;
 
 use super::fault::Fault;
-use super::shared::{Shared, Slot};
+use super::shared::{LinkPlace, Shared};
 use super::{heads, publisher, slot, sql, subscriber};
 use crate::backoff::Backoff;
 
@@ -22,17 +22,17 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// Keeps a link for statements.
-async fn keep_client(shared: &Shared, role: Role, slot: &Slot) -> Infallible {
+async fn keep_client(shared: &Shared, role: Role, place: &LinkPlace) -> Infallible {
     let mut backoff = Backoff::new(shared.config.times.pauses());
     loop {
         let mut start = Instant::now();
-        let fault = client(shared, role, slot, &mut start).await.of_link();
+        let fault = client(shared, role, place, &mut start).await.of_link();
         away(shared, role, &fault, &mut backoff, start.elapsed()).await;
     }
 }
 
 /// Makes a link for statements, and keeps it until it ends. Returns why.
-async fn client(shared: &Shared, role: Role, slot: &Slot, start: &mut Instant) -> Fault {
+async fn client(shared: &Shared, role: Role, place: &LinkPlace, start: &mut Instant) -> Fault {
     let (client, connection) = match sql::connect(&shared.config).await {
         Ok(connected) => connected,
         Err(fault) => return fault,
@@ -52,7 +52,7 @@ async fn client(shared: &Shared, role: Role, slot: &Slot, start: &mut Instant) -
             Ok(Ok(())) => {}
         }
         *start = Instant::now();
-        let (client, _placed) = slot.put(client);
+        let (client, _placed) = place.put(client);
         shared.health.live(role, shared.arrivals());
         let times = shared.config.times;
         sql::silent(&client, times.ping, times.answer).await
@@ -74,9 +74,9 @@ async fn keep_subscriber(shared: &Arc<Shared>) -> Infallible {
     let mut link = 0;
     loop {
         let mut start = Instant::now();
-        let fault = match slot::open(shared).await {
+        let fault = match slot::open(&shared.config).await {
             Err(fault) => fault,
-            Ok(wire) => match slot::start(shared, wire).await {
+            Ok(opened) => match slot::start(shared, opened).await {
                 Err(fault) => fault,
                 Ok(slot) => {
                     start = Instant::now();

@@ -52,6 +52,12 @@ pub struct Times {
     pub position: Duration,
     /// How long the log may be behind before the link counts as silent.
     pub behind: Duration,
+    /// How often nodes look, on average, whether a source has a reader.
+    pub look: Duration,
+    /// How often the reader of a source looks at its slot, on average.
+    pub watch: Duration,
+    /// How long the reader of a source may stand still: after that another node may read.
+    pub lease: Duration,
     /// First pause between attempts to connect. It doubles with each failure, and is partly random.
     pub backoff: Duration,
     /// Longest pause between attempts to connect.
@@ -89,6 +95,9 @@ impl Default for Times {
             confirm: Duration::from_secs(1),
             position: Duration::from_secs(1),
             behind: Duration::from_secs(10),
+            look: Duration::from_secs(2),
+            watch: Duration::from_secs(10),
+            lease: Duration::from_secs(10),
             backoff: Duration::from_millis(50),
             backoff_limit: Duration::from_secs(5),
             configuration_pause: Duration::from_secs(15),
