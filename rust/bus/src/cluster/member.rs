@@ -135,6 +135,12 @@ impl Cluster {
         }
     }
 
+    /// The engine that the nodes share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
     /// Runs the tasks of the node until the future is dropped. Call it once.
     pub async fn run(&self, host: &dyn NodeHost) {
         let Some(replies) = self.replies.lock().take() else {

@@ -51,15 +51,25 @@ impl LogSource {
     /// [`ConfigError`] if a setting is wrong.
     pub fn new(config: Config, slot: &str) -> Result<Self, ConfigError> {
         config.check()?;
+        Self::check_slot(slot)?;
+        Ok(Self {
+            state: Arc::new(State::new(config, slot)),
+        })
+    }
+
+    /// Checks the name of a slot.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says what to write.
+    pub fn check_slot(slot: &str) -> Result<(), ConfigError> {
         let is_letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
         if slot.is_empty() || slot.len() > 48 || !slot.bytes().all(is_letter) {
             return Err(ConfigError(format!(
                 "the slot {slot:?} is wrong: write 1 to 48 of a to z, 0 to 9 and _"
             )));
         }
-        Ok(Self {
-            state: Arc::new(State::new(config, slot)),
-        })
+        Ok(())
     }
 }
 
