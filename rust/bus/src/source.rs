@@ -29,11 +29,23 @@ pub struct SourceTarget {
     pub losses: Arc<dyn Losses>,
 }
 
+/// What was lost before it reached the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// Events of any stream.
+    Events,
+    /// Events of one stream.
+    EventsOf(StreamKey),
+    /// Nothing that was promised: the source begins now. Those who have subscribed before do not know
+    /// since when its events arrive.
+    Beginning,
+}
+
 /// Tells all subscribers of the cluster that events were lost before they reached the engine.
 pub trait Losses: Send + Sync {
     /// Tells it to the subscribers of one stream, or of all. Resolves when what is published later comes
     /// after it, on all nodes that can be reached.
-    fn tell(&self, stream: Option<StreamKey>) -> Pending<()>;
+    fn tell(&self, lost: Lost) -> Pending<()>;
 }
 
 /// The state of a source on this node. Counters are totals since the start.

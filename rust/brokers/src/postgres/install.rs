@@ -14,6 +14,7 @@ pub(super) const PUBLICATION: &str = "fraiseql_subs";
 pub(super) const VERSION: i32 = 1;
 
 const INSTALL: &str = include_str!("sql/install.sql");
+const SOURCE: &str = include_str!("sql/source.sql");
 const TABLE: &str = include_str!("sql/table.sql");
 const UNINSTALL: &str = include_str!("sql/uninstall.sql");
 
@@ -32,7 +33,7 @@ impl Installation {
     /// Returns the SQL that prepares a database. It may be run by psql as well, in one transaction.
     #[must_use]
     pub fn sql(&self) -> String {
-        let mut sql = INSTALL.to_owned();
+        let mut sql = [INSTALL, SOURCE].concat();
         for table in &self.tables {
             let name = table.replace(['\n', '\r'], " ");
             sql += &TABLE

@@ -149,6 +149,10 @@ pub(super) async fn check(client: &Client) -> Result<(), Fault> {
 pub(super) const GRANT: &str =
     "run `fraiseql-subs postgres install --node ROLE` as an administrator";
 
+/// What to do where the schema is of an earlier version.
+pub(super) const INSTALL_AGAIN: &str =
+    "run `fraiseql-subs postgres install --node ROLE` again as an administrator";
+
 /// The schema is missing, or is of an earlier version.
 pub(super) fn not_installed() -> Fault {
     Fault::configuration(

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use serde_json::{Value, json};
 
 use crate::StreamKey;
+use crate::source::Lost;
 
 /// How long a loss is stored: a node that was cut off for longer does not learn of it.
 pub(super) const STORED_FOR: Duration = Duration::from_hours(24);
@@ -29,6 +30,8 @@ pub(super) struct Loss {
     pub(super) id: u64,
     /// The stream that lacks them; `None`: any stream may.
     pub(super) stream: Option<StreamKey>,
+    /// Whether positions from before are of no use: they hide the loss.
+    pub(super) is_of_history: bool,
 }
 
 /// The losses that this node has told its subscribers.
@@ -36,10 +39,17 @@ pub(super) struct Loss {
 pub(super) struct KnownLosses(HashMap<u64, Instant>);
 
 impl Loss {
-    /// A loss of any stream, or of one.
-    pub(super) fn new(stream: Option<StreamKey>) -> Self {
-        let id = fastrand::u64(..);
-        Self { id, stream }
+    pub(super) fn new(lost: Lost) -> Self {
+        let (stream, is_of_history) = match lost {
+            Lost::Events => (None, true),
+            Lost::EventsOf(stream) => (Some(stream), false),
+            Lost::Beginning => (None, false),
+        };
+        Self {
+            id: fastrand::u64(..),
+            stream,
+            is_of_history,
+        }
     }
 
     /// Writes the members of a message or an entry.
@@ -49,6 +59,7 @@ impl Loss {
             "id": format!("{:016x}", self.id),
             "tenant": stream.and_then(|stream| stream.tenant.as_deref()),
             "channel": stream.map(|stream| &*stream.channel),
+            "history": self.is_of_history,
         })
     }
 
@@ -67,6 +78,7 @@ impl Loss {
         Some(Self {
             id: u64::from_str_radix(id, 16).ok()?,
             stream,
+            is_of_history: value.get("history")?.as_bool()?,
         })
     }
 
@@ -114,13 +126,14 @@ mod tests {
 
     #[test]
     fn a_loss_is_read_as_it_was_written() {
-        let streams = [
-            None,
-            Some(StreamKey::of_channel("c")),
-            Some(StreamKey::of_tenant("c", "t")),
+        let losses = [
+            Lost::Events,
+            Lost::EventsOf(StreamKey::of_channel("c")),
+            Lost::EventsOf(StreamKey::of_tenant("c", "t")),
+            Lost::Beginning,
         ];
-        for stream in streams {
-            let loss = Loss::new(stream);
+        for lost in losses {
+            let loss = Loss::new(lost);
             assert_eq!(Loss::decode(&loss.encode()), Some(loss));
         }
         for text in ["", "{}", r#"{"lost":{}}"#, r#"{"lost":{"id":"x"}}"#] {
@@ -131,9 +144,9 @@ mod tests {
     #[test]
     fn a_loss_is_new_once() {
         let (mut known, now) = (KnownLosses::default(), Instant::now());
-        let loss = Loss::new(None);
+        let loss = Loss::new(Lost::Events);
         assert!(known.add(&loss, now));
         assert!(!known.add(&loss, now));
-        assert!(known.add(&Loss::new(None), now));
+        assert!(known.add(&Loss::new(Lost::Events), now));
     }
 }

@@ -21,8 +21,8 @@ use super::message::{
 use super::nodes::{NodeId, NodeInfo};
 use super::requests::{MAX_ANSWER_BYTES, RequestAnswers};
 use super::revocations::{Revocation, Revocations};
-use crate::StreamKey;
 use crate::engine::{ControlError, Engine, Health, Role};
+use crate::source::Lost;
 
 /// Mean time between two announcements. Each interval is random, within a fifth of this.
 const ANNOUNCE: Duration = Duration::from_secs(5);
@@ -220,17 +220,26 @@ impl Cluster {
         self.outcome(answers, is_complete, |answer| answer.connections)
     }
 
-    /// Tells all subscribers of the cluster that events were lost before they reached the engine: those
-    /// of one stream, or of all. A loss of all is stored, so that nodes that are cut off now tell it when
+    /// Tells all subscribers of the cluster that events were lost before they reached the engine. A loss of
+    /// any stream is stored, so that nodes that are cut off now tell it when
     /// they are back. Resolves when it is stored, and the nodes that can be reached have told it, before
     /// anything that is published later reaches them.
-    pub async fn tell_loss(&self, stream: Option<StreamKey>, host: &dyn NodeHost) {
-        let loss = Loss::new(stream);
+    pub async fn tell_loss(&self, lost: Lost, host: &dyn NodeHost) {
+        let loss = Loss::new(lost);
         self.note_loss(&loss, Duration::ZERO, host);
-        while loss.stream.is_none() {
+        if loss.is_of_history {
+            self.store_loss(&loss).await;
+        }
+        let asked = |_| Asked::TellLoss { loss };
+        self.ask(asked, Instant::now() + SEND).await;
+    }
+
+    /// Stores a loss for nodes that do not hear of it now, however long it takes.
+    async fn store_loss(&self, loss: &Loss) {
+        loop {
             let stored = self.engine.control().revoke(loss.encode(), STORED_FOR);
             match timeout(SEND, stored).await {
-                Ok(Ok(())) => break,
+                Ok(Ok(())) => return,
                 Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
                 Ok(Err(error)) => {
                     tracing::error!(
@@ -238,12 +247,10 @@ impl Cluster {
                         reason = %error,
                         "events were lost, and nodes that cannot be reached now do not learn it"
                     );
-                    break;
+                    return;
                 }
             }
         }
-        let asked = |_| Asked::TellLoss { loss };
-        self.ask(asked, Instant::now() + SEND).await;
     }
 
     /// Announces to the other nodes that this one leaves.
@@ -518,15 +525,19 @@ impl Cluster {
         }
     }
 
-    /// Tells the subscribers of this node of a loss, unless they were told, or came after it.
+    /// Tells the subscribers of this node of a loss, once. One from before this node was made matters to
+    /// those alone who have gone on here from a position in the history.
     fn note_loss(&self, loss: &Loss, age: Duration, host: &dyn NodeHost) {
         if !self.losses.lock().add(loss, std::time::Instant::now()) {
             return;
         }
-        if loss.stream.is_none() {
-            host.distrust_history(losses::lossy_for(age));
-        }
-        if age <= self.made_at.elapsed() {
+        let lossy_for = if loss.is_of_history {
+            losses::lossy_for(age)
+        } else {
+            Duration::ZERO
+        };
+        host.distrust_history(lossy_for);
+        if age <= self.made_at.elapsed() || !lossy_for.is_zero() {
             host.events_lost(loss.stream.as_ref());
         }
     }

@@ -440,7 +440,7 @@ mod tests {
             },
             Asked::Connections { within: minute },
             Asked::TellLoss {
-                loss: Loss::new(None),
+                loss: Loss::new(crate::source::Lost::Events),
             },
         ];
         let answers = [

@@ -16,6 +16,7 @@ use crate::engine::{
     Arrivals, AttemptError, Capabilities, Control, ControlArrivals, ControlError, Engine,
     EngineHealth, Health, Numbering, Outgoing, Page, Pending, ReadError, Role,
 };
+use crate::source::Lost;
 use crate::{Position, StreamKey};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -518,19 +519,24 @@ async fn a_loss_is_told_once_by_every_node() {
     let hub = Arc::<Hub>::default();
     let nodes = three(&hub).await;
     let [a, ..] = &nodes;
-    let stream = Some(StreamKey::of_channel("c"));
-    a.cluster.tell_loss(None, &*a.users).await;
-    a.cluster.tell_loss(stream.clone(), &*a.users).await;
+    let stream = StreamKey::of_channel("c");
+    a.cluster.tell_loss(Lost::Events, &*a.users).await;
+    let lost = Lost::EventsOf(stream.clone());
+    a.cluster.tell_loss(lost, &*a.users).await;
     let is_told = || {
         nodes
             .iter()
-            .all(|node| *node.users.losses.lock() == [None, stream.clone()])
+            .all(|node| *node.users.losses.lock() == [None, Some(stream.clone())])
     };
     assert!(is_told(), "all have told it when the call returns");
     assert!(nodes.iter().all(|node| *node.users.is_lossy.lock()));
     // What is stored is read again.
-    nodes.iter().for_each(|node| hub.mend(node));
-    let outcome = a.cluster.disconnect(ada(), None, Instant::now() + SECOND * 20);
+    for node in &nodes {
+        hub.mend(node);
+    }
+    let outcome = a
+        .cluster
+        .disconnect(ada(), None, Instant::now() + SECOND * 20);
     assert!(outcome.await.is_complete);
     assert!(is_told());
 }
@@ -540,7 +546,7 @@ async fn a_node_that_is_cut_off_tells_a_loss_when_it_is_back() {
     let hub = Arc::<Hub>::default();
     let [a, b, c] = three(&hub).await;
     hub.cut(&b);
-    let told = a.cluster.tell_loss(None, &*a.users);
+    let told = a.cluster.tell_loss(Lost::Events, &*a.users);
     let mended = async {
         eventually("c has told it", || !c.users.losses.lock().is_empty()).await;
         assert!(b.users.losses.lock().is_empty());

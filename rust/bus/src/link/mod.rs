@@ -15,7 +15,6 @@ mod without_tenant;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use counters::LinkCounters;
@@ -42,8 +41,6 @@ pub struct EngineLink {
     decoder: Decoder,
     made_at: Instant,
     has_clients: bool,
-    /// Until when the engine's history does not have all that was lost: clients that return are told.
-    lossy_until: Mutex<Option<Instant>>,
 }
 
 /// Limit of concurrent reads of the engine's history: so many for gaps, and as many for resuming
@@ -103,7 +100,6 @@ impl EngineLink {
             decoder,
             made_at: Instant::now(),
             has_clients: true,
-            lossy_until: Mutex::new(None),
         }
     }
 
@@ -181,10 +177,7 @@ impl EngineLink {
         let (key, decoder) = (stream.key().clone(), self.decoder.clone());
         counters::count(&self.counters.reads);
         let (engine, reads) = (self.engine.clone(), self.reads.clone());
-        let is_lossy = self
-            .lossy_until
-            .lock()
-            .is_some_and(|until| Instant::now() < until);
+        let is_lossy = self.inbox.is_history_lossy();
         Box::pin(async move {
             let closed = |_| ReadError::Unavailable("the link is closed".to_owned());
             let _turn = reads.acquire_owned().await.map_err(closed)?;
@@ -212,9 +205,7 @@ impl EngineLink {
     /// Positions in the engine's history may be from before a loss, for this time: nobody goes on from
     /// there.
     pub fn distrust_history(&self, lasts: Duration) {
-        let mut lossy_until = self.lossy_until.lock();
-        let until = Instant::now() + lasts;
-        *lossy_until = Some(lossy_until.map_or(until, |before| before.max(until)));
+        self.inbox.distrust_history(Instant::now() + lasts);
     }
 
     /// Watches the state of the engine's links.

@@ -49,9 +49,7 @@ impl SourceConfig {
             config.credentials = Some(Credentials::from_callable(asked));
         }
         let source = LogSource::new(config, &self.slot);
-        Ok(Arc::new(
-            source.map_err(|error| fault(&error.to_string()))?,
-        ))
+        Ok(Arc::new(source.map_err(|error| fault(&error.to_string()))?))
     }
 }
 
@@ -63,7 +61,8 @@ pub(super) fn check_engine(url: &BusUrl, engine: &dyn Engine) -> PyResult<()> {
              bus= to a Redis or NATS",
         ));
     }
-    if engine.capabilities().idempotency.is_none() {
+    let capabilities = engine.capabilities();
+    if capabilities.idempotency.is_none() || capabilities.history.is_none() {
         return Err(fault(
             "the bus keeps no history, so an event would be published twice when another node takes over: \
              leave out history=None and ?history=off",

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bus::EngineLink;
 use bus::cluster::{Cluster, NodeHost};
 use bus::engine::Pending;
-use bus::source::{Losses, Source, SourceTarget};
-use bus::{EngineLink, StreamKey};
+use bus::source::{Losses, Lost, Source, SourceTarget};
 use futures_util::future::{join, join_all};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -33,9 +33,9 @@ pub(crate) struct ClusterLosses {
 }
 
 impl Losses for ClusterLosses {
-    fn tell(&self, stream: Option<StreamKey>) -> Pending<()> {
+    fn tell(&self, lost: Lost) -> Pending<()> {
         let (cluster, host) = (self.cluster.clone(), self.host.clone());
-        Box::pin(async move { cluster.tell_loss(stream, &*host).await })
+        Box::pin(async move { cluster.tell_loss(lost, &*host).await })
     }
 }
 

@@ -67,9 +67,7 @@ async fn take_part(
             None => {
                 let held = hold(state, target, client).await;
                 state.ended();
-                if let Err(fault) = held {
-                    return Err(fault);
-                }
+                held?;
             }
         }
         // Random, so that nodes do not all try at the same moment.
@@ -84,7 +82,13 @@ async fn hold(state: &State, target: &SourceTarget, client: &Client) -> Result<(
     let mut opened = opened.map_err(|_| late(patience))??;
     let taken = Lock::of(&state.slot).take();
     let rows = opened.wire.query(&taken).await.map_err(Fault::of_link)?;
-    if rows.iter().flatten().next().and_then(|text| text.as_deref()) != Some("t") {
+    if rows
+        .iter()
+        .flatten()
+        .next()
+        .and_then(|text| text.as_deref())
+        != Some("t")
+    {
         return Ok(());
     }
     let watched = async {
@@ -128,7 +132,14 @@ async fn read(
 async fn keep_watch(state: &State, client: &Client) -> Result<Infallible, Fault> {
     let mut warnings = Warnings::default();
     loop {
-        sleep(state.config.times.watch.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+        sleep(
+            state
+                .config
+                .times
+                .watch
+                .mul_f64(0.8 + 0.4 * fastrand::f64()),
+        )
+        .await;
         let seen = watch::look(state, client).await?;
         warnings.update(&state.slot, seen.kept.as_ref());
     }

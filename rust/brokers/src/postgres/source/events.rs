@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use bus::engine::Outgoing;
-use bus::source::SourceTarget;
+use bus::source::{Lost, SourceTarget};
 use bus::{Envelope, StreamKey, Throttle};
 use bytes::Bytes;
 
@@ -35,8 +35,8 @@ pub(super) struct LogEvents {
     pub(super) tables: Tables,
     /// Events that were read and not taken.
     events: Vec<Outgoing>,
-    /// Streams that lack an event, in the place where it is missing; `None`: all streams may.
-    losses: Vec<Option<StreamKey>>,
+    /// What is lost, in the place where it is missing.
+    losses: Vec<Lost>,
     dropped: Throttle,
 }
 
@@ -85,9 +85,8 @@ impl LogEvents {
         (std::mem::take(&mut self.events), self.read)
     }
 
-    /// Takes the streams that lack an event after those of [`Self::taken`]. Nothing is to be read before
-    /// they are told.
-    pub(super) fn losses(&mut self) -> Vec<Option<StreamKey>> {
+    /// Takes what is lost after the events of [`Self::taken`]. Nothing is to be read before it is told.
+    pub(super) fn losses(&mut self) -> Vec<Lost> {
         std::mem::take(&mut self.losses)
     }
 
@@ -152,7 +151,7 @@ impl LogEvents {
                 let is_new = self.next().is_some();
                 if is_new && tables.into_iter().any(|table| self.tables.has(table)) {
                     // The rows are gone without an event for each, and may have been of any channel.
-                    self.losses.push(None);
+                    self.losses.push(Lost::Events);
                 }
             }
             Change::Message { .. } | Change::Other => {}
@@ -205,7 +204,7 @@ impl LogEvents {
                 Err(RowFault { stream, problem }) => {
                     self.log_dropped(&problem);
                     if let Some(stream) = stream {
-                        self.losses.push(Some(stream));
+                        self.losses.push(Lost::EventsOf(stream));
                     }
                 }
             }
@@ -215,7 +214,7 @@ impl LogEvents {
     fn event(&mut self, id: String, stream: StreamKey, envelope: Bytes) {
         if envelope.len() > self.max_event_bytes {
             self.log_dropped("it is larger than max_event_bytes of the bus");
-            self.losses.push(Some(stream));
+            self.losses.push(Lost::EventsOf(stream));
             return;
         }
         self.events.push(Outgoing {
@@ -238,7 +237,7 @@ impl LogEvents {
         let is_of_others = is_message && prefix() != Some(PREFIX.as_bytes());
         if is_new && !is_of_others {
             self.log_dropped("it is larger than max_event_bytes");
-            self.losses.push(None);
+            self.losses.push(Lost::Events);
         }
     }
 

@@ -61,7 +61,11 @@ impl Flight {
     }
 
     /// Publishes events. `mark`: what is read with them.
-    pub(super) fn publish(&mut self, events: Vec<Outgoing>, mark: Mark) -> Result<(), PublishError> {
+    pub(super) fn publish(
+        &mut self,
+        events: Vec<Outgoing>,
+        mark: Mark,
+    ) -> Result<(), PublishError> {
         let bytes: usize = events.iter().map(|event| event.envelope.len()).sum();
         let count = events.len() + 1;
         let streams: Vec<StreamKey> = events.iter().map(|event| event.stream.clone()).collect();

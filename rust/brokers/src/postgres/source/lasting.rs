@@ -2,13 +2,15 @@
 //!
 //! A slot that is made starts at now: what was committed before is lost to subscribers, and they are
 //! told. So that no crash comes between, the slot is temporary until they are told, and is then copied
-//! under its name: a node that finds the slot can rely on it.
+//! under its name: a node that finds the slot can rely on it. A table says whether there was a slot before:
+//! the first one of all is no loss.
 
 use bus::Epoch;
-use bus::source::SourceTarget;
+use bus::source::{Lost, SourceTarget};
 
 use super::super::fault::{Fault, FaultKind};
 use super::super::slot::{self, Opened, System};
+use super::super::sql;
 use super::super::tables::Types;
 use super::super::wire::Wire;
 use super::state::{Mark, Published, State};
@@ -138,9 +140,22 @@ async fn create(
     slot::create(wire, &new, |fault| state.away(fault)).await?;
     // What was published before is before the loss.
     *state.published.lock() = None;
-    target.losses.tell(None).await;
-    state.has_lost();
-    let copy = format!("SELECT pg_catalog.pg_copy_logical_replication_slot('{new}', '{name}', false)");
+    let note = format!("SELECT fraiseql_subs.begin_source('{name}')");
+    let noted = wire.query(&note).await;
+    let noted = noted.map_err(|fault| fault.of_link().advise(sql::INSTALL_AGAIN))?;
+    let is_first = noted
+        .iter()
+        .flatten()
+        .any(|text| text.as_deref() == Some("t"));
+    let lost = if is_first {
+        Lost::Beginning
+    } else {
+        state.has_lost();
+        Lost::Events
+    };
+    target.losses.tell(lost).await;
+    let copy =
+        format!("SELECT pg_catalog.pg_copy_logical_replication_slot('{new}', '{name}', false)");
     wire.query(&copy).await.map_err(of_slot)?;
     if version >= HAS_FAILOVER {
         let follow = format!("ALTER_REPLICATION_SLOT \"{name}\" (FAILOVER)");

@@ -140,14 +140,14 @@ mod tests {
 
     #[test]
     fn a_lease_that_was_not_renewed_in_time_is_over_for_good() {
-        let lease = Lease::new(Duration::from_secs(60));
+        let lease = Lease::new(Duration::from_mins(1));
         assert!(lease.renew() && lease.holds());
         lease
             .renewed_at
             .store(now().saturating_sub(60_001), Relaxed);
         assert!(!lease.renew(), "renewing does not bring it back");
         assert!(!lease.holds());
-        let other = Lease::new(Duration::from_secs(60));
+        let other = Lease::new(Duration::from_mins(1));
         other
             .renewed_at
             .store(now().saturating_sub(60_001), Relaxed);

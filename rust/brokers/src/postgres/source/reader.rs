@@ -9,10 +9,9 @@ use std::convert::Infallible;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bus::StreamKey;
 use bus::engine::Pending;
 use bus::publishing::Publisher;
-use bus::source::SourceTarget;
+use bus::source::{Lost, SourceTarget};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Client;
 
@@ -44,8 +43,8 @@ struct Reader<'a> {
     flight: Flight,
     /// What was read with the newest batch.
     pushed: Mark,
-    /// Streams that lack an event, and are not told yet.
-    untold: VecDeque<Option<StreamKey>>,
+    /// What is lost, and not told yet.
+    untold: VecDeque<Lost>,
     telling: Option<Pending<()>>,
     /// What is accepted when all are told.
     after_telling: Option<Mark>,
@@ -165,12 +164,10 @@ impl Reader<'_> {
 
     /// A batch was answered.
     fn landed(&mut self, landed: Landed) {
-        self.state
-            .events
-            .fetch_add(landed.accepted as u64, Relaxed);
+        self.state.events.fetch_add(landed.accepted as u64, Relaxed);
         for (stream, why) in landed.refused {
             self.events.log_dropped(&why);
-            self.untold.push_back(Some(stream));
+            self.untold.push_back(Lost::EventsOf(stream));
         }
         if self.untold.is_empty() && self.telling.is_none() {
             self.accept(landed.mark);
@@ -183,10 +180,10 @@ impl Reader<'_> {
     fn tell_next(&mut self) {
         if self.telling.is_none()
             && self.flight.is_empty()
-            && let Some(stream) = self.untold.pop_front()
+            && let Some(lost) = self.untold.pop_front()
         {
             self.state.has_lost();
-            self.telling = Some(self.target.losses.tell(stream));
+            self.telling = Some(self.target.losses.tell(lost));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A private PostgreSQL in a temporary directory.
 
-use std::path::{Path, PathBuf};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -153,7 +153,9 @@ impl Server {
     /// Runs each statement in a transaction of its own.
     pub(crate) fn sql_by_statement(&self, sql: &str) {
         let mut psql = self.psql("postgres", "");
-        psql.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        psql.args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
         let mut process = psql.spawn().unwrap();
         let mut input = process.stdin.take().unwrap();
         input.write_all(sql.as_bytes()).unwrap();
@@ -168,7 +170,8 @@ impl Server {
         command.args(["-p", &self.port.to_string(), "-d", "postgres", "-S", slot]);
         command.args(["--start", "-f", "-", "-o", "proto_version=1"]);
         command.args(["-o", "publication_names=fraiseql_subs"]);
-        let is_free = format!("SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{slot}'");
+        let is_free =
+            format!("SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{slot}'");
         eventually("the slot is free", || self.sql(&is_free) == "t").await;
         let process = Process::start(command);
         eventually("the slot is in use", || self.sql(&is_free) == "f").await;
@@ -181,8 +184,19 @@ impl Server {
         own(directory.path());
         let mut command = as_postgres(&program("pg_basebackup"));
         command.arg("-h").arg(self.directory.path());
-        command.args(["-p", &self.port.to_string(), "-U", "postgres", "-R", "-X", "stream"]);
-        command.args(["-c", "fast"]).arg("-D").arg(directory.path().join("data"));
+        command.args([
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+        ]);
+        command
+            .args(["-c", "fast"])
+            .arg("-D")
+            .arg(directory.path().join("data"));
         assert!(command.status().unwrap().success());
         let mut replica = Self {
             directory,

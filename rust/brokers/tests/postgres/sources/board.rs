@@ -8,7 +8,7 @@ use bus::engine::{
     Arrivals, AttemptError, Capabilities, Control, ControlArrivals, ControlError, Engine,
     EngineHealth, Health, HistoryKind, Numbering, Outgoing, Page, Pending, ReadError, Role,
 };
-use bus::source::Losses;
+use bus::source::{Losses, Lost};
 use bus::{Epoch, Position, StreamKey};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use crate::servers::{eventually, json};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Posted {
     Event(StreamKey, Value),
-    Loss(Option<StreamKey>),
+    Loss(Lost),
 }
 
 /// What the board does with events.
@@ -119,16 +119,14 @@ impl Board {
                 .envelopes
                 .insert(event.id.to_string(), event.envelope.clone());
             let data = json(&String::from_utf8_lossy(&event.envelope));
-            state
-                .posted
-                .push(Posted::Event(event.stream.clone(), data));
+            state.posted.push(Posted::Event(event.stream.clone(), data));
         }
     }
 }
 
 impl Losses for Board {
-    fn tell(&self, stream: Option<StreamKey>) -> Pending<()> {
-        self.0.state.lock().posted.push(Posted::Loss(stream));
+    fn tell(&self, lost: Lost) -> Pending<()> {
+        self.0.state.lock().posted.push(Posted::Loss(lost));
         Box::pin(async {})
     }
 }

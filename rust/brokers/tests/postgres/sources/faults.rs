@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bus::source::Lost;
+
 use super::board::Posted;
 use super::{Board, SourceNode, publish};
 use crate::servers::{Server, eventually};
@@ -20,7 +22,11 @@ async fn postgres_crashes_and_comes_back() {
     board.has(300).await;
     node.reads().await;
     assert_eq!(board.losses(), 1);
-    assert_eq!(board.duplicates(), 0, "the same node knows what it has published");
+    assert_eq!(
+        board.duplicates(),
+        0,
+        "the same node knows what it has published"
+    );
 }
 
 /// P2.
@@ -49,7 +55,10 @@ async fn the_link_is_ended_within_large_transactions() {
     let mut ended = 0;
     while ended < 5 {
         let before = board.numbers().len();
-        eventually("it goes on", || board.numbers().len() > before || before == 30_000).await;
+        eventually("it goes on", || {
+            board.numbers().len() > before || before == 30_000
+        })
+        .await;
         server.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication");
         ended += 1;
     }
@@ -85,14 +94,19 @@ async fn a_replica_that_takes_over_has_no_slot_and_all_are_told() {
     let replica = server.replica();
     server.kill();
     replica.sql("SELECT pg_promote()");
-    eventually("it is promoted", || replica.sql("SELECT pg_is_in_recovery()") == "f").await;
+    eventually("it is promoted", || {
+        replica.sql("SELECT pg_is_in_recovery()") == "f"
+    })
+    .await;
     publish(&replica, 100..103);
     node.kill().await;
     let node = SourceNode::reading(replica.config(), &board).await;
     publish(&replica, 5..8);
     board.has(8).await;
     let posted = board.posted();
-    let told = posted.iter().rposition(|posted| *posted == Posted::Loss(None));
+    let told = posted
+        .iter()
+        .rposition(|posted| *posted == Posted::Loss(Lost::Events));
     assert_eq!(told, Some(posted.len() - 4));
     assert!(node.status().is_reader);
 }

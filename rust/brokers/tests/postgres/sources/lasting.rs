@@ -1,6 +1,7 @@
 //! The slot that lasts: lost, dropped, in use, and what it needs.
 
 use brokers::postgres::{Installation, uninstall_sql};
+use bus::source::Lost;
 
 use super::board::{Mode, Posted};
 use super::{Board, SourceNode, publish};
@@ -8,7 +9,11 @@ use crate::servers::{Server, eventually};
 
 #[tokio::test]
 async fn a_slot_that_is_lost_is_told_and_made_again() {
-    let server = Server::bare(&["max_slot_wal_keep_size=1MB", "min_wal_size=32MB", "max_wal_size=32MB"]);
+    let server = Server::bare(&[
+        "max_slot_wal_keep_size=1MB",
+        "min_wal_size=32MB",
+        "max_wal_size=32MB",
+    ]);
     server.install(&Installation::default()).await.unwrap();
     let board = Board::default();
     let node = SourceNode::reading(server.config(), &board).await;
@@ -16,7 +21,8 @@ async fn a_slot_that_is_lost_is_told_and_made_again() {
     board.has(3).await;
     board.set(Mode::Away);
     publish(&server, 100..103);
-    let lost = "SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = 'fraiseql_subs'";
+    let lost =
+        "SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = 'fraiseql_subs'";
     let mut is_lost = false;
     for _ in 0..20 {
         server.sql("SELECT pg_logical_emit_message(false, 'x', repeat('x', 20000000)); CHECKPOINT");
@@ -35,8 +41,14 @@ async fn a_slot_that_is_lost_is_told_and_made_again() {
     board.has(6).await;
     assert_eq!(server.sql(lost), "f");
     let posted = board.posted();
-    let told = posted.iter().rposition(|posted| *posted == Posted::Loss(None));
-    assert_eq!(told, Some(posted.len() - 4), "after what came before, and before what follows");
+    let told = posted
+        .iter()
+        .rposition(|posted| *posted == Posted::Loss(Lost::Events));
+    assert_eq!(
+        told,
+        Some(posted.len() - 4),
+        "after what came before, and before what follows"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +61,10 @@ async fn a_slot_that_was_dropped_is_told_and_made_again() {
     node.kill().await;
     eventually("it is not in use", || {
         server
-            .try_sql("postgres", "SELECT pg_drop_replication_slot('fraiseql_subs')")
+            .try_sql(
+                "postgres",
+                "SELECT pg_drop_replication_slot('fraiseql_subs')",
+            )
             .is_ok()
     })
     .await;
@@ -67,7 +82,8 @@ async fn a_slot_of_another_program_is_left_alone() {
     server.sql("SELECT pg_create_logical_replication_slot('fraiseql_subs', 'test_decoding')");
     let board = Board::default();
     let node = SourceNode::start(server.config(), &board);
-    let connected = "SELECT count(*) > 1 FROM pg_stat_activity WHERE backend_type = 'client backend'";
+    let connected =
+        "SELECT count(*) > 1 FROM pg_stat_activity WHERE backend_type = 'client backend'";
     eventually("it has connected", || server.sql(connected) == "t").await;
     publish(&server, 0..3);
     assert!(!node.status().is_reader);
@@ -82,7 +98,10 @@ async fn a_slot_of_another_program_is_left_alone() {
 async fn a_slot_in_use_is_waited_for() {
     let server = Server::start().await;
     let board = Board::default();
-    SourceNode::reading(server.config(), &board).await.kill().await;
+    SourceNode::reading(server.config(), &board)
+        .await
+        .kill()
+        .await;
     let other = server.receive_from_slot("fraiseql_subs").await;
     let node = SourceNode::start(server.config(), &board);
     publish(&server, 0..3);

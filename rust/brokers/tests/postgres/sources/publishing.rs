@@ -1,6 +1,7 @@
 //! What a source publishes.
 
 use brokers::postgres::{Changes, Installation, Table};
+use bus::source::Lost;
 use bus::{Envelope, StreamKey};
 use serde_json::json;
 
@@ -99,7 +100,7 @@ async fn a_truncated_table_is_told_in_its_place() {
         "INSERT INTO items VALUES (1, 'a'); TRUNCATE items; INSERT INTO items VALUES (2, 'a')",
     );
     eventually("all are published", || board.posted().len() == 3).await;
-    assert_eq!(board.posted()[1], Posted::Loss(None));
+    assert_eq!(board.posted()[1], Posted::Loss(Lost::Events));
     assert_eq!(board.data("items").len(), 2);
 }
 
@@ -110,7 +111,7 @@ async fn an_event_that_the_engine_cannot_take_is_told_to_its_stream() {
     let _node = SourceNode::reading(server.config(), &board).await;
     board.clear();
     server.sql("SELECT fraiseql_subs.publish('orders', to_jsonb(repeat('x', 20000)))");
-    let orders = Posted::Loss(Some(StreamKey::of_channel("orders")));
+    let orders = Posted::Loss(Lost::EventsOf(StreamKey::of_channel("orders")));
     eventually("it is told", || board.posted() == [orders.clone()]).await;
     board.clear();
     board.set(Mode::Refuse);
@@ -132,12 +133,20 @@ async fn what_is_committed_while_the_engine_is_away_is_published_later() {
         "SELECT count(fraiseql_subs.publish('orders', jsonb_build_object('n', n, 'x', repeat('x', 2000)))) \
          FROM generate_series(0, 9999) AS n",
     );
-    let behind = || server.sql("SELECT pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots");
-    eventually("the log is kept", || behind().parse::<u64>().unwrap() > 20_000_000).await;
+    let behind = || {
+        server.sql("SELECT pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots")
+    };
+    eventually("the log is kept", || {
+        behind().parse::<u64>().unwrap() > 20_000_000
+    })
+    .await;
     assert!(board.numbers().is_empty());
     board.set(Mode::Accept);
     board.has(10_000).await;
-    eventually("it is confirmed", || behind().parse::<u64>().unwrap() < 1_000_000).await;
+    eventually("it is confirmed", || {
+        behind().parse::<u64>().unwrap() < 1_000_000
+    })
+    .await;
     assert_eq!(board.duplicates(), 0);
     assert!(node.status().is_reader);
 }
@@ -148,6 +157,7 @@ async fn a_server_that_writes_other_things_keeps_no_log_for_them() {
     let board = Board::default();
     let _node = SourceNode::reading(server.config(), &board).await;
     server.sql("CREATE TABLE other AS SELECT repeat('x', 500) AS x FROM generate_series(1, 40000)");
-    let kept = "SELECT pg_current_wal_lsn() - confirmed_flush_lsn < 1000000 FROM pg_replication_slots";
+    let kept =
+        "SELECT pg_current_wal_lsn() - confirmed_flush_lsn < 1000000 FROM pg_replication_slots";
     eventually("it is confirmed", || server.sql(kept) == "t").await;
 }
