@@ -29,9 +29,10 @@ SETTINGS = {
 class PostgresServer:
     """A private server; `async with PostgresServer() as postgres`. Its database is prepared."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path | None = None, **settings: str) -> None:
         # Not in the folder of a test: the path of a Unix socket is short.
-        self.directory = Path(tempfile.mkdtemp(prefix="pg"))
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="pg"))
+        self.settings = settings
         self.port = free_port()
         self.process: asyncio.subprocess.Process | None = None
 
@@ -43,7 +44,8 @@ class PostgresServer:
     async def start(self) -> None:
         """Start it, also again."""
         sockets = {"port": str(self.port), "unix_socket_directories": str(self.directory)}
-        settings = [f"-c{name}={value}" for name, value in {**SETTINGS, **sockets}.items()]
+        given = {**SETTINGS, **sockets, **self.settings}
+        settings = [f"-c{name}={value}" for name, value in given.items()]
         self.process = await asyncio.create_subprocess_exec(
             *as_postgres(program("postgres"), "-D", str(self.directory / "data"), *settings),
             cwd="/",
