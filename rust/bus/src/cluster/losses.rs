@@ -25,7 +25,7 @@ const MAX_KNOWN: usize = 4096;
 
 /// Events were lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(super) struct LossNotice {
     /// Identifies the loss.
     pub(super) id: u64,
     /// The stream that lacks them; `None`: any stream may.
@@ -38,7 +38,7 @@ pub(super) struct Loss {
 #[derive(Debug, Default)]
 pub(super) struct KnownLosses(HashMap<u64, Instant>);
 
-impl Loss {
+impl LossNotice {
     pub(super) fn new(lost: Lost) -> Self {
         let (stream, is_of_history) = match lost {
             Lost::Events => (None, true),
@@ -96,7 +96,7 @@ impl Loss {
 
 impl KnownLosses {
     /// Notes a loss. Returns whether it is new.
-    pub(super) fn add(&mut self, loss: &Loss, now: Instant) -> bool {
+    pub(super) fn add(&mut self, loss: &LossNotice, now: Instant) -> bool {
         if self.0.len() >= MAX_KNOWN {
             self.0.clear();
         }
@@ -133,20 +133,20 @@ mod tests {
             Lost::Beginning,
         ];
         for lost in losses {
-            let loss = Loss::new(lost);
-            assert_eq!(Loss::decode(&loss.encode()), Some(loss));
+            let loss = LossNotice::new(lost);
+            assert_eq!(LossNotice::decode(&loss.encode()), Some(loss));
         }
         for text in ["", "{}", r#"{"lost":{}}"#, r#"{"lost":{"id":"x"}}"#] {
-            assert_eq!(Loss::decode(text.as_bytes()), None, "{text}");
+            assert_eq!(LossNotice::decode(text.as_bytes()), None, "{text}");
         }
     }
 
     #[test]
     fn a_loss_is_new_once() {
         let (mut known, now) = (KnownLosses::default(), Instant::now());
-        let loss = Loss::new(Lost::Events);
+        let loss = LossNotice::new(Lost::Events);
         assert!(known.add(&loss, now));
         assert!(!known.add(&loss, now));
-        assert!(known.add(&Loss::new(Lost::Events), now));
+        assert!(known.add(&LossNotice::new(Lost::Events), now));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::host::NodeHost;
 use super::incoming::{Incoming, Reply};
-use super::losses::{self, KnownLosses, Loss, STORED_FOR};
+use super::losses::{self, KnownLosses, LossNotice, STORED_FOR};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
     size,
@@ -225,7 +225,7 @@ impl Cluster {
     /// they are back. Resolves when it is stored, and the nodes that can be reached have told it, before
     /// anything that is published later reaches them.
     pub async fn tell_loss(&self, lost: Lost, host: &dyn NodeHost) {
-        let loss = Loss::new(lost);
+        let loss = LossNotice::new(lost);
         self.note_loss(&loss, Duration::ZERO, host);
         if loss.is_of_history {
             self.store_loss(&loss).await;
@@ -235,7 +235,7 @@ impl Cluster {
     }
 
     /// Stores a loss for nodes that do not hear of it now, however long it takes.
-    async fn store_loss(&self, loss: &Loss) {
+    async fn store_loss(&self, loss: &LossNotice) {
         loop {
             let stored = self.engine.control().revoke(loss.encode(), STORED_FOR);
             match timeout(SEND, stored).await {
@@ -503,7 +503,7 @@ impl Cluster {
                         for (entry, left) in entries {
                             if let Some(revocation) = decode_revocation(&entry) {
                                 self.note(revocation, left);
-                            } else if let Some(loss) = Loss::decode(&entry) {
+                            } else if let Some(loss) = LossNotice::decode(&entry) {
                                 self.note_loss(&loss, losses::age(left), host);
                             } else {
                                 self.incoming.count_unreadable();
@@ -527,7 +527,7 @@ impl Cluster {
 
     /// Tells the subscribers of this node of a loss, once. One from before this node was made matters to
     /// those alone who have gone on here from a position in the history.
-    fn note_loss(&self, loss: &Loss, age: Duration, host: &dyn NodeHost) {
+    fn note_loss(&self, loss: &LossNotice, age: Duration, host: &dyn NodeHost) {
         if !self.losses.lock().add(loss, std::time::Instant::now()) {
             return;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::losses::Loss;
+use super::losses::LossNotice;
 use super::nodes::{NodeId, NodeInfo, NodeStatus};
 use super::revocations::{Closing, Revocation};
 use super::selector::Selector;
@@ -81,7 +81,7 @@ pub(super) enum Asked {
     /// To list its connections. The answer is needed within this time.
     Connections { within: Duration },
     /// To tell its subscribers that events were lost.
-    TellLoss { loss: Loss },
+    TellLoss { loss: LossNotice },
 }
 
 /// The answer of a node.
@@ -236,7 +236,7 @@ impl Content {
             "loss" => Self::Request {
                 request: request?,
                 asked: Asked::TellLoss {
-                    loss: Loss::read(object.get("lost")?)?,
+                    loss: LossNotice::read(object.get("lost")?)?,
                 },
             },
             "told" => Self::Answer {
@@ -440,7 +440,7 @@ mod tests {
             },
             Asked::Connections { within: minute },
             Asked::TellLoss {
-                loss: Loss::new(crate::source::Lost::Events),
+                loss: LossNotice::new(crate::source::Lost::Events),
             },
         ];
         let answers = [
