@@ -107,7 +107,7 @@ impl Log {
     fn change(&mut self, change: Change) {
         match change {
             Change::Begin { commit, .. } => {
-                self.transaction = Some(Transaction { commit, next: 0 })
+                self.transaction = Some(Transaction { commit, next: 0 });
             }
             Change::Commit { end } => {
                 self.transaction = None;
