@@ -71,7 +71,7 @@ def check_bus(*, has_transactions: bool) -> None:
     """
     if not has_transactions:
         raise ConfigurationError(
-            'publish(connection=...) needs PostgreSQL as the engine or as a source: set'
+            "publish(connection=...) needs PostgreSQL as the engine or as a source: set"
             ' bus="postgresql://...", or sources=[Postgres(...)]'
         )
 

@@ -243,7 +243,7 @@ class Postgres:
         checks = _Checks(self)
         checks.text("url", 'a URL, such as "postgresql://me@127.0.0.1/shop"', optional=False)
         checks.text("username", "a string that is not empty, or None")
-        checks.text("slot", "the name of a replication slot, such as \"fraiseql_subs\", or None")
+        checks.text("slot", 'the name of a replication slot, such as "fraiseql_subs", or None')
         checks.paths("ca", "client_cert", "client_key")
         checks.secret("password")
         checks.count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)

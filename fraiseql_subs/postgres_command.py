@@ -57,7 +57,9 @@ def add(commands: Commands) -> None:
             option, metavar=metavar, action="append", default=[], help=f"{text}; may be repeated"
         )
     install.set_defaults(run=_install)
-    uninstall = actions.add_parser("uninstall", help="remove the schema, the publication and the slots of sources")
+    uninstall = actions.add_parser(
+        "uninstall", help="remove the schema, the publication and the slots of sources"
+    )
     _add_target(uninstall)
     uninstall.add_argument(
         "--slot",

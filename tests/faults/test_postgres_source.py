@@ -1,6 +1,7 @@
 """PostgreSQL as a source of nodes over Redis: it ends, its links do, and nodes that read it do.
 
-What is published goes into PostgreSQL, and reaches the clients of all nodes through the one that reads.
+What is published goes into PostgreSQL, and reaches the clients of all nodes through the one that
+reads.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ async def test_the_link_of_the_reader_is_ended_again_and_again(postgres, start):
 
 
 async def test_a_slot_is_lost_while_the_bus_is_away(start):
-    """P3: the nodes are cut off from Redis, and PostgreSQL may not keep what they do not publish."""
+    """P3: nodes are cut off from Redis, and PostgreSQL may not keep what they do not publish."""
     keeps = {"max_slot_wal_keep_size": "32MB", "max_wal_size": "64MB", "min_wal_size": "32MB"}
     async with prepared(**keeps) as postgres:
         deployment = await start(postgres)
@@ -160,7 +161,7 @@ async def test_a_reader_that_stands_still_is_replaced_and_publishes_nothing_late
 
 
 async def test_a_reader_is_killed_and_its_clients_go_on_elsewhere(postgres, start):
-    """P9: what it has published and not confirmed is published again, and reaches no client twice."""
+    """P9: what it has published and not confirmed is published again, and arrives once."""
     deployment = await start(postgres)
     async with deployment.traffic() as traffic:
         await traffic.accepts()

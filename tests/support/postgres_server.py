@@ -75,9 +75,10 @@ class PostgresServer:
 
     async def kill(self) -> None:
         """End it as a crash does."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.kill()
+                await self.process.wait()
             # Its other processes end when they notice it.
             (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
 
