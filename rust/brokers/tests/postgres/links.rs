@@ -180,7 +180,10 @@ async fn a_replica_that_takes_over_has_another_epoch() {
     // As long as there is no primary, the node waits for one.
     replica.sql("SELECT pg_promote()");
     let after = node.received.ready(&orders).await;
-    assert_ne!(after.epoch, before.epoch, "places of another timeline are other places");
+    assert_ne!(
+        after.epoch, before.epoch,
+        "places of another timeline are other places"
+    );
     arrives(&replica, &node, 2).await;
     node.is_live().await;
 }
