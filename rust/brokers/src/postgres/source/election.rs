@@ -31,16 +31,16 @@ pub(super) async fn run(state: &State, target: &SourceTarget) -> Infallible {
 
 /// Connects for statements, and takes part until that link, or the one that reads, ends. Returns why.
 async fn link(state: &State, target: &SourceTarget, start: &mut Instant) -> Fault {
-    let patience = state.config.patience();
-    let connected = tokio::time::timeout(patience, sql::connect(&state.config)).await;
-    let (client, connection) = match connected {
-        Err(_) => return late(patience),
-        Ok(Err(fault)) => return fault,
-        Ok(Ok(connected)) => connected,
+    let (client, connection) = match sql::connect(&state.config).await {
+        Ok(connected) => connected,
+        Err(fault) => return fault,
     };
+    let patience = state.config.times.connect;
     let work = async {
-        if let Err(fault) = sql::check(&client).await {
-            return fault;
+        match tokio::time::timeout(patience, sql::check(&client)).await {
+            Err(_) => return late(patience),
+            Ok(Err(fault)) => return fault,
+            Ok(Ok(())) => {}
         }
         *start = Instant::now();
         match take_part(state, target, &client).await {
@@ -77,9 +77,7 @@ async fn take_part(
 
 /// Takes the lock, and reads while this node has it. Returns without a fault if another node has it.
 async fn hold(state: &State, target: &SourceTarget, client: &Client) -> Result<(), Fault> {
-    let patience = state.config.patience();
-    let opened = tokio::time::timeout(patience, slot::open(&state.config)).await;
-    let mut opened = opened.map_err(|_| late(patience))??;
+    let mut opened = slot::open(&state.config).await?;
     let taken = Lock::of(&state.slot).take();
     let rows = opened.wire.query(&taken).await.map_err(Fault::of_link)?;
     if rows
