@@ -6,6 +6,7 @@ Not here: what a URL may hold, which the engines read themselves; engines with m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -32,6 +33,7 @@ class BusOptions:
         bus: A URL, or an engine with what a URL cannot say.
         on_unavailable: What publishing does while the engine cannot be reached.
         publish_timeout: Time that `publish` waits for the engine's answer (seconds).
+        sources: What enters the engine through one of the nodes.
 
     Raises:
         ConfigurationError: An argument is out of its range. The URL is not shown, as it may hold a
@@ -41,6 +43,7 @@ class BusOptions:
     bus: str | Redis | Nats | Postgres = field(default=MEMORY, repr=False)
     on_unavailable: OnUnavailable = "wait"
     publish_timeout: float = 5.0
+    sources: Sequence[Postgres] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.bus, str | Redis | Nats | Postgres):
@@ -67,7 +70,23 @@ class BusOptions:
                 f"pass a number of seconds above 0, at most {MAX_PUBLISH_TIMEOUT}",
             )
 
+        is_sequence = isinstance(self.sources, Sequence) and not isinstance(self.sources, str)
+        if not (is_sequence and all(isinstance(source, Postgres) for source in self.sources)):
+            # Not the value: it may hold a password.
+            refuse("sources", type(self.sources).__name__, "pass a list of Postgres(...)")
+        if isinstance(self.bus, Postgres) and self.bus.slot is not None:
+            remedy = "leave it out: each node of a bus has a slot of its own; sources= have one"
+            refuse("bus: Postgres.slot", self.bus.slot, remedy)
+        slots = [(source.url, source.slot) for source in self.sources]
+        if len(set(slots)) < len(slots):
+            refuse("sources", "the same URL and slot twice", "pass each database once")
+
     @property
     def url(self) -> str:
         """URL of the engine; it may hold a password."""
         return self.bus if isinstance(self.bus, str) else self.bus.url
+
+    @property
+    def has_transactions(self) -> bool:
+        """Whether an event can be part of a transaction of PostgreSQL."""
+        return bool(self.sources) or self.url.startswith(("postgresql://", "postgres://"))

@@ -410,8 +410,8 @@ def postgres_install_sql(
 ) -> str:
     """Return the SQL that prepares a database: for tables, for roles that publish, for nodes."""
 
-def postgres_uninstall_sql() -> str:
-    """Return the SQL that removes what was installed."""
+def postgres_uninstall_sql(slots: list[str]) -> str:
+    """Return the SQL that removes what was installed, and the slots of sources."""
 
 def postgres_execute(url: str, sql: str) -> tuple[str | None, list[str]]:
     """Run SQL in one transaction; return why it has failed, or None, and PostgreSQL's warnings."""

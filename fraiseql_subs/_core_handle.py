@@ -37,7 +37,7 @@ class CoreHandle:
     Attributes:
         is_open: Whether every client may connect, from any page.
         is_isolated: Whether an event reaches subscribers of its own tenant only.
-        bus_url: URL of the engine.
+        has_transactions: Whether an event can be part of a transaction of PostgreSQL.
         max_message_bytes: Size of a message or request body (bytes).
         servers: Embedded servers that listen; they are closed with the core.
         entries: The open entries, if entering started the core; None: it was started otherwise.
@@ -49,7 +49,7 @@ class CoreHandle:
         *,
         is_open: bool,
         is_isolated: bool,
-        bus_url: str,
+        has_transactions: bool,
         max_message_bytes: int,
     ) -> None:
         self._build = build
@@ -58,7 +58,7 @@ class CoreHandle:
         self._end: Future[None] | None = None
         self.is_open = is_open
         self.is_isolated = is_isolated
-        self.bus_url = bus_url
+        self.has_transactions = has_transactions
         self.max_message_bytes = max_message_bytes
         self.servers: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.entries: Entries | None = None

@@ -63,15 +63,16 @@ _FORMAT = _CALL.format(*("%s",) * len(TransactionEvent._fields))
 _NUMBERED = _CALL.format("$1", "$2::text", "$3", "$4", "$5")
 
 
-def check_bus(url: str) -> None:
+def check_bus(*, has_transactions: bool) -> None:
     """Refuse an engine that has no transactions.
 
     Raises:
-        ConfigurationError: The engine is not PostgreSQL.
+        ConfigurationError: PostgreSQL is neither the engine nor a source.
     """
-    if not url.startswith(("postgresql://", "postgres://")):
+    if not has_transactions:
         raise ConfigurationError(
-            'publish(connection=...) needs PostgreSQL as the engine: set bus="postgresql://..."'
+            "publish(connection=...) needs PostgreSQL as the engine or as a source: set"
+            ' bus="postgresql://...", or sources=[Postgres(...)]'
         )
 
 

@@ -202,6 +202,9 @@ class Table:
 class Postgres:
     """PostgreSQL as the engine: `SubscriptionManager(bus=Postgres("postgresql://me@host/shop"))`.
 
+    Or as a source beside another engine: `SubscriptionManager(bus="redis://host",
+    sources=[Postgres("postgresql://me@host/shop")])`. One of the nodes reads it then, for all.
+
     The database is prepared by `fraiseql-subs postgres install`. What is None is as the URL says,
     or as its default. `repr` shows no password.
 
@@ -219,6 +222,9 @@ class Postgres:
         tables: Tables whose changes are events; the same in all programs with subscribers.
         outbox: Whether the database was prepared by `fraiseql-subs postgres install --outbox`; the
             same in all programs (default False).
+        slot: Name of the replication slot of a source, 1 to 48 of a to z, 0 to 9 and `_`; None:
+            `fraiseql_subs`. The same in all programs with one bus; another one for each bus that
+            has this database as a source. Not for `bus=`, where each program has a temporary one.
 
     Raises:
         ConfigurationError: The URL or a setting is wrong; passwords are not shown.
@@ -234,11 +240,13 @@ class Postgres:
     max_event_bytes: int | None = None
     tables: Sequence[Table] = ()
     outbox: bool | None = None
+    slot: str | None = None
 
     def __post_init__(self) -> None:
         checks = _Checks(self)
         checks.text("url", 'a URL, such as "postgresql://me@127.0.0.1/shop"', optional=False)
         checks.text("username", "a string that is not empty, or None")
+        checks.text("slot", 'the name of a replication slot, such as "fraiseql_subs", or None')
         checks.paths("ca", "client_cert", "client_key")
         checks.secret("password")
         checks.count("max_event_bytes", MIN_EVENT_BYTES, MAX_EVENT_BYTES)

@@ -10,7 +10,7 @@ import contextlib
 import enum
 import logging
 import os
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -86,6 +86,8 @@ class SubscriptionManager(Membership):
             `"nats://..."` or `"tls://..."`: the same over NATS. A URL of PostgreSQL,
             `"postgresql://..."`: events are part of transactions, and may be published by SQL.
             `Redis(...)`, `Nats(...)` and `Postgres(...)`: the same, with what a URL cannot say.
+        sources: Databases whose events enter the bus through one of the nodes: what is published in
+            them by SQL, and changes of their tables. The bus is a Redis or NATS with history.
         on_unavailable: What publishing does while the engine cannot be reached. `"wait"`: it waits
             up to `publish_timeout`. `"fail"`: it raises at once. `"queue"`: it is done at once,
             and the event is sent within 60 s or lost; 16,384 events and 16 MiB are queued at most.
@@ -145,8 +147,9 @@ class SubscriptionManager(Membership):
         publish_timeout: float = 5.0,
         node_name: str | None = None,
         unready_after: float | None = None,
+        sources: Sequence[Postgres] = (),
     ) -> None:
-        bus_options = BusOptions(bus, on_unavailable, publish_timeout)
+        bus_options = BusOptions(bus, on_unavailable, publish_timeout, sources)
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
             if not (value is None or isinstance(value, kind)):
                 raise ConfigurationError(f"{name}={value!r}: pass {kind.__name__}(...), or None")
@@ -197,7 +200,7 @@ class SubscriptionManager(Membership):
             self._declared(),
             is_open=security.is_open,
             is_isolated=security.tenant is not None,
-            bus_url=bus_options.url,
+            has_transactions=bus_options.has_transactions,
             max_message_bytes=limits.max_message_bytes,
         )
         self._entered = Entered()
@@ -368,7 +371,7 @@ class SubscriptionManager(Membership):
             ConfigurationError: `connection` is passed, and the engine is not PostgreSQL.
         """
         if connection is not None:
-            check_bus(self._handle.bus_url)
+            check_bus(has_transactions=self._handle.has_transactions)
             return publish(self._core, connection, channel, data, event_type, tenant_id, event_id)
         return self._core.publish(channel, data, event_type, tenant_id, event_id)
 

@@ -76,6 +76,14 @@ class Metrics:
         bus_lost: Queued events that were never published.
         bus_queue_events: Events that wait to be published, now.
         bus_queue_bytes: What these take (bytes), now.
+        source_is_live: Whether each source is read, by this process or another one: 1 or 0; 0 where
+            there is none.
+        source_reads: Sources that this process reads for all nodes, now.
+        source_events: Events that this process has published from sources.
+        source_lag_bytes: What PostgreSQL keeps for sources because it is not published yet
+            (bytes), now.
+        source_confirmed: Up to where in their logs sources are published (bytes), now.
+        source_losses: How many times this process has told that events of sources were lost.
         bus_nodes: Nodes that are known now, this process among them; 0 without an engine.
         bus_control_unreadable: Messages of other nodes that could not be read, or found no room.
         revocations: Revocations that this process knows of, now.
@@ -135,6 +143,12 @@ class Metrics:
     bus_lost: int = 0
     bus_queue_events: int = 0
     bus_queue_bytes: int = 0
+    source_is_live: int = 0
+    source_reads: int = 0
+    source_events: int = 0
+    source_lag_bytes: int = 0
+    source_confirmed: int = 0
+    source_losses: int = 0
     bus_nodes: int = 0
     bus_control_unreadable: int = 0
     revocations: int = 0

@@ -64,8 +64,17 @@ def add(commands: Commands) -> None:
         " REPLICATION; without it, a database with an outbox changes back",
     )
     install.set_defaults(run=_install)
-    uninstall = actions.add_parser("uninstall", help="remove the schema and the publication")
+    uninstall = actions.add_parser(
+        "uninstall", help="remove the schema, the publication and the slots of sources"
+    )
     _add_target(uninstall)
+    uninstall.add_argument(
+        "--slot",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="replication slot of a source that has a name of its own; may be repeated",
+    )
     uninstall.set_defaults(run=_uninstall)
 
 
@@ -97,8 +106,9 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    done = ["removed the publication and the schema fraiseql_subs"]
-    return _run(options, postgres_uninstall_sql(), done)
+    done = ["removed the publication, the schema and the replication slot fraiseql_subs"]
+    done += [f"removed the replication slot {slot}" for slot in options.slot]
+    return _run(options, postgres_uninstall_sql(options.slot), done)
 
 
 def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:

@@ -95,7 +95,7 @@ class _LinkedPublisher:
         publish_timeout: float = 5.0,
     ) -> None:
         options = BusOptions(bus, on_unavailable, publish_timeout)
-        self._url = options.url
+        self._has_transactions = options.has_transactions
         self._link = _Link(options, history, tenant)
 
 
@@ -146,7 +146,7 @@ class SyncPublisher(_LinkedPublisher):
             ConfigurationError: `connection` is passed, and the engine is not PostgreSQL.
         """
         if connection is not None:
-            check_bus(self._url)
+            check_bus(has_transactions=self._has_transactions)
             return publish_blocking(
                 self._link.core, connection, channel, data, event_type, tenant_id, event_id
             )
@@ -206,7 +206,7 @@ class Publisher(_LinkedPublisher):
             ConfigurationError: As for `SyncPublisher.publish`.
         """
         if connection is not None:
-            check_bus(self._url)
+            check_bus(has_transactions=self._has_transactions)
             return await publish(
                 self._link.core, connection, channel, data, event_type, tenant_id, event_id
             )

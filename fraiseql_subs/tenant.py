@@ -81,7 +81,7 @@ class TenantPublisher:
         """
         core = self._handle.core
         if connection is not None:
-            check_bus(self._handle.bus_url)
+            check_bus(has_transactions=self._handle.has_transactions)
             return publish(core, connection, channel, data, event_type, self._tenant_id, event_id)
         return core.publish(channel, data, event_type, self._tenant_id, event_id)
 

@@ -98,6 +98,7 @@ class Deployment:
         publish_timeout: Of the publisher (seconds).
         on_unavailable: Of the publisher.
         url: Of the bus, with `{port}` for that of the proxy of a program.
+        publisher_url: Of the publisher, if it is another one.
         rewrite: Replaces what the bus and programs send each other, part by part.
         options: Code of more arguments of the manager of a node.
     """
@@ -113,6 +114,7 @@ class Deployment:
         publish_timeout: float = 5.0,
         on_unavailable: Any = "wait",
         url: str = "redis://127.0.0.1:{port}",
+        publisher_url: str | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
         options: str = "",
     ) -> None:
@@ -122,6 +124,7 @@ class Deployment:
         self._history, self._options = history, options
         self._publishing = {"publish_timeout": publish_timeout, "on_unavailable": on_unavailable}
         self._url, self._rewrite = url, rewrite
+        self._publisher_url = publisher_url or url
         self._stack = AsyncExitStack()
         self.nodes: list[Node] = []
         self.observations: list[Observation] = []
@@ -158,7 +161,7 @@ class Deployment:
         proxy = await self._proxy()
         manager = SubscriptionManager(
             [passthrough("unused", str, channel="unused")],
-            bus=self._url.format(port=proxy.port),
+            bus=self._publisher_url.format(port=proxy.port),
             security=Security(tenant=TenantIsolation()),
             history=eval(self._history, vars(__import__("fraiseql_subs"))),
             workers=1,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import subprocess
 
 import pytest
 from deployment import STREAMS
 from promises import check, check_missed_once
 from support import eventually
+from support.disks import fill, small_disk
 from support.ledger import Entry
 
 from fraiseql_subs import PublishError
@@ -155,40 +153,24 @@ async def test_a_permission_is_taken_away_and_given_back(redis, deploy, command)
     check(deployment, may_be_refused=True)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 24 MiB."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", directory], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("needs root, to mount a file system of its own")
-    yield directory
-    subprocess.run(["umount", "-l", directory], check=True)
-
-
-async def test_the_disk_of_redis_is_full(small_disk, stack, deploy):
+async def test_the_disk_of_redis_is_full(tmp_path, stack, deploy):
     """R17."""
     from support.redis_server import RedisServer
 
+    disk = stack.enter_context(small_disk(tmp_path / "disk", 24))
     options = {"appendonly": "yes", "appendfsync": "everysec"}
-    options["logfile"] = str(small_disk.parent / "redis.log")
-    redis = await stack.enter_async_context(RedisServer(small_disk, options))
+    options["logfile"] = str(disk.parent / "redis.log")
+    redis = await stack.enter_async_context(RedisServer(disk, options))
     deployment = await deploy(redis, publish_timeout=2.0)
     async with deployment.traffic() as traffic:
         await traffic.accepts()
-        filler = small_disk / "filler"
-        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        filler = fill(disk)
         is_refused = lambda: [  # noqa: E731
             entry for entry in deployment.ledger.with_outcome("not_sent", "unknown") if entry.error
         ]
         (entry, *_) = await eventually(is_refused, "publishing fails")
         assert entry.error.retryable
-        os.unlink(filler)
+        filler.unlink()
         await traffic.accepts()
     await deployment.settle()
     check(deployment)

@@ -29,10 +29,10 @@ SETTINGS = {
 class PostgresServer:
     """A private server; `async with PostgresServer(wal_level="replica") as postgres`."""
 
-    def __init__(self, **settings: str) -> None:
-        self.settings = settings
+    def __init__(self, directory: Path | None = None, **settings: str) -> None:
         # Not in the folder of a test: the path of a Unix socket is short.
-        self.directory = Path(tempfile.mkdtemp(prefix="pg"))
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="pg"))
+        self.settings = settings
         self.port = free_port()
         self.process: asyncio.subprocess.Process | None = None
 
@@ -58,8 +58,8 @@ class PostgresServer:
 
     async def _launch(self) -> None:
         sockets = {"port": str(self.port), "unix_socket_directories": str(self.directory)}
-        all_settings = {**SETTINGS, **self.settings, **sockets}
-        settings = [f"-c{name}={value}" for name, value in all_settings.items()]
+        given = {**SETTINGS, **sockets, **self.settings}
+        settings = [f"-c{name}={value}" for name, value in given.items()]
         self.process = await asyncio.create_subprocess_exec(
             *as_postgres(program("postgres"), "-D", str(self.directory / "data"), *settings),
             cwd="/",
@@ -84,9 +84,10 @@ class PostgresServer:
 
     async def kill(self) -> None:
         """End it as a crash does."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
+        if self.process is not None:
+            if self.process.returncode is None:
+                self.process.kill()
+                await self.process.wait()
             # Its other processes end when they notice it.
             (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
 

@@ -176,6 +176,7 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "scalars": [None, 5, "Base64", [5], [Scalar], Scalar("Base64")],
         "enums": [None, 5, "Status", [5], ["Status"]],
         "graphiql": FLAG,
+        "sources": [None, 5, "postgresql://h/d", ["postgresql://h/d"], [None]],
     },
     serve: {
         "host": [None, 5, "", "a b", "http://localhost", LONE],

@@ -209,6 +209,15 @@ impl Intake {
         let _is_closed = self.enter(|queue| queue.deliver_gap(stream.clone(), position));
     }
 
+    /// Adds a gap that no engine can fill: the stream continues after its last event, and something
+    /// between the two was never published. It uses no capacity, as [`Self::deliver_gap`] does.
+    pub(crate) fn deliver_loss(&self, stream: &Arc<Stream>) {
+        let _is_closed = self.enter(|queue| {
+            let (at, stream) = (stream.lose(), stream.clone());
+            queue.push_item(StreamItem::Gap(Arc::new(Gap { stream, at })), 0);
+        });
+    }
+
     /// Adds items to the queue under its lock, unless the intake is closed.
     fn enter<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<T, BusError> {
         let mut queue = self.queue.lock();

@@ -19,6 +19,7 @@
 //! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
 //! - `cluster`: the nodes that share an engine, and what they ask of each other;
+//! - `source`: what is published elsewhere, and enters the engine through one node;
 //! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
 //! - `throttle`: how often the log says the same;
 //! - `error`: why a publisher is refused.
@@ -34,6 +35,7 @@ mod link;
 mod position;
 pub mod publishing;
 mod sequencer;
+pub mod source;
 mod stream;
 mod stream_key;
 mod throttle;

@@ -129,6 +129,31 @@ impl Stream {
         begin
     }
 
+    /// Notes that events are missing after the last one that the engine does not have either. Positions
+    /// up to the last one are found no more: nobody can go on from there without missing something.
+    pub(crate) fn lose(&self) -> LocalPosition {
+        let mut state = self.state.lock();
+        let LocalPosition { sequence, position } = state.last;
+        let gap = LocalPosition {
+            sequence: sequence + 1,
+            position,
+        };
+        let base = LocalPosition {
+            sequence: sequence + 2,
+            position: Position {
+                offset: position.offset.next(),
+                ..position
+            },
+        };
+        *state = StreamState {
+            last: gap,
+            base,
+            lost: gap,
+            is_dense: true,
+        };
+        gap
+    }
+
     /// The sequence of the last event that the history does not keep any more.
     pub(crate) fn lost(&self) -> u64 {
         self.state.lock().lost.sequence

@@ -6,6 +6,7 @@ mod login;
 mod nats;
 pub(crate) mod postgres;
 mod redis;
+mod source;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use login::AskedLogin;
 use nats::PyNats;
 use postgres::PyPostgres;
 use redis::PyRedis;
+use source::SourceConfig;
 
 /// `fraiseql_subs._bus.BusOptions`.
 #[derive(FromPyObject)]
@@ -33,6 +35,7 @@ pub(crate) struct PyBusOptions {
     bus: PyBus,
     on_unavailable: String,
     publish_timeout: f64,
+    sources: Vec<PyPostgres>,
 }
 
 /// What `bus=` takes.
@@ -50,6 +53,7 @@ pub(crate) struct BusConfig {
     url: BusUrl,
     link: LinkOptions,
     login: Option<AskedLogin>,
+    sources: Vec<SourceConfig>,
 }
 
 impl PyBusOptions {
@@ -71,7 +75,13 @@ impl PyBusOptions {
             publish_timeout,
             accept_raw: self.bus.accepts_raw(),
         };
-        self.bus.read(link).map_err(bus_fault)
+        let sources = self.sources.into_iter().map(SourceConfig::read);
+        let sources = sources.collect::<Result<Vec<_>, _>>();
+        let sources = sources.map_err(|problem| source::fault(&problem))?;
+        match self.bus.read(link).map_err(bus_fault)? {
+            None if !sources.is_empty() => Err(source::without_engine()),
+            config => Ok(config.map(|config| BusConfig { sources, ..config })),
+        }
     }
 }
 
@@ -135,7 +145,12 @@ impl PyBus {
                 (BusUrl::Postgres(config), login)
             }
         };
-        Ok(Some(BusConfig { url, link, login }))
+        Ok(Some(BusConfig {
+            url,
+            link,
+            login,
+            sources: Vec::new(),
+        }))
     }
 }
 
@@ -151,9 +166,14 @@ impl BusConfig {
             .url()
             .engine(history, by_tenant)
             .map_err(|error| bus_fault(error.to_string()))?;
+        if !self.sources.is_empty() {
+            source::check_engine(&self.url, &*engine)?;
+        }
+        let sources = self.sources.iter().map(SourceConfig::source);
         Ok(EngineConfig {
             engine,
             link: self.link.clone(),
+            sources: sources.collect::<PyResult<_>>()?,
         })
     }
 
@@ -183,11 +203,14 @@ impl BusConfig {
         url
     }
 
-    /// Visits the function of the application, unless a running engine has it as well.
+    /// Visits the functions of the application, unless a running engine has them as well.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match &self.login {
-            Some(login) if Arc::strong_count(&login.password) == 1 => visit.call(&*login.password),
-            _ => Ok(()),
+        let of_sources = self.sources.iter().map(|source| &source.login);
+        for login in of_sources.chain([&self.login]).flatten() {
+            if Arc::strong_count(&login.password) == 1 {
+                visit.call(&*login.password)?;
+            }
         }
+        Ok(())
     }
 }

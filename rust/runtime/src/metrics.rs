@@ -241,6 +241,18 @@ metrics! {
     Gauge bus_queue_events,
     /// What these take (bytes).
     Gauge bus_queue_bytes,
+    /// Whether each source is read, by this process or another one: 1 or 0; 0 where there is none.
+    Gauge source_is_live,
+    /// Sources that this process reads for all.
+    Gauge source_reads,
+    /// Events that this process has published from sources.
+    Counter source_events,
+    /// What sources keep because it is not published yet (bytes).
+    Gauge source_lag_bytes,
+    /// Up to where in their logs sources are published (bytes).
+    Gauge source_confirmed,
+    /// How many times this process has told that events of sources were lost.
+    Counter source_losses,
     /// Nodes that are known, this one among them; 0 where there is no engine.
     Gauge bus_nodes,
     /// Messages of nodes that could not be read, or found no room.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bus::cluster::{Cluster, NodeIdentity, Owner, Revocations};
 use bus::engine::Engine;
+use bus::source::Source;
 use bus::{
     BatchError, BusError, Draft, EngineLink, History, HistoryLimits, Intake, LinkOptions, Stamp,
     Stream, Streams as EventStreams,
@@ -74,6 +75,8 @@ pub struct EngineConfig {
     pub engine: Arc<dyn Engine>,
     /// How its link works.
     pub link: LinkOptions,
+    /// What is published elsewhere, and enters the engine through one of the nodes.
+    pub sources: Vec<Arc<dyn Source>>,
 }
 
 /// What all threads of one started manager share.
@@ -90,6 +93,8 @@ pub struct RuntimeState {
     pub link: Option<Arc<EngineLink>>,
     /// This process among those that share the engine; `None`: there is one process.
     pub cluster: Option<Arc<Cluster>>,
+    /// What enters the engine through one of the nodes.
+    pub(crate) sources: Vec<Arc<dyn Source>>,
     /// What this process tells other nodes of itself.
     pub node: NodeIdentity,
     /// Who may not connect for a while.
@@ -141,6 +146,7 @@ impl RuntimeState {
             let (node, revocations) = (config.node.clone(), revocations.clone());
             Arc::new(Cluster::join(node, engine.engine.clone(), revocations))
         });
+        let sources = config.engine.as_ref().map(|engine| engine.sources.clone());
         let declared = config.catalog.definitions();
         let declared = declared.filter_map(|definition| definition.channel.as_ref()?.text());
         let declared = declared.map(Arc::from);
@@ -161,6 +167,7 @@ impl RuntimeState {
             event_streams,
             link,
             cluster,
+            sources: sources.unwrap_or_default(),
             node: config.node,
             revocations,
             history: config.history.map(History::new).map(Arc::new),
@@ -305,6 +312,7 @@ impl RuntimeState {
         if let Some(link) = &self.link {
             add_link(&mut snapshot, link);
         }
+        add_sources(&mut snapshot, &self.sources);
         if let Some(cluster) = &self.cluster {
             snapshot.bus_nodes = 1 + cluster.nodes().len() as u64;
             snapshot.bus_control_unreadable = cluster.unreadable();
@@ -435,6 +443,20 @@ fn add_link(snapshot: &mut Snapshot, link: &EngineLink) {
     snapshot.bus_lost = published.lost;
     snapshot.bus_queue_events = published.queue_events as u64;
     snapshot.bus_queue_bytes = published.queue_bytes as u64;
+}
+
+/// Adds what is known of the sources.
+fn add_sources(snapshot: &mut Snapshot, sources: &[Arc<dyn Source>]) {
+    let statuses: Vec<_> = sources.iter().map(|source| source.status()).collect();
+    let is_live = !statuses.is_empty() && statuses.iter().all(|status| status.is_live);
+    snapshot.source_is_live = u64::from(is_live);
+    for status in statuses {
+        snapshot.source_reads += u64::from(status.is_reader);
+        snapshot.source_events += status.events;
+        snapshot.source_lag_bytes += status.lag_bytes;
+        snapshot.source_confirmed += status.confirmed;
+        snapshot.source_losses += status.losses;
+    }
 }
 
 /// What a client comes with.

@@ -21,6 +21,7 @@ const INSTALL: &str = include_str!("sql/install.sql");
 const LOG: &str = include_str!("sql/log.sql");
 const OUTBOX: &str = include_str!("sql/outbox.sql");
 const GRANTS: &str = include_str!("sql/grants.sql");
+const SOURCE: &str = include_str!("sql/source.sql");
 const TABLE: &str = include_str!("sql/table.sql");
 const UNINSTALL: &str = include_str!("sql/uninstall.sql");
 
@@ -51,8 +52,11 @@ impl Installation {
     /// Returns the SQL that prepares a database. It may be run by psql as well, in one transaction.
     #[must_use]
     pub fn sql(&self) -> String {
-        let form = if self.outbox { OUTBOX } else { LOG };
-        let mut sql = [INSTALL, form, GRANTS].concat();
+        let mut sql = if self.outbox {
+            [INSTALL, OUTBOX, GRANTS].concat()
+        } else {
+            [INSTALL, LOG, SOURCE, GRANTS].concat()
+        };
         for table in &self.tables {
             let name = table.replace(['\n', '\r'], " ");
             sql += &TABLE
@@ -85,10 +89,14 @@ impl Installation {
     }
 }
 
-/// Returns the SQL that removes what [`Installation::sql`] has made.
+/// Returns the SQL that removes what [`Installation::sql`] has made, and the slots of sources: that of the
+/// default name, and `slots`.
 #[must_use]
-pub fn uninstall_sql() -> String {
-    UNINSTALL.to_owned()
+pub fn uninstall_sql(slots: &[String]) -> String {
+    let slots = slots.iter().map(|slot| literal(slot));
+    let slots = std::iter::once(literal(super::DEFAULT_SLOT)).chain(slots);
+    let slots = slots.collect::<Vec<_>>().join(", ");
+    UNINSTALL.replace("{slots}", &slots)
 }
 
 /// Runs SQL in one transaction. Returns the warnings of PostgreSQL.

@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use super::config::Config;
 use super::fault::Fault;
 use super::health::HealthBoard;
-use super::shared::Slot;
+use super::shared::LinkPlace;
 use super::sql;
 use crate::backoff::Backoff;
 
@@ -29,13 +29,13 @@ impl Links<'_> {
     pub(super) async fn keep(
         self,
         role: Role,
-        slot: &Slot,
+        place: &LinkPlace,
         check: impl AsyncFn(&Client) -> Result<(), Fault>,
     ) -> Infallible {
         let mut backoff = Backoff::new(self.config.times.pauses());
         loop {
             let mut start = Instant::now();
-            let fault = self.client(role, slot, &check, &mut start).await.of_link();
+            let fault = self.client(role, place, &check, &mut start).await.of_link();
             self.away(role, &fault, &mut backoff, start.elapsed()).await;
         }
     }
@@ -44,7 +44,7 @@ impl Links<'_> {
     async fn client(
         self,
         role: Role,
-        slot: &Slot,
+        place: &LinkPlace,
         check: &impl AsyncFn(&Client) -> Result<(), Fault>,
         start: &mut Instant,
     ) -> Fault {
@@ -64,7 +64,7 @@ impl Links<'_> {
                 Ok(Ok(())) => {}
             }
             *start = Instant::now();
-            let (client, _placed) = slot.put(client);
+            let (client, _placed) = place.put(client);
             self.health.live(role, self.arrivals);
             let times = self.config.times;
             sql::silent(&client, times.ping, times.answer).await

@@ -17,7 +17,7 @@ use super::wants::StreamName;
 use super::wire::{Frame, Wire};
 
 /// The prefix of events in the log.
-const PREFIX: &str = "fs1";
+pub(super) const PREFIX: &str = "fs1";
 
 /// What was read of the log.
 pub(super) struct Log {
@@ -106,7 +106,9 @@ impl Log {
 
     fn change(&mut self, change: Change) {
         match change {
-            Change::Begin { commit } => self.transaction = Some(Transaction { commit, next: 0 }),
+            Change::Begin { commit, .. } => {
+                self.transaction = Some(Transaction { commit, next: 0 });
+            }
             Change::Commit { end } => {
                 self.transaction = None;
                 self.advance(end);

@@ -22,6 +22,7 @@
 //! - `control`, `revocations`: messages between nodes, and what they have revoked;
 //! - `links`: keeps connections for statements;
 //! - `outbox`: the other form, an engine whose events are rows of a table;
+//! - `source`: one node reads the log for a cluster over another engine;
 //! - `health`: the state of the links;
 //! - `shared`: the state that all of them use.
 
@@ -44,6 +45,7 @@ mod revocations;
 mod shared;
 mod slot;
 mod socket;
+mod source;
 mod sql;
 mod subscriber;
 mod supervisor;
@@ -64,6 +66,7 @@ pub use config::{Config, ConfigError, Times};
 pub use install::{Installation, execute, execute_blocking, uninstall_sql};
 pub use jsonb::{JsonbError, MAX_PUBLISHED_BYTES, jsonb_bytes};
 pub use outbox::Outbox;
+pub use source::{DEFAULT_SLOT, LogSource};
 pub use tables::{Changes, Table};
 
 use crate::running::Tasks;

@@ -14,6 +14,8 @@ pub(super) enum Change {
     Begin {
         /// The place of its commit in the log.
         commit: u64,
+        /// When it was committed (µs since 2000), by the clock of the server.
+        at: u64,
     },
     /// The transaction ends.
     Commit {
@@ -93,6 +95,7 @@ impl Change {
         Ok(match body.u8()? {
             b'B' => Self::Begin {
                 commit: body.u64()?,
+                at: body.u64()?,
             },
             b'C' => {
                 // Flags, and the place of the commit.

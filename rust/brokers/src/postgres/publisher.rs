@@ -26,7 +26,7 @@ pub(super) async fn check(client: &Client, function: &str) -> Result<(), Fault> 
         )
         .await
         .map_err(|error| Fault::of_sql(&error).of_link())?;
-    if may.get(0) {
+    if sql::cell(&may, 0)? {
         return Ok(());
     }
     Err(Fault::configuration("the role may not publish").advise(sql::GRANT))

@@ -24,8 +24,8 @@ pub(super) struct Shared {
     pub(super) wants: Wants,
     pub(super) echoes: Echoes,
     /// The links for statements: of the publisher, and of the reader.
-    pub(super) publisher: Slot,
-    pub(super) reader: Slot,
+    pub(super) publisher: LinkPlace,
+    pub(super) reader: LinkPlace,
     /// How far the log was read; `None`: there is no link.
     pub(super) progress: watch::Sender<Option<Progress>>,
     /// Notified when the server shall say how far it has read the log.
@@ -48,12 +48,12 @@ pub(super) struct Progress {
 
 /// A place for a link.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Option<Arc<Client>>>);
+pub(super) struct LinkPlace(Mutex<Option<Arc<Client>>>);
 
 /// A link in its place; it leaves when this is dropped.
-pub(super) struct Placed<'a>(&'a Slot);
+pub(super) struct Placed<'a>(&'a LinkPlace);
 
-impl Slot {
+impl LinkPlace {
     pub(super) fn put(&self, client: Client) -> (Arc<Client>, Placed<'_>) {
         let client = Arc::new(client);
         *self.0.lock() = Some(client.clone());
@@ -79,8 +79,8 @@ impl Shared {
             health: HealthBoard::default(),
             wants: Wants::default(),
             echoes: Echoes::default(),
-            publisher: Slot::default(),
-            reader: Slot::default(),
+            publisher: LinkPlace::default(),
+            reader: LinkPlace::default(),
             progress: watch::Sender::new(None),
             look: Notify::new(),
             control: OnceLock::new(),
@@ -95,11 +95,11 @@ impl Shared {
 
     /// Returns the link of a role, or why there is none.
     pub(super) fn link(&self, role: Role) -> Result<Arc<Client>, Fault> {
-        let slot = match role {
+        let place = match role {
             Role::Publisher => &self.publisher,
             Role::Reader | Role::Subscriber => &self.reader,
         };
-        slot.current().ok_or_else(|| self.health.fault(role))
+        place.current().ok_or_else(|| self.health.fault(role))
     }
 }
 

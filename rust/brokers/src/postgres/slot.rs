@@ -1,10 +1,13 @@
-//! The slot of a link that reads the log: checks the server, and starts the slot.
+//! Slots of links that read the log: checks the server, creates slots, and starts them.
+//!
+//! Not here: the slot that lasts longer than its link (`source`).
 
 use std::time::Duration;
 
 use bus::Epoch;
 use bus::engine::Role;
 
+use super::config::Config;
 use super::fault::{Fault, FaultKind};
 use super::install::PUBLICATION;
 use super::shared::Shared;
@@ -24,9 +27,26 @@ pub(super) struct StartedSlot {
     pub(super) types: Types,
 }
 
+/// A connection to a server that was checked.
+pub(super) struct Opened {
+    pub(super) wire: Wire,
+    /// The version of the server, such as 150004.
+    pub(super) version: u32,
+    /// Whether the log that slots need has no limit.
+    pub(super) keeps_all: bool,
+}
+
+/// Which log a server has.
+pub(super) struct System {
+    /// The identifier of the system.
+    pub(super) id: u64,
+    /// Of the system, and its timeline: places of two epochs are other places.
+    pub(super) epoch: Epoch,
+}
+
 /// Connects, and checks the server.
-pub(super) async fn open(shared: &Shared) -> Result<Wire, Fault> {
-    let mut wire = Wire::connect(&shared.config).await.map_err(of_login)?;
+pub(super) async fn open(config: &Config) -> Result<Opened, Fault> {
+    let mut wire = Wire::connect(config).await.map_err(of_login)?;
     let checks = format!(
         "SELECT current_setting('wal_level'), current_setting('server_version_num'), \
          pg_catalog.pg_is_in_recovery()::text, current_setting('max_slot_wal_keep_size'), \
@@ -43,10 +63,8 @@ pub(super) async fn open(shared: &Shared) -> Result<Wire, Fault> {
             "PostgreSQL has answered the checks in another form",
         ));
     };
-    if version
-        .parse::<u32>()
-        .is_ok_and(|version| version < 140_000)
-    {
+    let version = version.parse().unwrap_or(u32::MAX);
+    if version < 140_000 {
         return Err(Fault::configuration(
             "the server is older than PostgreSQL 14, which cannot pass on messages of the log",
         ));
@@ -65,21 +83,88 @@ pub(super) async fn open(shared: &Shared) -> Result<Wire, Fault> {
     if is_installed != "true" {
         return Err(sql::not_installed());
     }
-    if kept == "-1" {
-        tracing::warn!(
-            target: "fraiseql_subs",
-            "max_slot_wal_keep_size is -1: a program that is connected and does not read can fill the \
-             disk of PostgreSQL; set it, for example to 10GB"
-        );
-    }
-    for table in &shared.config.tables {
+    let keeps_all = kept == "-1";
+    for table in &config.tables {
         let rows = wire
             .query(&table.check_sql())
             .await
             .map_err(Fault::of_link)?;
         table.check(&rows).map_err(Fault::configuration)?;
     }
-    Ok(wire)
+    Ok(Opened {
+        wire,
+        version,
+        keeps_all,
+    })
+}
+
+/// Asks which log the server has.
+pub(super) async fn identify(wire: &mut Wire) -> Result<System, Fault> {
+    let system = wire
+        .query("IDENTIFY_SYSTEM")
+        .await
+        .map_err(Fault::of_link)?;
+    let number =
+        |index: usize| -> Option<u64> { system.first()?.get(index)?.as_deref()?.parse().ok() };
+    let (Some(id), Some(timeline)) = (number(0), number(1)) else {
+        return Err(Fault::away("PostgreSQL has not said which system it is"));
+    };
+    // A server that was promoted goes on in another timeline: its places in the log are other places.
+    let epoch = Epoch(id.wrapping_add(timeline.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+    Ok(System { id, epoch })
+}
+
+/// Asks for the types of columns.
+pub(super) async fn types(wire: &mut Wire) -> Result<Types, Fault> {
+    let rows = wire.query(Types::SQL).await.map_err(Fault::of_link)?;
+    Ok(Types::of_rows(&rows))
+}
+
+/// Creates a temporary slot. Waits for the transactions that are open, and calls `waits` if that takes
+/// long. Returns where it starts: all that is committed after this place in the log arrives.
+pub(super) async fn create(
+    wire: &mut Wire,
+    name: &str,
+    waits: impl FnOnce(&Fault),
+) -> Result<u64, Fault> {
+    let create =
+        format!("CREATE_REPLICATION_SLOT \"{name}\" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+    let created = {
+        let mut created = std::pin::pin!(wire.query(&create));
+        tokio::select! {
+            created = &mut created => created,
+            () = tokio::time::sleep(SLOT_PATIENCE) => {
+                waits(&Fault::away(
+                    "PostgreSQL starts to send the log when the transactions have ended that are open \
+                     now: look for old ones in pg_stat_activity",
+                ));
+                created.await
+            }
+        }
+    };
+    let created = created.map_err(Fault::of_link)?;
+    let start = created
+        .first()
+        .and_then(|row| row.get(1)?.as_deref().and_then(place));
+    start.ok_or_else(|| Fault::away("PostgreSQL has not said where the slot starts"))
+}
+
+/// Starts the stream of the log. `from`: what was committed before this place does not arrive; 0: what
+/// was confirmed.
+pub(super) async fn begin(
+    wire: &mut Wire,
+    config: &Config,
+    name: &str,
+    from: u64,
+) -> Result<(), Fault> {
+    let (high, low) = (from >> 32, from & u64::from(u32::MAX));
+    let begin = format!(
+        "START_REPLICATION SLOT \"{name}\" LOGICAL {high:X}/{low:X} (proto_version '1', \
+         publication_names '{PUBLICATION}', messages 'true')"
+    );
+    // A row has its values before and after a change.
+    let limit = 2 * config.max_event_bytes + 64 * 1024;
+    wire.start(&begin, limit).await.map_err(Fault::of_link)
 }
 
 /// Refusals of a login in replication mode.
@@ -103,51 +188,25 @@ fn of_login(fault: Fault) -> Fault {
 }
 
 /// Starts a slot. Waits for the transactions that are open.
-pub(super) async fn start(shared: &Shared, mut wire: Wire) -> Result<StartedSlot, Fault> {
-    let system = wire
-        .query("IDENTIFY_SYSTEM")
-        .await
-        .map_err(Fault::of_link)?;
-    let number =
-        |index: usize| -> Option<u64> { system.first()?.get(index)?.as_deref()?.parse().ok() };
-    let (Some(id), Some(timeline)) = (number(0), number(1)) else {
-        return Err(Fault::away("PostgreSQL has not said which system it is"));
-    };
-    // A server that was promoted goes on in another timeline: its places in the log are other places.
-    let epoch = Epoch(id.wrapping_add(timeline.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    let types = Types::of_rows(&wire.query(Types::SQL).await.map_err(Fault::of_link)?);
-
+pub(super) async fn start(shared: &Shared, opened: Opened) -> Result<StartedSlot, Fault> {
+    if opened.keeps_all {
+        tracing::warn!(
+            target: "fraiseql_subs",
+            "max_slot_wal_keep_size is -1: a program that is connected and does not read can fill the \
+             disk of PostgreSQL; set it, for example to 10GB"
+        );
+    }
+    let mut wire = opened.wire;
+    let System { epoch, .. } = identify(&mut wire).await?;
+    let types = types(&mut wire).await?;
     let name = format!("{PUBLICATION}_{:016x}", fastrand::u64(..));
-    let create =
-        format!("CREATE_REPLICATION_SLOT \"{name}\" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
-    let created = {
-        let mut created = std::pin::pin!(wire.query(&create));
-        tokio::select! {
-            created = &mut created => created,
-            () = tokio::time::sleep(SLOT_PATIENCE) => {
-                let waits = Fault::away(
-                    "PostgreSQL starts to send the log when the transactions have ended that are open \
-                     now: look for old ones in pg_stat_activity",
-                );
-                shared.health.away(Role::Subscriber, &waits, shared.arrivals());
-                created.await
-            }
-        }
+    let waits = |fault: &Fault| {
+        shared
+            .health
+            .away(Role::Subscriber, fault, shared.arrivals());
     };
-    let created = created.map_err(Fault::of_link)?;
-    let place = created
-        .first()
-        .and_then(|row| row.get(1)?.as_deref().and_then(place));
-    let Some(start) = place else {
-        return Err(Fault::away("PostgreSQL has not said where the slot starts"));
-    };
-    let begin = format!(
-        "START_REPLICATION SLOT \"{name}\" LOGICAL 0/0 (proto_version '1', publication_names \
-         '{PUBLICATION}', messages 'true')"
-    );
-    // A row has its values before and after a change.
-    let limit = 2 * shared.config.max_event_bytes + 64 * 1024;
-    wire.start(&begin, limit).await.map_err(Fault::of_link)?;
+    let start = create(&mut wire, &name, waits).await?;
+    begin(&mut wire, &shared.config, &name, 0).await?;
     Ok(StartedSlot {
         wire,
         epoch,
@@ -157,7 +216,7 @@ pub(super) async fn start(shared: &Shared, mut wire: Wire) -> Result<StartedSlot
 }
 
 /// Reads a place in the log, such as `16/B374D848`.
-fn place(text: &str) -> Option<u64> {
+pub(super) fn place(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
     let high = u32::from_str_radix(high, 16).ok()?;
     let low = u32::from_str_radix(low, 16).ok()?;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::types::FromSql;
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::Config;
@@ -145,18 +146,18 @@ pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault>
         )
         .await
         .map_err(failed)?;
-    if row.get(0) {
+    if cell(&row, 0)? {
         return Err(Fault::away(
             "the server is a standby: name the primary in the URL of the bus",
         ));
     }
-    if !row.get::<_, bool>(1) {
+    if !cell::<bool>(&row, 1)? {
         return Err(not_installed());
     }
     let row = client
         .query_one("SELECT fraiseql_subs.version()", &[])
         .await;
-    let version: i32 = row.map_err(|error| failed(error).advise(GRANT))?.get(0);
+    let version: i32 = cell(&row.map_err(|error| failed(error).advise(GRANT))?, 0)?;
     if version < install::VERSION {
         return Err(Fault::configuration(
             "the database was prepared by an earlier version: run `fraiseql-subs postgres install` again, as \
@@ -164,7 +165,7 @@ pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault>
         ));
     }
     let row = client.query_one("SELECT fraiseql_subs.form()", &[]).await;
-    let form: String = row.map_err(|error| failed(error).advise(GRANT))?.get(0);
+    let form: String = cell(&row.map_err(|error| failed(error).advise(GRANT))?, 0)?;
     if config.outbox {
         // A statement of a function sees what was committed before it, not before the function.
         let isolation = "SET default_transaction_isolation = 'read committed'";
@@ -183,9 +184,21 @@ pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault>
     }
 }
 
+/// A value of an answer. Functions of another program may have the names of ours.
+pub(super) fn cell<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Fault> {
+    row.try_get(index).map_err(|_| {
+        Fault::configuration("the schema fraiseql_subs is not that of this program")
+            .advise(INSTALL_AGAIN)
+    })
+}
+
 /// What to do where a privilege is missing.
 pub(super) const GRANT: &str =
     "run `fraiseql-subs postgres install --node ROLE` as an administrator";
+
+/// What to do where the schema is of an earlier version.
+pub(super) const INSTALL_AGAIN: &str =
+    "run `fraiseql-subs postgres install --node ROLE` again as an administrator";
 
 /// The schema is missing.
 pub(super) fn not_installed() -> Fault {

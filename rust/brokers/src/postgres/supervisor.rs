@@ -39,9 +39,9 @@ async fn keep_subscriber(shared: &Arc<Shared>, links: Links<'_>) -> Infallible {
     let mut link = 0;
     loop {
         let mut start = Instant::now();
-        let fault = match slot::open(shared).await {
+        let fault = match slot::open(&shared.config).await {
             Err(fault) => fault,
-            Ok(wire) => match slot::start(shared, wire).await {
+            Ok(opened) => match slot::start(shared, opened).await {
                 Err(fault) => fault,
                 Ok(slot) => {
                     start = Instant::now();

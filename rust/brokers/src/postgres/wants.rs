@@ -44,6 +44,30 @@ impl Equivalent<StreamKey> for StreamName<'_> {
     }
 }
 
+/// Which streams are passed on.
+pub(super) trait Wanted {
+    /// Returns the key of a stream that is passed on.
+    fn find(&self, name: StreamName<'_>) -> Option<StreamKey>;
+}
+
+/// Every stream.
+pub(super) struct EveryStream;
+
+impl Wanted for EveryStream {
+    fn find(&self, name: StreamName<'_>) -> Option<StreamKey> {
+        Some(StreamKey {
+            tenant: name.tenant.map(Into::into),
+            channel: name.channel.into(),
+        })
+    }
+}
+
+impl Wanted for Wants {
+    fn find(&self, name: StreamName<'_>) -> Option<StreamKey> {
+        self.find(name)
+    }
+}
+
 impl Wants {
     pub(super) fn want(&self, stream: &StreamKey) {
         let mut state = self.state.lock();

@@ -90,7 +90,7 @@ async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
 }
 
 /// Waits until each server has all events.
-async fn is_complete(server: &Server) {
+pub(crate) async fn is_complete(server: &Server) {
     let client = server.client().await;
     let jetstream = async_nats::jetstream::new(client);
     let start = std::time::Instant::now();
@@ -113,7 +113,7 @@ async fn is_complete(server: &Server) {
 }
 
 /// Publishes one event, repeatedly with the same id until it succeeds.
-async fn publish(node: &Node, stream: &bus::StreamKey, text: &str) -> Position {
+pub(crate) async fn publish(node: &Node, stream: &bus::StreamKey, text: &str) -> Position {
     let batch = crate::servers::batch(stream, &[text]);
     let start = std::time::Instant::now();
     loop {

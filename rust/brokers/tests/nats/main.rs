@@ -16,6 +16,7 @@ mod history;
 mod links;
 mod publishing;
 mod refusals;
+mod routes;
 mod secure;
 mod servers;
 mod subscribing;

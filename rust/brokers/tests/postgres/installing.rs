@@ -15,7 +15,9 @@ async fn it_can_be_run_again_and_be_undone() {
         assert_eq!(server.sql(OBJECTS), "1\n1");
     }
     for _ in 0..2 {
-        execute(&server.config(), &uninstall_sql()).await.unwrap();
+        execute(&server.config(), &uninstall_sql(&[]))
+            .await
+            .unwrap();
         assert_eq!(server.sql(OBJECTS), "0\n0");
     }
 }

@@ -161,3 +161,29 @@ async fn a_host_that_refuses_and_one_that_is_silent_are_passed_over() {
     node.want(&stream("orders")).await;
     arrives(&server, &node, 1).await;
 }
+
+/// P8.
+#[tokio::test]
+async fn a_replica_that_takes_over_has_another_epoch() {
+    let mut server = Server::start().await;
+    let replica = server.replica();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", server.port, replica.port);
+    let url = format!("postgresql://postgres@{hosts}/postgres");
+    let mut config = brokers::postgres::Config::from_url(&url).unwrap();
+    config.times = crate::servers::quick();
+    let node = Node::live(config).await;
+    let orders = stream("orders");
+    let before = node.want(&orders).await;
+    arrives(&server, &node, 1).await;
+    server.kill();
+    node.received.clear();
+    // As long as there is no primary, the node waits for one.
+    replica.sql("SELECT pg_promote()");
+    let after = node.received.ready(&orders).await;
+    assert_ne!(
+        after.epoch, before.epoch,
+        "places of another timeline are other places"
+    );
+    arrives(&replica, &node, 2).await;
+    node.is_live().await;
+}

@@ -17,4 +17,5 @@ mod publishing;
 mod refusals;
 mod secure;
 mod servers;
+mod sources;
 mod tables;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::host::NodeHost;
 use super::incoming::{Incoming, Reply};
+use super::losses::{self, KnownLosses, LossNotice, STORED_FOR};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
     size,
@@ -21,6 +22,7 @@ use super::nodes::{NodeId, NodeInfo};
 use super::requests::{MAX_ANSWER_BYTES, RequestAnswers};
 use super::revocations::{Revocation, Revocations};
 use crate::engine::{ControlError, Engine, Health, Role};
+use crate::source::Lost;
 
 /// Mean time between two announcements. Each interval is random, within a fifth of this.
 const ANNOUNCE: Duration = Duration::from_secs(5);
@@ -71,6 +73,8 @@ pub struct Cluster {
     lists: Semaphore,
     /// The list of this node's connections that is built and sent at a time.
     own_list: Semaphore,
+    losses: Mutex<KnownLosses>,
+    made_at: std::time::Instant,
     is_leaving: AtomicBool,
     is_refusal_logged: AtomicBool,
 }
@@ -124,9 +128,17 @@ impl Cluster {
             replies: Mutex::new(Some(replies)),
             lists: Semaphore::new(1),
             own_list: Semaphore::new(1),
+            losses: Mutex::default(),
+            made_at: std::time::Instant::now(),
             is_leaving: AtomicBool::new(false),
             is_refusal_logged: AtomicBool::new(false),
         }
+    }
+
+    /// The engine that the nodes share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
     }
 
     /// Runs the tasks of the node until the future is dropped. Call it once.
@@ -206,6 +218,39 @@ impl Cluster {
             Err(_) => (self.all_unanswered(), false),
         };
         self.outcome(answers, is_complete, |answer| answer.connections)
+    }
+
+    /// Tells all subscribers of the cluster that events were lost before they reached the engine. A loss of
+    /// any stream is stored, so that nodes that are cut off now tell it when
+    /// they are back. Resolves when it is stored, and the nodes that can be reached have told it, before
+    /// anything that is published later reaches them.
+    pub async fn tell_loss(&self, lost: Lost, host: &dyn NodeHost) {
+        let loss = LossNotice::new(lost);
+        self.note_loss(&loss, Duration::ZERO, host);
+        if loss.is_of_history {
+            self.store_loss(&loss).await;
+        }
+        let asked = |_| Asked::TellLoss { loss };
+        self.ask(asked, Instant::now() + SEND).await;
+    }
+
+    /// Stores a loss for nodes that do not hear of it now, however long it takes.
+    async fn store_loss(&self, loss: &LossNotice) {
+        loop {
+            let stored = self.engine.control().revoke(loss.encode(), STORED_FOR);
+            match timeout(SEND, stored).await {
+                Ok(Ok(())) => return,
+                Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
+                Ok(Err(error)) => {
+                    tracing::error!(
+                        target: "fraiseql_subs",
+                        reason = %error,
+                        "events were lost, and nodes that cannot be reached now do not learn it"
+                    );
+                    return;
+                }
+            }
+        }
     }
 
     /// Announces to the other nodes that this one leaves.
@@ -397,6 +442,12 @@ impl Cluster {
                     let answer = Content::Answer { request, answer };
                     self.send(Some(&to), answer).await.ok();
                 }
+                Asked::TellLoss { loss } => {
+                    self.note_loss(&loss, Duration::ZERO, host);
+                    let answer = Answer::LossTold;
+                    let answer = Content::Answer { request, answer };
+                    self.send(Some(&to), answer).await.ok();
+                }
                 Asked::Connections { within } => {
                     let list = self.send_list(&to, request, host);
                     timeout(within, list).await.ok();
@@ -450,11 +501,15 @@ impl Cluster {
                     Ok(Ok(entries)) => {
                         let has_any = !entries.is_empty();
                         for (entry, left) in entries {
-                            match decode_revocation(&entry) {
-                                Some(revocation) => self.note(revocation, left),
-                                None => self.incoming.count_unreadable(),
+                            if let Some(revocation) = decode_revocation(&entry) {
+                                self.note(revocation, left);
+                            } else if let Some(loss) = LossNotice::decode(&entry) {
+                                self.note_loss(&loss, losses::age(left), host);
+                            } else {
+                                self.incoming.count_unreadable();
                             }
                         }
+                        self.losses.lock().expire(std::time::Instant::now());
                         if has_any {
                             host.close_revoked().await;
                         }
@@ -467,6 +522,23 @@ impl Cluster {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells the subscribers of this node of a loss, once. One from before this node was made matters to
+    /// those alone who have gone on here from a position in the history.
+    fn note_loss(&self, loss: &LossNotice, age: Duration, host: &dyn NodeHost) {
+        if !self.losses.lock().add(loss, std::time::Instant::now()) {
+            return;
+        }
+        let lossy_for = if loss.is_of_history {
+            losses::lossy_for(age)
+        } else {
+            Duration::ZERO
+        };
+        host.distrust_history(lossy_for);
+        if age <= self.made_at.elapsed() || !lossy_for.is_zero() {
+            host.events_lost(loss.stream.as_ref());
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::losses::LossNotice;
 use super::nodes::{NodeId, NodeInfo, NodeStatus};
 use super::revocations::{Closing, Revocation};
 use super::selector::Selector;
@@ -79,6 +80,8 @@ pub(super) enum Asked {
     },
     /// To list its connections. The answer is needed within this time.
     Connections { within: Duration },
+    /// To tell its subscribers that events were lost.
+    TellLoss { loss: LossNotice },
 }
 
 /// The answer of a node.
@@ -92,6 +95,8 @@ pub(super) enum Answer {
         is_last: bool,
         connections: Vec<ListedConnection>,
     },
+    /// Its subscribers are told of a loss.
+    LossTold,
 }
 
 impl Message {
@@ -126,10 +131,12 @@ impl Content {
             Self::Request { asked, .. } => match asked {
                 Asked::Disconnect { .. } => "disconnect",
                 Asked::Connections { .. } => "connections",
+                Asked::TellLoss { .. } => "loss",
             },
             Self::Answer { answer, .. } => match answer {
                 Answer::Disconnected { .. } => "disconnected",
                 Answer::Connections { .. } => "connected",
+                Answer::LossTold => "told",
             },
         }
     }
@@ -163,6 +170,7 @@ impl Content {
                         }
                     }
                     Asked::Connections { within } => set("within", milliseconds(*within).into()),
+                    Asked::TellLoss { loss } => set("lost", loss.written()),
                 }
             }
             Self::Answer { request, answer } => {
@@ -178,6 +186,7 @@ impl Content {
                         set("is_last", (*is_last).into());
                         set("list", connections.iter().map(listed).collect());
                     }
+                    Answer::LossTold => {}
                 }
             }
         }
@@ -223,6 +232,16 @@ impl Content {
                 asked: Asked::Connections {
                     within: Duration::from_millis(number("within")?),
                 },
+            },
+            "loss" => Self::Request {
+                request: request?,
+                asked: Asked::TellLoss {
+                    loss: LossNotice::read(object.get("lost")?)?,
+                },
+            },
+            "told" => Self::Answer {
+                request: request?,
+                answer: Answer::LossTold,
             },
             "disconnected" => Self::Answer {
                 request: request?,
@@ -420,6 +439,9 @@ mod tests {
                 revoke_for: Some(minute),
             },
             Asked::Connections { within: minute },
+            Asked::TellLoss {
+                loss: LossNotice::new(crate::source::Lost::Events),
+            },
         ];
         let answers = [
             Answer::Disconnected { closed: 3 },
@@ -428,6 +450,7 @@ mod tests {
                 is_last: true,
                 connections: list,
             },
+            Answer::LossTold,
         ];
         let requests = asked.map(|asked| Content::Request { request: 7, asked });
         let answers = answers.map(|answer| Content::Answer { request: 7, answer });
@@ -529,7 +552,7 @@ mod tests {
 
         #[test]
         fn a_damaged_message_is_decoded_or_refused(
-            which in 0..7_usize, place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
+            which in 0..9_usize, place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
             let all = contents();
             let mut bytes = encoded(all[which % all.len()].clone()).to_vec();

@@ -9,6 +9,7 @@
 //! - `member`: this node: its announcements, its requests and its answers;
 //! - `host`: the interface to the connections of this node;
 //! - `incoming`: receives the messages of other nodes;
+//! - `losses`: events that were lost before they reached the engine;
 //! - `message`: messages and revocations as JSON;
 //! - `nodes`: the table of the other nodes;
 //! - `requests`: requests that wait for answers;
@@ -17,6 +18,7 @@
 
 mod host;
 mod incoming;
+mod losses;
 mod member;
 mod message;
 mod nodes;

@@ -92,6 +92,7 @@ impl Requests {
                 node.closed = closed;
                 node.is_whole = true;
             }
+            Answer::LossTold => node.is_whole = true,
             Answer::Connections {
                 page,
                 is_last,

@@ -16,6 +16,7 @@ use crate::engine::{
     Arrivals, AttemptError, Capabilities, Control, ControlArrivals, ControlError, Engine,
     EngineHealth, Health, Numbering, Outgoing, Page, Pending, ReadError, Role,
 };
+use crate::source::Lost;
 use crate::{Position, StreamKey};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -162,6 +163,8 @@ impl Engine for Spoke {
 struct Users {
     open: Mutex<Vec<String>>,
     revocations: Arc<Revocations>,
+    losses: Mutex<Vec<Option<StreamKey>>>,
+    is_lossy: Mutex<bool>,
 }
 
 impl Users {
@@ -212,6 +215,15 @@ impl NodeHost for Users {
         let now = std::time::Instant::now();
         self.close(|owner| self.revocations.find(owner, now).is_some())
     }
+
+    fn events_lost(&self, stream: Option<&StreamKey>) {
+        self.losses.lock().push(stream.cloned());
+    }
+
+    fn distrust_history(&self, lasts: Duration) {
+        assert!(lasts <= Duration::from_hours(1));
+        *self.is_lossy.lock() |= lasts > Duration::ZERO;
+    }
 }
 
 struct TestNode {
@@ -244,6 +256,8 @@ impl TestNode {
         let users = Arc::new(Users {
             open: Mutex::new(users.iter().map(|user| (*user).to_owned()).collect()),
             revocations: revocations.clone(),
+            losses: Mutex::default(),
+            is_lossy: Mutex::default(),
         });
         let cluster = Arc::new(Cluster::join(own, engine, revocations));
         let (running, host) = (cluster.clone(), users.clone());
@@ -498,4 +512,47 @@ async fn the_answers_to_a_flood_of_requests_are_bounded() {
     };
     let goes_on = async { while !ask().await.is_complete {} };
     assert!(timeout(Duration::from_mins(1), goes_on).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_loss_is_told_once_by_every_node() {
+    let hub = Arc::<Hub>::default();
+    let nodes = three(&hub).await;
+    let [a, ..] = &nodes;
+    let stream = StreamKey::of_channel("c");
+    a.cluster.tell_loss(Lost::Events, &*a.users).await;
+    let lost = Lost::EventsOf(stream.clone());
+    a.cluster.tell_loss(lost, &*a.users).await;
+    let is_told = || {
+        nodes
+            .iter()
+            .all(|node| *node.users.losses.lock() == [None, Some(stream.clone())])
+    };
+    assert!(is_told(), "all have told it when the call returns");
+    assert!(nodes.iter().all(|node| *node.users.is_lossy.lock()));
+    // What is stored is read again.
+    for node in &nodes {
+        hub.mend(node);
+    }
+    let outcome = a
+        .cluster
+        .disconnect(ada(), None, Instant::now() + SECOND * 20);
+    assert!(outcome.await.is_complete);
+    assert!(is_told());
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_tells_a_loss_when_it_is_back() {
+    let hub = Arc::<Hub>::default();
+    let [a, b, c] = three(&hub).await;
+    hub.cut(&b);
+    let told = a.cluster.tell_loss(Lost::Events, &*a.users);
+    let mended = async {
+        eventually("c has told it", || !c.users.losses.lock().is_empty()).await;
+        assert!(b.users.losses.lock().is_empty());
+        hub.mend(&b);
+    };
+    tokio::join!(told, mended);
+    eventually("b has told it", || *b.users.losses.lock() == [None]).await;
+    assert!(*b.users.is_lossy.lock());
 }

@@ -32,6 +32,8 @@ pub(super) struct Inbox {
     health: watch::Sender<EngineHealth>,
     /// Notified when a stream needs a read of its history.
     reads_changed: Notify,
+    /// Until when a position may be from before a loss that the engine's history does not show.
+    lossy_until: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -82,6 +84,7 @@ impl Inbox {
             without_tenant: OnceLock::new(),
             health: watch::Sender::default(),
             reads_changed: Notify::new(),
+            lossy_until: Mutex::default(),
         }
     }
 
@@ -254,6 +257,31 @@ impl Inbox {
         }
     }
 
+    /// Reports to the subscribers of one stream, or of all, that events are missing now, which no
+    /// history has.
+    pub(super) fn lose(&self, lost: Option<&StreamKey>) {
+        let state = self.state.lock();
+        let is_lost = |key: &&StreamKey| lost.is_none_or(|lost| lost == *key);
+        for key in state.streams.keys().filter(is_lost) {
+            if let Some(entry) = state.streams.get(key) {
+                self.intake.deliver_loss(&entry.stream);
+                count(&self.counters.missed);
+            }
+        }
+    }
+
+    /// Positions may be from before a loss that the engine's history does not show, until then.
+    pub(super) fn distrust_history(&self, until: Instant) {
+        let mut lossy_until = self.lossy_until.lock();
+        *lossy_until = Some(lossy_until.map_or(until, |before| before.max(until)));
+    }
+
+    /// Whether a position may be from before a loss that the engine's history does not show.
+    pub(super) fn is_history_lossy(&self) -> bool {
+        let until = *self.lossy_until.lock();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
         self.state.lock().streams.len()
@@ -324,6 +352,10 @@ impl Arrivals for Inbox {
         if is_first && entry.stream.last().position != head {
             // This node has not received the events up to `head`, so its own history records a gap.
             self.intake.deliver_gap(&entry.stream, head);
+        }
+        if is_first && self.is_history_lossy() {
+            // Whoever knows the head may know it from before the loss.
+            self.intake.deliver_loss(&entry.stream);
         }
         drop(state);
         self.step(key, |sequencer, mut sink| {

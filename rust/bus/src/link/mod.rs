@@ -28,7 +28,7 @@ use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
 use crate::engine::{Engine, EngineHealth, Health, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
-use crate::{BatchError, Draft, Intake, Position, Stream, Streams};
+use crate::{BatchError, Draft, Intake, Position, Stream, StreamKey, Streams};
 
 /// The link of a manager to its engine.
 pub struct EngineLink {
@@ -177,10 +177,14 @@ impl EngineLink {
         let (key, decoder) = (stream.key().clone(), self.decoder.clone());
         counters::count(&self.counters.reads);
         let (engine, reads) = (self.engine.clone(), self.reads.clone());
+        let is_lossy = self.inbox.is_history_lossy();
         Box::pin(async move {
             let closed = |_| ReadError::Unavailable("the link is closed".to_owned());
             let _turn = reads.acquire_owned().await.map_err(closed)?;
             let page = engine.read(&key, after, limit).await?;
+            if is_lossy {
+                return Err(ReadError::TooLate { head: page.head });
+            }
             let decoded = |(position, envelope)| {
                 let decoded = decoder.decode(&key, &envelope);
                 (position, decoded.draft)
@@ -190,6 +194,18 @@ impl EngineLink {
                 head: page.head,
             })
         })
+    }
+
+    /// Reports to the subscribers of one stream, or of all, that events were lost before they reached the
+    /// engine.
+    pub fn report_loss(&self, lost: Option<&StreamKey>) {
+        self.inbox.lose(lost);
+    }
+
+    /// Positions in the engine's history may be from before a loss, for this time: nobody goes on from
+    /// there.
+    pub fn distrust_history(&self, lasts: Duration) {
+        self.inbox.distrust_history(Instant::now() + lasts);
     }
 
     /// Watches the state of the engine's links.

@@ -9,9 +9,13 @@ use tokio::time::Instant;
 use super::counts::PublishCounts;
 use super::error::{Outcome, PublishError};
 use super::loss::{Loss, LossLog};
+use super::options::PublishOptions;
 use super::publication::{Publication, PublishResult, Published};
 use crate::Position;
 use crate::engine::Outgoing;
+
+/// Longer than any program runs.
+const ALWAYS: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// One event that waits for the engine.
 pub(super) struct QueuedEvent {
@@ -97,14 +101,17 @@ impl Size {
 }
 
 impl QueueLimits {
-    pub(super) fn new(max_events: usize, max_bytes: usize, idempotency: Option<Duration>) -> Self {
+    pub(super) fn new(options: &PublishOptions, idempotency: Option<Duration>) -> Self {
+        // Half of the window, for two reasons: the window of the engine begins when it first receives
+        // the id, which this program cannot know, and a repeated event takes time to arrive.
+        let repeat_within = match idempotency {
+            Some(_) if options.repeats_always => Some(ALWAYS),
+            window => window.map(|window| window / 2),
+        };
         Self {
-            max_events,
-            max_bytes,
-            // Half of the window, for two reasons: the window of the engine begins when it first
-            // receives the id, which this program cannot know, and a repeated event takes time to
-            // arrive.
-            repeat_within: idempotency.map(|window| window / 2),
+            max_events: options.max_events,
+            max_bytes: options.max_bytes,
+            repeat_within,
             held: Size::default(),
             waiting: Size::default(),
             cancelled: 0,

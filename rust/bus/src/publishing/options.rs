@@ -35,6 +35,10 @@ pub struct PublishOptions {
     /// How long a queued event is tried if its publisher does not wait ([`OnUnavailable::Queue`],
     /// default 60 s).
     pub queue_timeout: Duration,
+    /// Whether an event without an answer is sent again until there is one, also when the engine may not
+    /// recognize its id any more: twice rather than never. For publishers that have the event elsewhere
+    /// and cannot go on without it.
+    pub repeats_always: bool,
     /// The pause before an event is tried again (default [`full_jitter`], at least 1 ms).
     pub pause: Pause,
 }
@@ -46,6 +50,7 @@ impl Default for PublishOptions {
             max_events: 16_384,
             max_bytes: 16 << 20,
             queue_timeout: Duration::from_mins(1),
+            repeats_always: false,
             pause: Arc::new(full_jitter),
         }
     }

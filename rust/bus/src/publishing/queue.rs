@@ -75,7 +75,7 @@ impl PublishQueue {
         Self {
             partitions: HashMap::new(),
             waiting: BTreeMap::new(),
-            limits: QueueLimits::new(options.max_events, options.max_bytes, idempotency),
+            limits: QueueLimits::new(options, idempotency),
             pause: options.pause.clone(),
             queue_timeout: options.queue_timeout,
             accepted: 0,

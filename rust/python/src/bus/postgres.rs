@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use brokers::Credentials;
-use brokers::postgres::{Changes, Config, Installation, Table, execute_blocking, uninstall_sql};
+use brokers::postgres::{
+    Changes, Config, Installation, LogSource, Table, execute_blocking, uninstall_sql,
+};
 use pyo3::prelude::*;
 
 use super::login::{AskedLogin, PySecret, add_tls};
@@ -24,6 +26,7 @@ pub(crate) struct PyPostgres {
     max_event_bytes: Option<usize>,
     tables: Vec<PyTable>,
     outbox: Option<bool>,
+    pub(super) slot: Option<String>,
 }
 
 /// `fraiseql_subs.Table`.
@@ -40,6 +43,9 @@ impl PyPostgres {
     /// for, which it returns.
     pub(super) fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
         let mut asked = None;
+        if let Some(slot) = &self.slot {
+            LogSource::check_slot(slot).map_err(|error| error.to_string())?;
+        }
         if let Some(user) = self.username {
             config.set_user(&user);
         }
@@ -101,10 +107,10 @@ pub(crate) fn postgres_install_sql(
     installation.sql()
 }
 
-/// Returns the SQL that removes what was installed.
+/// Returns the SQL that removes what was installed, and the slots of sources.
 #[pyfunction]
-pub(crate) fn postgres_uninstall_sql() -> String {
-    uninstall_sql()
+pub(crate) fn postgres_uninstall_sql(slots: Vec<String>) -> String {
+    uninstall_sql(&slots)
 }
 
 /// Runs SQL in one transaction. Returns why it has failed, or `None`, and the warnings of PostgreSQL.

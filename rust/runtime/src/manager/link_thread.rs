@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 
 use bus::EngineLink;
 use bus::cluster::{Cluster, NodeHost};
-use futures_util::future::join;
+use bus::engine::Pending;
+use bus::source::{Losses, Lost, Source, SourceTarget};
+use futures_util::future::{join, join_all};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -19,6 +21,22 @@ use crate::error::RuntimeError;
 pub(crate) struct Node {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) host: Arc<dyn NodeHost>,
+    /// What enters the engine through one of the nodes, and where it is published.
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) target: SourceTarget,
+}
+
+/// Tells the subscribers of all nodes what was lost.
+pub(crate) struct ClusterLosses {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) host: Arc<dyn NodeHost>,
+}
+
+impl Losses for ClusterLosses {
+    fn tell(&self, lost: Lost) -> Pending<()> {
+        let (cluster, host) = (self.cluster.clone(), self.host.clone());
+        Box::pin(async move { cluster.tell_loss(lost, &*host).await })
+    }
 }
 
 /// Keeps the thread of a link alive.
@@ -47,8 +65,10 @@ impl LinkThread {
                 // The runtime of this thread alone: no coroutine of Python is awaited here.
                 runtime.block_on(async {
                     let node = async {
-                        if let Some(Node { cluster, host }) = &node {
-                            cluster.run(&**host).await;
+                        if let Some(node) = &node {
+                            let sources = node.sources.iter();
+                            let sources = sources.map(|source| source.run(node.target.clone()));
+                            join(node.cluster.run(&*node.host), join_all(sources)).await;
                         }
                     };
                     tokio::select! {

@@ -1,7 +1,9 @@
 //! The connections of this process, for other nodes and for the manager itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bus::StreamKey;
 use bus::cluster::{Closing, ListedConnection, NodeHost, NodeStatus, Selector};
 use bus::engine::Pending;
 use protocol::Close;
@@ -95,5 +97,17 @@ impl NodeHost for LocalNode {
             }
             count as u64
         })
+    }
+
+    fn events_lost(&self, stream: Option<&StreamKey>) {
+        if let Some(link) = &self.state.link {
+            link.report_loss(stream);
+        }
+    }
+
+    fn distrust_history(&self, lasts: Duration) {
+        if let Some(link) = &self.state.link {
+            link.distrust_history(lasts);
+        }
     }
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use bus::cluster::Selector;
+use bus::cluster::{NodeHost, Selector};
+use bus::source::SourceTarget;
 use dashmap::DashMap;
 use graphql::GraphQLError;
 use protocol::{Close, Framing, OperationKind, Request};
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::event_bus::{EventBusActor, ShardList};
-use super::link_thread::{LinkThread, Node};
+use super::link_thread::{ClusterLosses, LinkThread, Node};
 use super::local_node::LocalNode;
 use super::system::SystemThread;
 use super::worker_factory::WorkerFactory;
@@ -110,13 +111,31 @@ impl Runtime {
             link: None,
         };
         // Where its thread is refused, the runtime is dropped, and its actors end.
-        let node = runtime.state.cluster.clone().map(|cluster| Node {
-            cluster,
-            host: Arc::new(runtime.local_node()),
-        });
+        let node = runtime.node();
         let link = runtime.state.link.clone();
         runtime.link = link.map(|link| LinkThread::start(link, node)).transpose()?;
         Ok(runtime)
+    }
+
+    /// This process among those that share the engine; `None`: there is one process.
+    fn node(&self) -> Option<Node> {
+        let cluster = self.state.cluster.clone()?;
+        let host: Arc<dyn NodeHost> = Arc::new(self.local_node());
+        let losses = ClusterLosses {
+            cluster: cluster.clone(),
+            host: host.clone(),
+        };
+        let target = SourceTarget {
+            engine: cluster.engine().clone(),
+            by_tenant: self.state.policy.tenant.is_some(),
+            losses: Arc::new(losses),
+        };
+        Some(Node {
+            cluster,
+            host,
+            sources: self.state.sources.clone(),
+            target,
+        })
     }
 
     /// Makes it possible to start a runtime in a forked process, which does not have the thread of

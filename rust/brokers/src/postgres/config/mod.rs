@@ -60,6 +60,12 @@ pub struct Times {
     pub poll: Duration,
     /// Longest time between two looks at what the outbox need not keep.
     pub upkeep: Duration,
+    /// How often nodes look, on average, whether a source has a reader.
+    pub look: Duration,
+    /// How often the reader of a source looks at its slot, on average.
+    pub watch: Duration,
+    /// How long the reader of a source may stand still: after that another node may read.
+    pub lease: Duration,
     /// First pause between attempts to connect. It doubles with each failure, and is partly random.
     pub backoff: Duration,
     /// Longest pause between attempts to connect.
@@ -99,6 +105,9 @@ impl Default for Times {
             behind: Duration::from_secs(10),
             poll: Duration::from_secs(1),
             upkeep: Duration::from_secs(15),
+            look: Duration::from_secs(2),
+            watch: Duration::from_secs(10),
+            lease: Duration::from_secs(10),
             backoff: Duration::from_millis(50),
             backoff_limit: Duration::from_secs(5),
             configuration_pause: Duration::from_secs(15),

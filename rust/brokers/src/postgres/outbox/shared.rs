@@ -13,7 +13,7 @@ use super::super::config::Config;
 use super::super::control::Joined;
 use super::super::fault::Fault;
 use super::super::health::HealthBoard;
-use super::super::shared::{Ignored, Slot};
+use super::super::shared::{Ignored, LinkPlace};
 use super::super::wants::Wants;
 use crate::running::InFlight;
 
@@ -27,8 +27,8 @@ pub(super) struct OutboxShared {
     pub(super) health: HealthBoard,
     pub(super) wants: Wants,
     /// The links for statements: of the publisher, and of the reader.
-    pub(super) publisher: Slot,
-    pub(super) reader: Slot,
+    pub(super) publisher: LinkPlace,
+    pub(super) reader: LinkPlace,
     /// How many reads of new events have begun (count).
     reads: AtomicU64,
     /// What was read; `None`: there is no link.
@@ -59,8 +59,8 @@ impl OutboxShared {
             arrivals: OnceLock::new(),
             health: HealthBoard::default(),
             wants: Wants::default(),
-            publisher: Slot::default(),
-            reader: Slot::default(),
+            publisher: LinkPlace::default(),
+            reader: LinkPlace::default(),
             reads: AtomicU64::new(0),
             progress: watch::Sender::new(None),
             look: Arc::default(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
 use super::super::pgoutput::{Column, Old, Relation, Value};
-use super::super::wants::{StreamName, Wants};
+use super::super::wants::{StreamName, Wanted, Wants};
 use super::types::{Kind, Types};
 use super::{Changes, Table, json};
 
@@ -146,13 +146,18 @@ impl Tables {
         wants.matching(|channel| tables.iter().any(|table| table.channel.may_be(channel)))
     }
 
+    /// Whether changes of a table are events.
+    pub(in super::super) fn has(&self, table: u32) -> bool {
+        self.defined.contains_key(&table)
+    }
+
     /// The events of a row for wanted streams.
     pub(in super::super) fn events(
         &self,
         table: u32,
         row: &Row,
         by_tenant: bool,
-        wants: &Wants,
+        wants: &impl Wanted,
     ) -> Vec<RowEvent> {
         let Some(defined) = self.defined.get(&table) else {
             return Vec::new();

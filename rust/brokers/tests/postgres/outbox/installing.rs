@@ -28,7 +28,7 @@ async fn it_can_be_run_again_and_keeps_the_events() {
     let begun = node.received.ready(&orders).await;
     let page = node.engine.read(&orders, begun, 10).await;
     assert_eq!(page.unwrap().events.len(), 2);
-    execute(&installer, &uninstall_sql()).await.unwrap();
+    execute(&installer, &uninstall_sql(&[])).await.unwrap();
     let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'fraiseql_subs'";
     assert_eq!(server.sql(schemas), "0");
 }

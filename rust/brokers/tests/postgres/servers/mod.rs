@@ -45,6 +45,8 @@ pub(crate) fn quick() -> Times {
         backoff_limit: Duration::from_millis(100),
         configuration_pause: Duration::from_millis(200),
         confirm: Duration::from_millis(50),
+        look: Duration::from_millis(100),
+        watch: Duration::from_millis(100),
         ..Times::default()
     }
 }

@@ -1,7 +1,8 @@
 //! A private PostgreSQL in a temporary directory.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -165,11 +166,72 @@ impl Server {
         }
     }
 
+    /// Runs each statement in a transaction of its own.
+    pub(crate) fn sql_by_statement(&self, sql: &str) {
+        let mut psql = self.psql("postgres", "");
+        psql.args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let mut process = psql.spawn().unwrap();
+        let mut input = process.stdin.take().unwrap();
+        input.write_all(sql.as_bytes()).unwrap();
+        drop(input);
+        assert!(process.wait().unwrap().success());
+    }
+
+    /// Another program that reads from a slot. It ends when the result is dropped.
+    pub(crate) async fn receive_from_slot(&self, slot: &str) -> Process {
+        let mut command = as_postgres(&program("pg_recvlogical"));
+        command.arg("-h").arg(self.directory.path());
+        command.args(["-p", &self.port.to_string(), "-d", "postgres", "-S", slot]);
+        command.args(["--start", "-f", "-", "-o", "proto_version=1"]);
+        command.args(["-o", "publication_names=fraiseql_subs"]);
+        let is_free =
+            format!("SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{slot}'");
+        eventually("the slot is free", || self.sql(&is_free) == "t").await;
+        let process = Process::start(command);
+        eventually("the slot is in use", || self.sql(&is_free) == "f").await;
+        process
+    }
+
+    /// Starts a replica, which follows this server.
+    pub(crate) fn replica(&self) -> Self {
+        let directory = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        own(directory.path());
+        let mut command = as_postgres(&program("pg_basebackup"));
+        command.arg("-h").arg(self.directory.path());
+        command.args([
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+        ]);
+        command
+            .args(["-c", "fast"])
+            .arg("-D")
+            .arg(directory.path().join("data"));
+        assert!(command.status().unwrap().success());
+        let mut replica = Self {
+            directory,
+            port: free_port(),
+            settings: self.settings.clone(),
+            process: None,
+        };
+        replica.launch();
+        replica
+    }
+
     fn psql(&self, user: &str, sql: &str) -> Command {
         let mut command = Command::new("psql");
         command.arg("-h").arg(self.directory.path());
         command.args(["-p", &self.port.to_string(), "-U", user, "-d", "postgres"]);
-        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"]);
+        if !sql.is_empty() {
+            command.args(["-c", sql]);
+        }
         command
     }
 

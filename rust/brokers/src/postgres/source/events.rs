@@ -1,0 +1,263 @@
+//! What the log has, as events to publish.
+//!
+//! The id by which the engine recognizes an event is made of the place of its commit, the time of its
+//! commit and the number of the change in its transaction. A reader that reads the same again makes the
+//! same id, on each node. Two transactions at the same place of two timelines differ in their time.
+//! The id that users have given is part of the envelope, and stays the id of the event.
+
+use std::time::Instant;
+
+use bus::engine::Outgoing;
+use bus::source::{Lost, SourceTarget};
+use bus::{Envelope, StreamKey, Throttle};
+use bytes::Bytes;
+
+use super::super::fault::Fault;
+use super::super::log::PREFIX;
+use super::super::pgoutput::Change;
+use super::super::tables::{Row, RowChange, RowFault, Table, Tables, Types};
+use super::super::wants::{EveryStream, StreamName, Wanted};
+use super::super::wire::Frame;
+use super::state::Mark;
+
+/// What was read of the log.
+pub(super) struct LogEvents {
+    system: u64,
+    by_tenant: bool,
+    /// Limit of the engine (bytes).
+    max_event_bytes: usize,
+    /// Published before, by this node: not published again.
+    published: Mark,
+    /// What was read. Its end is before the transaction that is being read.
+    read: Mark,
+    /// When the transaction was committed.
+    at: u64,
+    pub(super) tables: Tables,
+    /// Events that were read and not taken.
+    events: Vec<Outgoing>,
+    /// What is lost, in the place where it is missing.
+    losses: Vec<Lost>,
+    dropped: Throttle,
+}
+
+impl LogEvents {
+    pub(super) fn new(
+        system: u64,
+        published: Mark,
+        tables: &[Table],
+        types: Types,
+        target: &SourceTarget,
+    ) -> Self {
+        Self {
+            system,
+            by_tenant: target.by_tenant,
+            max_event_bytes: target.engine.capabilities().max_event_bytes,
+            published,
+            read: Mark {
+                end: published.end,
+                ..Mark::default()
+            },
+            at: 0,
+            tables: Tables::new(tables, types),
+            events: Vec::new(),
+            losses: Vec::new(),
+            dropped: Throttle::new(),
+        }
+    }
+
+    /// Reads a message. Returns whether the server wants a reply.
+    pub(super) fn take(&mut self, frame: Frame) -> Result<bool, Fault> {
+        match frame {
+            Frame::Progress { end, wants_reply } => {
+                if self.read.commit == 0 {
+                    self.read.end = self.read.end.max(end);
+                }
+                return Ok(wants_reply);
+            }
+            Frame::TooLarge(head) => self.too_large(&head),
+            Frame::Data(data) => self.change(Change::read(data)?),
+        }
+        Ok(false)
+    }
+
+    /// Takes the events that were read, and what was read with them.
+    pub(super) fn taken(&mut self) -> (Vec<Outgoing>, Mark) {
+        (std::mem::take(&mut self.events), self.read)
+    }
+
+    /// Takes what is lost after the events of [`Self::taken`]. Nothing is to be read before it is told.
+    pub(super) fn losses(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.losses)
+    }
+
+    pub(super) fn has_losses(&self) -> bool {
+        !self.losses.is_empty()
+    }
+
+    /// The events that were read and not taken (bytes).
+    pub(super) fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.envelope.len()).sum()
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Begin { commit, at } => {
+                self.at = at;
+                self.read.commit = commit;
+                self.read.changes = 0;
+            }
+            Change::Commit { end } => {
+                self.read = Mark {
+                    end: end.max(self.read.end),
+                    ..Mark::default()
+                };
+            }
+            Change::Message {
+                is_transactional: true,
+                prefix,
+                content,
+                ..
+            } => {
+                let id = self.next();
+                if &*prefix == PREFIX
+                    && let Some(id) = id
+                {
+                    self.message(id, content);
+                }
+            }
+            Change::Message {
+                end,
+                prefix,
+                content,
+                ..
+            } if &*prefix == PREFIX => {
+                let id = format!("{:x}-{end:x}", self.system);
+                self.message(id, content);
+            }
+            Change::Relation(relation) => self.tables.define(relation),
+            Change::Insert { table, new } => {
+                let (new, old) = (Some(new), None);
+                self.row(table, RowChange::Insert, |change| Row { change, new, old });
+            }
+            Change::Update { table, old, new } => {
+                let new = Some(new);
+                self.row(table, RowChange::Update, |change| Row { change, new, old });
+            }
+            Change::Delete { table, old } => {
+                let (new, old) = (None, Some(old));
+                self.row(table, RowChange::Delete, |change| Row { change, new, old });
+            }
+            Change::Truncate { tables } => {
+                let is_new = self.next().is_some();
+                if is_new && tables.into_iter().any(|table| self.tables.has(table)) {
+                    // The rows are gone without an event for each, and may have been of any channel.
+                    self.losses.push(Lost::Events);
+                }
+            }
+            Change::Message { .. } | Change::Other => {}
+        }
+    }
+
+    /// Counts a change of the transaction. Returns its id; `None`: it was published before. Each change
+    /// counts, whatever is made of it, so that a change has the same number on all nodes.
+    fn next(&mut self) -> Option<String> {
+        let (Mark { commit, .. }, number) = (self.read, self.read.changes);
+        self.read.changes = number.saturating_add(1);
+        let is_published = commit == self.published.commit && number < self.published.changes;
+        let id = || format!("{:x}-{commit:x}-{:x}-{number:x}", self.system, self.at);
+        (!is_published).then(id)
+    }
+
+    fn message(&mut self, id: String, envelope: Bytes) {
+        let stream = match Envelope::read(&envelope, false) {
+            Ok(read) => {
+                let name = StreamName {
+                    tenant: read.tenant.filter(|_| self.by_tenant),
+                    channel: read.channel.unwrap_or_default(),
+                };
+                EveryStream.find(name)
+            }
+            Err(error) => {
+                self.log_dropped(&error.to_string());
+                return;
+            }
+        };
+        if let Some(stream) = stream {
+            self.event(id, stream, envelope);
+        }
+    }
+
+    fn row(&mut self, table: u32, change: RowChange, row: impl FnOnce(RowChange) -> Row) {
+        let Some(id) = self.next() else {
+            return;
+        };
+        let events = self
+            .tables
+            .events(table, &row(change), self.by_tenant, &EveryStream);
+        for event in events {
+            match event {
+                // A row may be the event of several channels.
+                Ok((stream, envelope)) => {
+                    let id = format!("{id}-{:x}", hash(&stream));
+                    self.event(id, stream, envelope);
+                }
+                Err(RowFault { stream, problem }) => {
+                    self.log_dropped(&problem);
+                    if let Some(stream) = stream {
+                        self.losses.push(Lost::EventsOf(stream));
+                    }
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, id: String, stream: StreamKey, envelope: Bytes) {
+        if envelope.len() > self.max_event_bytes {
+            self.log_dropped("it is larger than max_event_bytes of the bus");
+            self.losses.push(Lost::EventsOf(stream));
+            return;
+        }
+        self.events.push(Outgoing {
+            stream,
+            id: id.into(),
+            envelope,
+        });
+    }
+
+    /// A message that was skipped. It may have been of any stream.
+    fn too_large(&mut self, head: &Bytes) {
+        let prefix = || {
+            let rest = head.get(10..)?;
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest.get(..end)
+        };
+        let is_message = head.first() == Some(&b'M');
+        let is_transactional = !is_message || head.get(1).is_some_and(|flags| flags & 1 == 1);
+        let is_new = !is_transactional || self.next().is_some();
+        let is_of_others = is_message && prefix() != Some(PREFIX.as_bytes());
+        if is_new && !is_of_others {
+            self.log_dropped("it is larger than max_event_bytes");
+            self.losses.push(Lost::Events);
+        }
+    }
+
+    pub(super) fn log_dropped(&mut self, problem: &str) {
+        if let Some(suppressed) = self.dropped.admit(Instant::now()) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                problem,
+                suppressed,
+                "an event in the log of PostgreSQL reaches no subscriber; further ones are logged once a minute"
+            );
+        }
+    }
+}
+
+/// The same number for a stream in all programs (FNV-1a).
+fn hash(stream: &StreamKey) -> u64 {
+    let tenant = stream.tenant.as_deref().unwrap_or_default();
+    let bytes = tenant.bytes().chain([0]).chain(stream.channel.bytes());
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
