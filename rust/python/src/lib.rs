@@ -88,6 +88,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(bus::check_bus, module)?)?;
+    module.add_function(wrap_pyfunction!(resolver::check_snapshot, module)?)?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
     module.add_function(wrap_pyfunction!(log::count_unwritten, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_hosts, module)?)?;

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use bus::Snapshot;
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
 use protocol::Amendment;
-use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::exceptions::{PyGeneratorExit, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
@@ -62,6 +63,8 @@ pub(crate) struct Calls {
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
     skip: Py<PyAny>,
+    /// `fraiseql_subs.Snapshot`.
+    snapshot: Py<PyAny>,
     start_task: Py<PyAny>,
     /// Whether starting a task runs it until it suspends.
     starts_eagerly: bool,
@@ -93,6 +96,7 @@ impl Calls {
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
             skip: find("SKIP")?,
+            snapshot: find("Snapshot")?,
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
@@ -184,6 +188,7 @@ impl Calls {
             is_stream: matches!(input, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
+            snapshot: OnceLock::new(),
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
@@ -373,6 +378,8 @@ struct Answer {
     is_stream: bool,
     /// Used only on the event loop's thread.
     has_ended: AtomicBool,
+    /// The snapshot of the initial value, as text.
+    snapshot: OnceLock<String>,
 }
 
 #[pymethods]
@@ -385,7 +392,10 @@ impl Answer {
     /// Receives the resolver's value.
     fn returned(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
-        self.settle(py, self.project(value));
+        match self.unpack(value) {
+            Ok(value) => self.settle(py, self.project(value)),
+            Err(error) => self.raised(py, exception_of(py, &error)),
+        }
     }
 
     /// Receives the resolver's exception.
@@ -400,9 +410,10 @@ impl Answer {
     }
 
     /// Receives a value of the source stream. False: await `room` before the next one.
-    fn item(&self, value: Bound<'_, PyAny>) -> bool {
+    fn item(&self, value: Bound<'_, PyAny>) -> PyResult<bool> {
+        let value = self.unpack(value)?;
         // Without an event loop no value can be awaited or read.
-        !self.calls.bridge.is_closed() && self.lane.item(self.project(value))
+        Ok(!self.calls.bridge.is_closed() && self.lane.item(self.project(value)))
     }
 
     /// The subscription field, for the log.
@@ -472,6 +483,38 @@ impl Answer {
         if settled.reschedule {
             self.calls.go_on(py, &self.lane);
         }
+    }
+
+    /// Returns the value of a `Snapshot`, and notes which transactions it contains; or the value itself.
+    fn unpack<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        if !value.is_instance(self.calls.snapshot.bind(py))? {
+            return Ok(value);
+        }
+        if !self.is_initial {
+            return Err(PyTypeError::new_err(
+                "a Snapshot is a value of `initial` alone: return what follows as it is",
+            ));
+        }
+        let text: String = value.getattr(intern!(py, "at"))?.extract()?;
+        if self.snapshot.get().is_none_or(|of_first| *of_first != text) {
+            let at = text
+                .parse::<Snapshot>()
+                .map_err(|error| PyValueError::new_err(format!("{error}")))?;
+            if self.snapshot.set(text).is_err() {
+                return Err(PyValueError::new_err(
+                    "the values of one `initial` have different snapshots: read them in one transaction \
+                     with REPEATABLE READ",
+                ));
+            }
+            if !self.lane.initial_contains(at) {
+                return Err(PyTypeError::new_err(
+                    "the events of this bus have no transactions, so no Snapshot can say which follow: \
+                     use PostgreSQL as the bus, or return the value alone",
+                ));
+            }
+        }
+        value.getattr(intern!(py, "value"))
     }
 
     fn project(&self, value: Bound<'_, PyAny>) -> Outcome {
@@ -562,4 +605,13 @@ impl Answer {
         }
         self.calls.failures.describe(&place(&self.lane), exception)
     }
+}
+
+/// Refuses a text that is no snapshot of PostgreSQL.
+#[pyfunction]
+pub(crate) fn check_snapshot(at: &str) -> PyResult<()> {
+    let checked = at.parse::<Snapshot>();
+    checked
+        .map(|_| ())
+        .map_err(|error| PyValueError::new_err(format!("Snapshot.at is wrong: {error}")))
 }

@@ -309,6 +309,7 @@ fn deliver(shared: &Shared, subject: &str, message: Message) -> bool {
             stream,
             position: Position::new(epoch, offset),
             before,
+            transaction: None,
             envelope: message.payload,
         });
     }

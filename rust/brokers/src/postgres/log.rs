@@ -38,6 +38,8 @@ pub(super) struct Log {
 struct Transaction {
     /// The place of its commit in the log.
     commit: u64,
+    /// Its id.
+    id: u64,
     /// The number of the next event.
     next: u32,
 }
@@ -49,6 +51,7 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.0.progress.send_replace(None);
         self.0.echoes.lost();
+        self.0.commits.lost();
     }
 }
 
@@ -106,7 +109,14 @@ impl Log {
 
     fn change(&mut self, change: Change) {
         match change {
-            Change::Begin { commit } => self.transaction = Some(Transaction { commit, next: 0 }),
+            Change::Begin { commit, id } => {
+                let id = self.shared.commits.delivered(commit, id);
+                let next = 0;
+                self.transaction = Some(Transaction { commit, id, next });
+                if self.shared.commits.are_many() {
+                    self.shared.look_at_commits.notify_one();
+                }
+            }
             Change::Commit { end } => {
                 self.transaction = None;
                 self.advance(end);
@@ -188,7 +198,7 @@ impl Log {
     /// The position of the next event of the transaction.
     fn next(&mut self) -> Position {
         let offset = match &mut self.transaction {
-            Some(Transaction { commit, next }) => {
+            Some(Transaction { commit, next, .. }) => {
                 let minor = *next;
                 *next = next.saturating_add(1);
                 Offset {
@@ -236,6 +246,7 @@ impl Log {
                 stream,
                 position: at,
                 before: None,
+                transaction: self.transaction.as_ref().map(|of| of.id),
                 envelope: content,
             },
         );
@@ -256,6 +267,7 @@ impl Log {
                             stream,
                             position: at,
                             before: None,
+                            transaction: self.transaction.as_ref().map(|of| of.id),
                             envelope,
                         },
                     );

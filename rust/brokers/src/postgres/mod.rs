@@ -15,12 +15,14 @@
 //! - `pgoutput`: decodes the log;
 //! - `supervisor`: keeps the links;
 //! - `slot`, `subscriber`, `log`, `wants`, `heads`: the work of the link that reads the log;
+//! - `commits`: which transactions others see;
 //! - `publisher`, `echoes`: publishing, and where the events are;
 //! - `tables`: changes of tables as events;
 //! - `control`: messages between nodes;
 //! - `health`: the state of the links;
 //! - `shared`: the state that all of them use.
 
+mod commits;
 mod config;
 mod control;
 mod cursor;
@@ -47,7 +49,7 @@ use std::time::Duration;
 
 use bus::engine::{
     Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, Numbering, Outgoing, Page,
-    Pending, ReadError,
+    Pending, ReadError, Transactions,
 };
 use bus::{Position, StreamKey};
 
@@ -79,6 +81,7 @@ impl Postgres {
                 history: None,
                 idempotency: None,
                 max_event_bytes: config.max_event_bytes,
+                transactions: Some(Transactions::Named),
                 is_read_only: false,
             },
             shared: Arc::new(Shared::new(config)),
@@ -135,6 +138,17 @@ impl Engine for Postgres {
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
         let shared = self.shared.clone();
         Box::pin(async move { heads::heads(&shared, &streams).await })
+    }
+
+    fn settled(&self, at: Position) -> Option<Pending<()>> {
+        let shared = self.shared.clone();
+        let progress = *shared.progress.borrow();
+        let is_of_log = progress.is_some_and(|progress| progress.epoch == at.epoch);
+        let place = shared.commits.pending(at, is_of_log)?;
+        Some(Box::pin(async move {
+            let look = &shared.look_at_commits;
+            shared.commits.settled(place, look).await;
+        }))
     }
 
     fn control(&self) -> &dyn Control {

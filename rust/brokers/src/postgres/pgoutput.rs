@@ -14,6 +14,8 @@ pub(super) enum Change {
     Begin {
         /// The place of its commit in the log.
         commit: u64,
+        /// The lower half of its id.
+        id: u32,
     },
     /// The transaction ends.
     Commit {
@@ -91,9 +93,13 @@ impl Change {
     pub(super) fn read(message: Bytes) -> Result<Self, Fault> {
         let mut body = Cursor::new(message);
         Ok(match body.u8()? {
-            b'B' => Self::Begin {
-                commit: body.u64()?,
-            },
+            b'B' => {
+                let commit = body.u64()?;
+                // The time of its commit.
+                body.u64()?;
+                let id = body.u32()?;
+                Self::Begin { commit, id }
+            }
             b'C' => {
                 // Flags, and the place of the commit.
                 body.u8()?;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 
+use super::commits::Commits;
 use super::config::Config;
 use super::echoes::Echoes;
 use super::fault::Fault;
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) health: HealthBoard,
     pub(super) wants: Wants,
     pub(super) echoes: Echoes,
+    pub(super) commits: Commits,
     /// The links for statements: of the publisher, and of the reader.
     pub(super) publisher: Slot,
     pub(super) reader: Slot,
@@ -29,6 +31,8 @@ pub(super) struct Shared {
     pub(super) progress: watch::Sender<Option<Progress>>,
     /// Notified when the server shall say how far it has read the log.
     pub(super) look: Notify,
+    /// Notified when it should be looked up which commits are visible.
+    pub(super) look_at_commits: Notify,
     /// The name of this node, and the receiver of its messages.
     pub(super) control: OnceLock<(Box<str>, Arc<dyn ControlArrivals>)>,
     /// How many calls are in flight; `None` after the engine was closed.
@@ -78,10 +82,12 @@ impl Shared {
             health: HealthBoard::default(),
             wants: Wants::default(),
             echoes: Echoes::default(),
+            commits: Commits::default(),
             publisher: Slot::default(),
             reader: Slot::default(),
             progress: watch::Sender::new(None),
             look: Notify::new(),
+            look_at_commits: Notify::new(),
             control: OnceLock::new(),
             in_flight: InFlight::default(),
         }

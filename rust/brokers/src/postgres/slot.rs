@@ -141,6 +141,19 @@ pub(super) async fn start(shared: &Shared, mut wire: Wire) -> Result<StartedSlot
     let Some(start) = place else {
         return Err(Fault::away("PostgreSQL has not said where the slot starts"));
     };
+    let next = wire
+        .query("SELECT pg_catalog.pg_current_xact_id()::text")
+        .await
+        .map_err(Fault::of_link)?;
+    let next = next
+        .first()
+        .and_then(|row| row.first()?.as_deref()?.parse().ok());
+    let Some(next) = next else {
+        return Err(Fault::away(
+            "PostgreSQL has not said which transaction is next",
+        ));
+    };
+    shared.commits.begin(next);
     let begin = format!(
         "START_REPLICATION SLOT \"{name}\" LOGICAL 0/0 (proto_version '1', publication_names \
          '{PUBLICATION}', messages 'true')"

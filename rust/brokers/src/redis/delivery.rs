@@ -117,6 +117,7 @@ impl Delivery {
                             stream: stream.clone(),
                             position,
                             before: None,
+                            transaction: None,
                             envelope,
                         });
                     }

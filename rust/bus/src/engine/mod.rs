@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use capabilities::{Capabilities, HistoryKind, Numbering};
+pub use capabilities::{Capabilities, HistoryKind, Numbering, Transactions};
 pub use control::{Control, ControlArrivals, ControlError, MAX_REVOCATIONS};
 pub use error::{AttemptError, ReadError};
 pub use health::{EngineHealth, Health, Role};
@@ -48,6 +48,8 @@ pub struct Arrival {
     pub position: Position,
     /// The offset of the previous event; `Some` with [`Numbering::Linked`].
     pub before: Option<Offset>,
+    /// The id of its transaction; `Some` with [`Transactions::Named`].
+    pub transaction: Option<u64>,
     /// The event as `envelope` writes it.
     pub envelope: Bytes,
 }
@@ -138,6 +140,13 @@ pub trait Engine: Send + Sync {
     /// stream without events has a position as well: the next event has the offset after it. A stream
     /// whose part of the engine cannot be reached has [`ReadError::Unavailable`] in its place.
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>>;
+
+    /// Resolves when a state that is read from now on contains all events up to a position that were
+    /// delivered; `None`: it does already. An event may be delivered a moment before others see the effects
+    /// of its transaction.
+    fn settled(&self, _at: Position) -> Option<Pending<()>> {
+        None
+    }
 
     /// Returns the part for messages between nodes.
     fn control(&self) -> &dyn Control;

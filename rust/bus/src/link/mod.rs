@@ -163,6 +163,18 @@ impl EngineLink {
         self.engine.capabilities().history.is_some()
     }
 
+    /// Whether events belong to transactions of a database.
+    #[must_use]
+    pub fn has_transactions(&self) -> bool {
+        self.engine.capabilities().transactions.is_some()
+    }
+
+    /// As [`Engine::settled`].
+    #[must_use]
+    pub fn settled(&self, at: Position) -> Option<Pending<()>> {
+        self.engine.settled(at)
+    }
+
     /// Reads up to `limit` events of a stream after a position.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ impl Replay {
     /// sequence.
     pub(super) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
         let now = self.missed.stream.last();
-        let has_initial = lane.is_some_and(super::lane::Lane::restart);
+        let has_initial = lane.is_some_and(|lane| lane.restart(now));
         sink.announce_position((!has_initial).then_some(now), true);
         self.missed.sequence = now.sequence;
         self.missed.remote = None;
