@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use bus::Snapshot;
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
 use protocol::Amendment;
+use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
-use pyo3::exceptions::{PyGeneratorExit, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
@@ -22,6 +21,7 @@ use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::to_json;
 use crate::json_text::text_to_python;
+use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
 use crate::tasks::{TaskId, Tasks};
 use crate::value::{Names, PyValue};
 
@@ -63,8 +63,7 @@ pub(crate) struct Calls {
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
     skip: Py<PyAny>,
-    /// `fraiseql_subs.Snapshot`.
-    snapshot: Py<PyAny>,
+    snapshot: SnapshotClass,
     start_task: Py<PyAny>,
     /// Whether starting a task runs it until it suspends.
     starts_eagerly: bool,
@@ -96,7 +95,7 @@ impl Calls {
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
             skip: find("SKIP")?,
-            snapshot: find("Snapshot")?,
+            snapshot: SnapshotClass(find("Snapshot")?),
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
@@ -188,7 +187,7 @@ impl Calls {
             is_stream: matches!(input, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
-            snapshot: OnceLock::new(),
+            snapshot: is_initial.then(FirstSnapshot::default),
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
@@ -378,8 +377,8 @@ struct Answer {
     is_stream: bool,
     /// Used only on the event loop's thread.
     has_ended: AtomicBool,
-    /// The snapshot of the initial value, as text.
-    snapshot: OnceLock<String>,
+    /// Set for the initial value.
+    snapshot: Option<FirstSnapshot>,
 }
 
 #[pymethods]
@@ -485,36 +484,16 @@ impl Answer {
         }
     }
 
-    /// Returns the value of a `Snapshot`, and notes which transactions it contains; or the value itself.
+    /// Returns the value of a `Snapshot`, or the value itself.
     fn unpack<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = value.py();
-        if !value.is_instance(self.calls.snapshot.bind(py))? {
+        let Some(found) = self.calls.snapshot.read(&value)? else {
             return Ok(value);
+        };
+        match &self.snapshot {
+            Some(first) => first.note(&found.at, &self.lane)?,
+            None => return Err(not_initial()),
         }
-        if !self.is_initial {
-            return Err(PyTypeError::new_err(
-                "a Snapshot is a value of `initial` alone: return what follows as it is",
-            ));
-        }
-        let text: String = value.getattr(intern!(py, "at"))?.extract()?;
-        if self.snapshot.get().is_none_or(|of_first| *of_first != text) {
-            let at = text
-                .parse::<Snapshot>()
-                .map_err(|error| PyValueError::new_err(format!("{error}")))?;
-            if self.snapshot.set(text).is_err() {
-                return Err(PyValueError::new_err(
-                    "the values of one `initial` have different snapshots: read them in one transaction \
-                     with REPEATABLE READ",
-                ));
-            }
-            if !self.lane.initial_contains(at) {
-                return Err(PyTypeError::new_err(
-                    "the events of this bus have no transactions, so no Snapshot can say which follow: \
-                     use PostgreSQL as the bus, or return the value alone",
-                ));
-            }
-        }
-        value.getattr(intern!(py, "value"))
+        Ok(found.value)
     }
 
     fn project(&self, value: Bound<'_, PyAny>) -> Outcome {
@@ -605,13 +584,4 @@ impl Answer {
         }
         self.calls.failures.describe(&place(&self.lane), exception)
     }
-}
-
-/// Refuses a text that is no snapshot of PostgreSQL.
-#[pyfunction]
-pub(crate) fn check_snapshot(at: &str) -> PyResult<()> {
-    let checked = at.parse::<Snapshot>();
-    checked
-        .map(|_| ())
-        .map_err(|error| PyValueError::new_err(format!("Snapshot.at is wrong: {error}")))
 }

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from declared import node
 from nodes import take
 from returning import BEGIN, after
 from support import PATIENCE, eventually
@@ -61,6 +60,11 @@ def declared(pool: asyncpg.Pool):
 def over(server: PostgresServer, *resolvers) -> SubscriptionManager:
     bus = Postgres(server.url, tables=[Table("items", channel="items")])
     return SubscriptionManager([*resolvers], bus=bus)
+
+
+def publish(channel: str, data: str) -> str:
+    """Return the SQL that publishes an event."""
+    return f"SELECT fraiseql_subs.publish('{channel}', '{data}');"
 
 
 def parsed(texts: list[str]) -> list[tuple[int, int]]:
@@ -215,9 +219,9 @@ async def test_an_event_that_arrives_before_the_rows_are_read_and_is_not_in_them
 
 
 async def test_pages_of_one_snapshot_and_events_of_a_publisher(postgres):
-    """Several values of one transaction; the events are those that SQL publishes beside the rows."""
+    """The values are of one transaction, the events are those that SQL publishes."""
     await postgres.sql("CREATE TABLE notes (id int PRIMARY KEY)")
-    add = "BEGIN; INSERT INTO notes VALUES ({0}); SELECT fraiseql_subs.publish('feed', '{0}'); COMMIT"
+    add = "BEGIN; INSERT INTO notes VALUES ({0}); " + publish("feed", "{0}") + " COMMIT"
     paged = asyncio.Event()
 
     async def initial() -> AsyncIterator[Snapshot[int]]:
@@ -289,5 +293,3 @@ async def test_a_resolver_of_events_returns_no_snapshot(postgres, caplog):
 def test_a_text_that_is_no_snapshot_is_refused(at):
     with pytest.raises(ValueError, match="pg_current_snapshot"):
         Snapshot([], at=at)
-
-

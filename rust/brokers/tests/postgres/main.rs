@@ -16,4 +16,5 @@ mod publishing;
 mod refusals;
 mod secure;
 mod servers;
+mod snapshots;
 mod tables;
