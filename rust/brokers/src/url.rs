@@ -122,10 +122,10 @@ impl BusUrl {
                 config.by_tenant = by_tenant;
                 Ok(Arc::new(crate::redis::Redis::new(config)?))
             }
-            // The server keeps no events: each node keeps what it has received.
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 let mut config = (**config).clone();
+                config.history = history.cloned();
                 config.by_tenant = by_tenant;
                 Ok(Arc::new(crate::postgres::Postgres::new(config)?))
             }

@@ -3,7 +3,7 @@
 //! An event is a transactional message: `fraiseql_subs.publish` in SQL, or this engine, writes it, and it
 //! is part of the transaction that writes it. Each node reads the log by logical replication, in the
 //! order of the commits. Changes of tables are events as well. The log keeps nothing for a node that is
-//! away: each node keeps what it has received.
+//! away: each node keeps the newest events, also of streams that nobody wants there.
 //!
 //! # Layout
 //!
@@ -15,6 +15,7 @@
 //! - `pgoutput`: decodes the log;
 //! - `supervisor`: keeps the links;
 //! - `slot`, `subscriber`, `log`, `wants`, `heads`: the work of the link that reads the log;
+//! - `recent`: the newest events of all streams;
 //! - `commits`: which transactions others see;
 //! - `publisher`, `echoes`: publishing, and where the events are;
 //! - `tables`: changes of tables as events;
@@ -34,6 +35,7 @@ mod install;
 mod log;
 mod pgoutput;
 mod publisher;
+mod recent;
 mod shared;
 mod slot;
 mod socket;
@@ -45,11 +47,11 @@ mod wants;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::engine::{
-    Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, Numbering, Outgoing, Page,
-    Pending, ReadError, Transactions,
+    Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, HistoryKind, Numbering,
+    Outgoing, Page, Pending, ReadError, Transactions,
 };
 use bus::{Position, StreamKey};
 
@@ -78,7 +80,7 @@ impl Postgres {
         Ok(Self {
             capabilities: Capabilities {
                 numbering: Numbering::Sparse,
-                history: None,
+                history: config.history.as_ref().map(|_| HistoryKind::PerNode),
                 idempotency: None,
                 max_event_bytes: config.max_event_bytes,
                 transactions: Some(Transactions::Named),
@@ -129,10 +131,18 @@ impl Engine for Postgres {
         self.shared.wants.unwant(stream);
     }
 
-    /// There is no history to read.
-    fn read(&self, _: &StreamKey, _: Position, _: usize) -> Pending<Result<Page, ReadError>> {
-        let reason = "PostgreSQL keeps no history of events".to_owned();
-        Box::pin(async move { Err(ReadError::Unavailable(reason)) })
+    /// Reads what this process keeps.
+    fn read(
+        &self,
+        stream: &StreamKey,
+        after: Position,
+        limit: usize,
+    ) -> Pending<Result<Page, ReadError>> {
+        let answer = self
+            .shared
+            .recent
+            .read(stream, after, limit, Instant::now());
+        Box::pin(async move { answer })
     }
 
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {

@@ -13,6 +13,7 @@ use super::config::Config;
 use super::echoes::Echoes;
 use super::fault::Fault;
 use super::health::HealthBoard;
+use super::recent::Recent;
 use super::wants::Wants;
 use crate::running::InFlight;
 
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     pub(super) wants: Wants,
     pub(super) echoes: Echoes,
     pub(super) commits: Commits,
+    pub(super) recent: Recent,
     /// The links for statements: of the publisher, and of the reader.
     pub(super) publisher: Slot,
     pub(super) reader: Slot,
@@ -77,12 +79,12 @@ impl Drop for Placed<'_> {
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
         Self {
-            config,
             arrivals: OnceLock::new(),
             health: HealthBoard::default(),
             wants: Wants::default(),
             echoes: Echoes::default(),
             commits: Commits::default(),
+            recent: Recent::new(config.history.clone()),
             publisher: Slot::default(),
             reader: Slot::default(),
             progress: watch::Sender::new(None),
@@ -90,6 +92,7 @@ impl Shared {
             look_at_commits: Notify::new(),
             control: OnceLock::new(),
             in_flight: InFlight::default(),
+            config,
         }
     }
 

@@ -38,6 +38,16 @@ pub(super) struct StreamName<'a> {
     pub(super) channel: &'a str,
 }
 
+impl StreamName<'_> {
+    /// The key of the stream.
+    pub(super) fn key(&self) -> StreamKey {
+        StreamKey {
+            tenant: self.tenant.map(Into::into),
+            channel: self.channel.into(),
+        }
+    }
+}
+
 impl Equivalent<StreamKey> for StreamName<'_> {
     fn equivalent(&self, key: &StreamKey) -> bool {
         self.tenant == key.tenant.as_deref() && self.channel == &*key.channel
@@ -72,6 +82,11 @@ impl Wants {
             .streams
             .get_key_value(&name)
             .map(|(key, _)| key.clone())
+    }
+
+    /// Whether a stream is wanted.
+    pub(super) fn has(&self, stream: &StreamKey) -> bool {
+        self.state.lock().streams.contains_key(stream)
     }
 
     /// Notes that an event was delivered.

@@ -14,6 +14,7 @@ mod links;
 mod order;
 mod publishing;
 mod refusals;
+mod resuming;
 mod secure;
 mod servers;
 mod snapshots;

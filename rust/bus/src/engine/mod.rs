@@ -59,7 +59,8 @@ pub struct Arrival {
 pub struct Page {
     /// The events that follow the requested position, without a gap.
     pub events: Vec<(Position, Bytes)>,
-    /// The position of the newest event of the stream when it was read.
+    /// The position of the newest event of the stream when it was read; with [`Numbering::Sparse`] it may be
+    /// later: the position up to which there is no other event.
     pub head: Position,
 }
 
@@ -85,6 +86,9 @@ pub trait Arrivals: Send + Sync {
     fn event(&self, arrival: Arrival);
     /// Events may be missing. The engine does not know which.
     fn doubt(&self, scope: Scope);
+    /// An event that was published reaches no subscriber: it cannot be read, or is too large. A doubt of its
+    /// stream says that it is missing, where the stream is known.
+    fn unreadable(&self) {}
     /// The state of the links of a role has changed.
     fn health(&self, role: Role, health: Health);
     /// Whether there is no room for events now. An engine without history that can make its server wait

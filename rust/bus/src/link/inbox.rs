@@ -377,6 +377,10 @@ impl Arrivals for Inbox {
         }
     }
 
+    fn unreadable(&self) {
+        count(&self.counters.unreadable);
+    }
+
     fn is_full(&self) -> bool {
         self.intake.is_full()
     }

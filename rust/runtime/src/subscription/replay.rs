@@ -110,6 +110,21 @@ struct Remote {
     position: Position,
 }
 
+impl Remote {
+    /// Goes on at the head of a stream that has no event after this position. Returns whether that is
+    /// possible: where offsets only order events, and this process receives the stream.
+    fn pass(&mut self, head: Position, stream: &Stream) -> bool {
+        // Read after the head: this process has received all events up to the earlier of both.
+        let last = stream.last().position;
+        let is_past = head.epoch == self.position.epoch && head.offset >= self.position.offset;
+        if !self.link.is_sparse() || !is_past || last.epoch != head.epoch {
+            return false;
+        }
+        self.position.offset = head.offset.min(last.offset);
+        true
+    }
+}
+
 /// The result of reading the history of this process.
 #[derive(Debug)]
 pub(crate) enum HistoryRead {
@@ -290,8 +305,11 @@ impl Missed {
                 self.metrics.resumes_too_late.add(1);
                 RemoteRead::TooLate
             }
-            // The engine has no further event, but this process has not received the last one yet.
-            Ok(page) if page.events.is_empty() => RemoteRead::Later,
+            Ok(page) if page.events.is_empty() => match remote.pass(page.head, &self.stream) {
+                true => RemoteRead::Continue,
+                // The engine has no further event, but this process has not received the last one yet.
+                false => RemoteRead::Later,
+            },
             Ok(page) => {
                 for (position, draft) in page.events {
                     remote.position = position;

@@ -6,6 +6,7 @@ mod url;
 
 use std::time::Duration;
 
+use bus::HistoryLimits;
 use tokio_postgres::config::Host;
 
 use super::fault::Fault;
@@ -25,6 +26,8 @@ pub struct Config {
     pub credentials: Option<Credentials>,
     /// Whether each tenant has its own streams; the same in all nodes.
     pub by_tenant: bool,
+    /// What each process keeps of all streams; `None`: nothing.
+    pub history: Option<HistoryLimits>,
     /// The largest envelope (bytes). A row of a table may be as large.
     pub max_event_bytes: usize,
     /// Tables whose changes are events.

@@ -104,6 +104,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         tls,
         credentials,
         by_tenant: false,
+        history: None,
         max_event_bytes: 1024 * 1024,
         tables: Vec::new(),
         times: Times::default(),
