@@ -27,10 +27,7 @@ fuzz_target!(|text: &str| {
     match operation {
         Operation::Subscription(operation) => {
             let is_denied = |type_name: &str, field: &str| type_name == "User" && field == "name";
-            let plans = [
-                Some((*operation.plan).clone()),
-                operation.plan.without(&is_denied),
-            ];
+            let plans = [Some((*operation.plan).clone()), operation.plan.without(&is_denied)];
             let value = json!({"__typename": "Order", "id": 1, "status": "PAID", "total": 1.5,
                 "user": {"id": 2, "name": "secret-name"}, "any": [{"__typename": "User"}]});
             for (index, plan) in plans.into_iter().flatten().enumerate() {

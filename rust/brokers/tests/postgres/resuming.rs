@@ -35,7 +35,7 @@ fn config(server: &Server) -> Config {
     ];
     config.history = Some(HistoryLimits {
         events: 100,
-        age: Duration::from_secs(300),
+        age: Duration::from_mins(5),
         bytes: 1 << 20,
     });
     config
