@@ -111,9 +111,9 @@ $(PEERS)/target/release/floor: $(PEERS)/Cargo.toml $(PEERS)/Cargo.lock $(wildcar
 
 # libFuzzer needs compiler flags that stable Rust has but does not admit to.
 FUZZ_SECONDS ?= 600
-fuzz: ## fuzz protocol, tokens, documents, WebSocket frames, HTTP/1.1 and envelopes, each for FUZZ_SECONDS (600)
+fuzz: ## fuzz protocol, tokens, documents, WebSocket frames, HTTP/1.1, envelopes and the log of PostgreSQL, each for FUZZ_SECONDS (600)
 	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
-	for target in protocol token document frames scan envelope; do mkdir -p fuzz/corpus/$$target; \
+	for target in protocol token document frames scan envelope postgres_stream postgres_log; do mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done

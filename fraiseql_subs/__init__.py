@@ -37,7 +37,7 @@ from .security import (
 )
 from .server import Server
 from .tenant import TenantPublisher
-from .types import ID, SKIP, Context, ExecutionResult, Skip
+from .types import ID, SKIP, Context, ExecutionResult, Skip, Snapshot
 
 __all__ = [
     "ID",
@@ -84,6 +84,7 @@ __all__ = [
     "Security",
     "Server",
     "Skip",
+    "Snapshot",
     "SubscriptionManager",
     "SyncPublisher",
     "Table",

@@ -40,6 +40,7 @@ __all__ = [
     "check_path",
     "check_rate",
     "check_rule",
+    "check_snapshot",
     "count_unwritten",
     "flush_log",
     "load",
@@ -404,6 +405,9 @@ def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
 
 def check_bus(bus: str | Redis | Nats | Postgres) -> None:
     """Refuse a URL that names no engine, or settings of an engine that cannot be used."""
+
+def check_snapshot(at: str) -> None:
+    """Refuse a text that is not one of `pg_current_snapshot()`."""
 
 def postgres_install_sql(
     tables: Sequence[str], publishers: Sequence[str], nodes: Sequence[str], outbox: bool

@@ -17,10 +17,11 @@ from typing import Any, Protocol, TypeAlias
 
 from ._causes import add_cause
 from ._faults import faults
-from .types import SKIP
+from .types import SKIP, Snapshot
 
 __all__ = [
     "SKIP",
+    "Snapshot",
     "abandon",
     "close_stream",
     "hook_error",

@@ -116,7 +116,7 @@ def subscription(
             one with `yield`, whose values are sent in order, each when it is yielded. Its
             parameters are `variables`, `context` and arguments of `fn`, by name. Events published
             before it starts are not delivered, because the state that it reads contains them; all
-            events published later follow it.
+            events published later follow it. A `Snapshot` says exactly which events follow.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results are
             still sent in the order of the events.
         timeout: Time limit of one call, or of one value of an `initial` with `yield` (seconds,

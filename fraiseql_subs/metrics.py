@@ -66,7 +66,8 @@ class Metrics:
         bus_gap_events: Events that were read from the engine's history to fill gaps.
         bus_missed: Gaps that could not be filled: the subscribers of the stream were told.
         bus_reads: Reads of the engine's history.
-        bus_unreadable: Events from other processes that cannot be read, and were skipped.
+        bus_unreadable: Events of other programs that reach no subscriber: they cannot be read, or
+            are too large, or a row of a table that cannot be an event.
         bus_other_stream: Events that name another tenant or channel than they came on, and were
             dropped.
         bus_published: Events that the engine has taken from this process.

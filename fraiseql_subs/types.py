@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NewType
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, NewType, TypeVar
 
+from fraiseql_subs._core import check_snapshot
 from fraiseql_subs.config import ConnectionParams, Identity
 from fraiseql_subs.response_head import ResponseHead
 
@@ -46,6 +47,34 @@ class Skip(_Anything):
 
 SKIP: Final[Skip] = Skip()
 """Return it from a resolver to send nothing for this event."""
+
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Snapshot(Generic[_Value]):
+    """A value of `initial`, and the state of the PostgreSQL database that it was read from.
+
+    With PostgreSQL as the bus exactly the events follow whose transactions that state does not
+    contain: none is missing, and none is a second time. Read the rows and
+    `SELECT pg_current_snapshot()::text` in one statement, or in one transaction with
+    `REPEATABLE READ`, on the server that the bus is connected to, not on a standby.
+
+    Attributes:
+        value: The value that is sent.
+        at: Text of `pg_current_snapshot()`.
+
+    Raises:
+        ValueError: `at` is not such a text.
+    """
+
+    value: _Value
+    _: KW_ONLY
+    at: str
+
+    def __post_init__(self) -> None:
+        check_snapshot(self.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,8 @@ impl BusUrl {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 let mut config = (**config).clone();
+                config.history = history.cloned();
                 config.by_tenant = by_tenant;
-                config.history = history.map(|history| history.age);
                 if config.outbox {
                     return Ok(Arc::new(crate::postgres::Outbox::new(config)?));
                 }

@@ -31,6 +31,8 @@ pub struct Event {
     pub stream: Arc<Stream>,
     /// Where it is in its stream.
     pub at: LocalPosition,
+    /// The transaction of a database that it is part of; `None`: the engine has none.
+    pub transaction: Option<u64>,
     /// Routing key.
     pub channel: Arc<str>,
     /// The type, which `event_types` of a subscription selects.
@@ -52,11 +54,21 @@ impl Event {
             id,
             stream,
             at,
+            transaction: None,
             channel: draft.channel,
             event_type: draft.event_type,
             tenant_id: draft.tenant_id,
             data: draft.data,
             host: OnceLock::new(),
+        }
+    }
+
+    /// The event as part of a transaction.
+    #[must_use]
+    pub fn in_transaction(self, transaction: Option<u64>) -> Self {
+        Self {
+            transaction,
+            ..self
         }
     }
 

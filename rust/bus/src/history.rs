@@ -172,8 +172,8 @@ impl History {
     }
 
     /// Returns the sequence of a position of a stream, or of the last event up to it where an engine does
-    /// not count the events of a stream. `None`: this process has not received it, or it is of another
-    /// epoch.
+    /// not count the events of a stream. `None`: this process has not received it, or not recorded it yet, or
+    /// it is of another epoch.
     #[must_use]
     pub fn sequence_of(&self, stream: &Stream, position: Position) -> Option<u64> {
         let after = match stream.find(position)? {
@@ -185,6 +185,13 @@ impl History {
             .channels
             .get(stream.name())
             .map(|channel| &channel.kept);
+        let newest = kept.and_then(VecDeque::back).map(|kept| kept.event.at);
+        let is_after_newest = newest.is_none_or(|newest| newest.position.offset < position.offset);
+        let recorded = newest.map_or(after, |newest| newest.sequence);
+        if is_after_newest && recorded < stream.last().sequence {
+            // Events that are not recorded yet may be before the position.
+            return None;
+        }
         let up_to = kept
             .into_iter()
             .flatten()

@@ -171,7 +171,8 @@ impl Intake {
         })
     }
 
-    /// Adds the next event of a stream that an engine numbers. `bytes`: its envelope.
+    /// Adds the next event of a stream that an engine numbers. `bytes`: its envelope; `transaction`: that
+    /// which it is part of.
     ///
     /// # Errors
     ///
@@ -182,6 +183,7 @@ impl Intake {
         position: Position,
         draft: Draft,
         bytes: usize,
+        transaction: Option<u64>,
     ) -> Result<(), Full> {
         let permit = match self.room.try_acquire() {
             Ok(permit) => permit,
@@ -193,7 +195,9 @@ impl Intake {
             if queue.delivered_bytes + bytes > MAX_DELIVERED_BYTES && queue.delivered_bytes > 0 {
                 return Err(Full);
             }
-            queue.deliver(stream.clone(), position, draft, bytes);
+            let at = stream.accept(position);
+            let event = Event::new(draft, stream.clone(), at).in_transaction(transaction);
+            queue.deliver(event, bytes);
             permit.forget();
             Ok(())
         });
@@ -309,12 +313,10 @@ impl Queue {
         receipt
     }
 
-    fn deliver(&mut self, stream: Arc<Stream>, position: Position, draft: Draft, bytes: usize) {
+    fn deliver(&mut self, event: Event, bytes: usize) {
         self.accepted += 1;
         self.delivered_bytes += bytes;
-        let at = stream.accept(position);
-        let event = Arc::new(Event::new(draft, stream, at));
-        self.push_item(StreamItem::Event(event), bytes);
+        self.push_item(StreamItem::Event(Arc::new(event)), bytes);
     }
 
     fn deliver_gap(&mut self, stream: Arc<Stream>, position: Position) {

@@ -185,6 +185,8 @@ impl Stream {
         Some(match position.offset {
             _ if is_dense => Known::At(base.sequence + (position.offset.major - first.major)),
             offset if offset == now => Known::At(last.sequence),
+            offset if offset == lost.position.offset => Known::At(lost.sequence),
+            offset if offset == first => Known::At(base.sequence),
             offset if offset >= lost.position.offset => Known::Between {
                 after: lost.sequence,
             },

@@ -8,7 +8,7 @@
 //!
 //! - `core`, `setup`, `running`, `policy`: the manager as Python drives it, what it is made of, while it runs;
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
-//! - `resolver`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
+//! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
 //! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
@@ -49,6 +49,7 @@ mod pulse;
 mod resolver;
 mod running;
 mod setup;
+mod snapshot;
 mod stream;
 mod tasks;
 #[cfg(test)]
@@ -88,6 +89,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(bus::check_bus, module)?)?;
+    module.add_function(wrap_pyfunction!(snapshot::check_snapshot, module)?)?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
     module.add_function(wrap_pyfunction!(log::count_unwritten, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_hosts, module)?)?;

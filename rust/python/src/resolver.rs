@@ -21,6 +21,7 @@ use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::to_json;
 use crate::json_text::text_to_python;
+use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
 use crate::tasks::{TaskId, Tasks};
 use crate::value::{Names, PyValue};
 
@@ -62,6 +63,7 @@ pub(crate) struct Calls {
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
     skip: Py<PyAny>,
+    snapshot: SnapshotClass,
     start_task: Py<PyAny>,
     /// Whether starting a task runs it until it suspends.
     starts_eagerly: bool,
@@ -93,6 +95,7 @@ impl Calls {
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
             skip: find("SKIP")?,
+            snapshot: SnapshotClass(find("Snapshot")?),
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
@@ -184,6 +187,7 @@ impl Calls {
             is_stream: matches!(input, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
+            snapshot: is_initial.then(FirstSnapshot::default),
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
@@ -373,6 +377,8 @@ struct Answer {
     is_stream: bool,
     /// Used only on the event loop's thread.
     has_ended: AtomicBool,
+    /// Set for the initial value.
+    snapshot: Option<FirstSnapshot>,
 }
 
 #[pymethods]
@@ -385,7 +391,10 @@ impl Answer {
     /// Receives the resolver's value.
     fn returned(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
-        self.settle(py, self.project(value));
+        match self.unpack(value) {
+            Ok(value) => self.settle(py, self.project(value)),
+            Err(error) => self.raised(py, exception_of(py, &error)),
+        }
     }
 
     /// Receives the resolver's exception.
@@ -400,9 +409,10 @@ impl Answer {
     }
 
     /// Receives a value of the source stream. False: await `room` before the next one.
-    fn item(&self, value: Bound<'_, PyAny>) -> bool {
+    fn item(&self, value: Bound<'_, PyAny>) -> PyResult<bool> {
+        let value = self.unpack(value)?;
         // Without an event loop no value can be awaited or read.
-        !self.calls.bridge.is_closed() && self.lane.item(self.project(value))
+        Ok(!self.calls.bridge.is_closed() && self.lane.item(self.project(value)))
     }
 
     /// The subscription field, for the log.
@@ -472,6 +482,18 @@ impl Answer {
         if settled.reschedule {
             self.calls.go_on(py, &self.lane);
         }
+    }
+
+    /// Returns the value of a `Snapshot`, or the value itself.
+    fn unpack<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(found) = self.calls.snapshot.read(&value)? else {
+            return Ok(value);
+        };
+        match &self.snapshot {
+            Some(first) => first.note(&found.at, &self.lane)?,
+            None => return Err(not_initial()),
+        }
+        Ok(found.value)
     }
 
     fn project(&self, value: Bound<'_, PyAny>) -> Outcome {

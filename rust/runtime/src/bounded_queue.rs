@@ -89,6 +89,12 @@ impl<T: Waiting> BoundedQueue<T> {
         Some(item)
     }
 
+    /// Removes and returns all items, oldest first.
+    pub(crate) fn take_all(&mut self) -> VecDeque<T> {
+        self.weight = 0;
+        std::mem::take(&mut self.items)
+    }
+
     /// Returns the oldest item.
     pub(crate) fn front(&self) -> Option<&T> {
         self.items.front()

@@ -198,6 +198,7 @@ impl RuntimeState {
             policy: self.limits.slow_consumer,
             metrics: self.metrics.clone(),
             resolver: self.resolver.clone(),
+            link: self.link.clone(),
         }
     }
 

@@ -14,7 +14,7 @@ from declared import node
 from nodes import KINDS, managers, take, two
 from returning import BEGIN, after
 from support import eventually
-from support.postgres_server import PostgresServer
+from support.postgres_server import SETTINGS, PostgresServer
 
 from fraiseql_subs import (
     ConfigurationError,
@@ -138,6 +138,16 @@ async def test_a_server_that_crashes_is_used_again(postgres: PostgresServer):
                 return bool(await asyncio.wait_for(take(results, 1), 1))
 
             await eventually(arrives, "events arrive again")
+
+
+async def test_a_log_that_may_fill_the_disk_is_warned_of(postgres, monkeypatch, caplog):
+    monkeypatch.setitem(SETTINGS, "max_slot_wal_keep_size", "-1")
+    await postgres.kill()
+    await postgres.start()
+    async with node(postgres.url) as manager, manager.subscribe(FEED) as results:
+        await manager.publish("feed", 1)
+        assert await take(results, 1) == [1]
+        assert "max_slot_wal_keep_size is -1" in caplog.text
 
 
 async def test_a_program_that_only_publishes(postgres):

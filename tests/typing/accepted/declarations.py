@@ -20,6 +20,7 @@ from fraiseql_subs import (
     Name,
     Scalar,
     Skip,
+    Snapshot,
     SubscriptionManager,
     computed_field,
     passthrough,
@@ -73,6 +74,18 @@ async def initial(context: Context) -> int:
 @subscription(channel="roles", initial=initial)
 async def roles(event: Event) -> int:
     return event.data
+
+
+async def totals_now(*, customer: int) -> Snapshot[list[float]]:
+    state = Snapshot([1.5], at="10:20:12,13")
+    assert_type(state.value, list[float])
+    assert_type(state.at, str)
+    return state
+
+
+@subscription(channel="orders.{customer}", initial=totals_now)
+async def totals(event: Event, *, customer: int) -> list[float]:
+    return [event["total"]]
 
 
 @subscription

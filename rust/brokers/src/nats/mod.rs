@@ -71,6 +71,7 @@ impl Nats {
             history: config.history.map(|_| HistoryKind::Shared),
             idempotency: config.history.map(store::idempotency),
             max_event_bytes: config.max_event_bytes,
+            transactions: None,
             is_read_only: false,
         };
         let shared = Shared::new(config)?;

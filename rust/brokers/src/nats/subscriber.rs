@@ -257,9 +257,11 @@ impl Reconciler<'_> {
         let (shared, unreadable) = (self.shared.clone(), self.unreadable.clone());
         let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
-                if !deliver(&shared, &subject, message)
-                    && let Some(suppressed) = unreadable.lock().admit(Instant::now())
-                {
+                if deliver(&shared, &subject, message) {
+                    continue;
+                }
+                shared.arrivals().unreadable();
+                if let Some(suppressed) = unreadable.lock().admit(Instant::now()) {
                     tracing::warn!(
                         target: "fraiseql_subs",
                         subject = &*subject,
@@ -309,6 +311,7 @@ fn deliver(shared: &Shared, subject: &str, message: Message) -> bool {
             stream,
             position: Position::new(epoch, offset),
             before,
+            transaction: None,
             envelope: message.payload,
         });
     }

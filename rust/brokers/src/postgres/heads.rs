@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bus::engine::{ReadError, Role};
-use bus::{Offset, Position, StreamKey};
+use bus::{Offset, Position, Snapshot, StreamKey};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::PgLsn;
 
@@ -16,6 +16,10 @@ use super::shared::{Progress, Shared};
 
 /// How often the server is asked again how far it has read the log.
 const ASK: Duration = Duration::from_millis(500);
+/// Pause between two looks at the commits that are visible.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+/// The same, while there is no connection.
+const AWAY_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is checked whether the log is read without delay.
 const PROBE: Duration = Duration::from_secs(15);
 
@@ -67,8 +71,34 @@ async fn caught_up(shared: &Shared, patience: Duration) -> Result<Progress, Faul
     }
 }
 
-/// Checks again and again whether the log is read without delay, and reports it.
+/// Checks again and again whether the log is read without delay, and which commits are visible.
 pub(super) async fn watch(shared: &Shared) -> Infallible {
+    tokio::select! {
+        never = watch_link(shared) => never,
+        never = watch_commits(shared) => never,
+    }
+}
+
+/// Looks up which commits are visible, so that those need not be known one by one.
+async fn watch_commits(shared: &Shared) -> Infallible {
+    loop {
+        let _ = timeout(PROBE, shared.look_at_commits.notified()).await;
+        let Ok(client) = shared.link(Role::Reader) else {
+            sleep(AWAY_PAUSE).await;
+            continue;
+        };
+        let sql = "SELECT pg_catalog.pg_current_snapshot()::text";
+        let answer = timeout(shared.config.times.answer, client.query_typed(sql, &[])).await;
+        let rows = answer.ok().and_then(Result::ok).unwrap_or_default();
+        let text = rows.first().and_then(|row| row.try_get::<_, &str>(0).ok());
+        if let Some(Ok(snapshot)) = text.map(str::parse::<Snapshot>) {
+            shared.commits.look(&snapshot);
+        }
+        sleep(LOOK_PAUSE).await;
+    }
+}
+
+async fn watch_link(shared: &Shared) -> Infallible {
     loop {
         sleep(PROBE.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
         let link = shared.progress.borrow().map(|progress| progress.link);

@@ -1,10 +1,10 @@
-//! Decodes the log: what was committed becomes events of wanted streams.
+//! Decodes the log: what was committed becomes events, which are kept, and delivered to wanted streams.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bus::engine::{Arrival, Scope};
-use bus::{Envelope, Epoch, Offset, Position, Throttle};
+use bus::{Envelope, Epoch, Offset, Position, StreamKey, Throttle};
 use bytes::Bytes;
 
 use super::control;
@@ -38,6 +38,8 @@ pub(super) struct Log {
 struct Transaction {
     /// The place of its commit in the log.
     commit: u64,
+    /// Its id.
+    id: u64,
     /// The number of the next event.
     next: u32,
 }
@@ -49,6 +51,7 @@ impl Drop for Reading {
     fn drop(&mut self) {
         self.0.progress.send_replace(None);
         self.0.echoes.lost();
+        self.0.commits.lost();
     }
 }
 
@@ -70,6 +73,7 @@ impl Log {
 
     /// Reports that the log is read, until the result is dropped.
     pub(super) fn begin(&self) -> Reading {
+        self.shared.recent.begin(self.position());
         self.report();
         Reading(self.shared.clone())
     }
@@ -95,19 +99,26 @@ impl Log {
             Frame::Progress { end, wants_reply } => {
                 if self.transaction.is_none() {
                     self.advance(end);
+                    self.shared.recent.delivered(self.head);
                 }
                 return Ok(wants_reply);
             }
             Frame::TooLarge(head) => self.too_large(&head),
             Frame::Data(data) => self.change(Change::read(data)?),
         }
+        self.shared.recent.delivered(self.head);
         Ok(false)
     }
 
     fn change(&mut self, change: Change) {
         match change {
-            Change::Begin { commit, .. } => {
-                self.transaction = Some(Transaction { commit, next: 0 });
+            Change::Begin { commit, id, .. } => {
+                let id = self.shared.commits.delivered(commit, id);
+                let next = 0;
+                self.transaction = Some(Transaction { commit, id, next });
+                if self.shared.commits.are_many() {
+                    self.shared.look_at_commits.notify_one();
+                }
             }
             Change::Commit { end } => {
                 self.transaction = None;
@@ -166,9 +177,11 @@ impl Log {
                 );
             }
             Change::Truncate { tables } => {
-                let _ = self.next();
-                for table in tables {
-                    for stream in self.tables.streams_of(table, &self.shared.wants) {
+                let at = self.next();
+                for table in tables.into_iter().filter(|table| self.tables.has(*table)) {
+                    let is_meant = |channel: &str| self.tables.may_be_on(table, channel);
+                    self.shared.recent.lose_of(at.offset, is_meant);
+                    for stream in self.shared.wants.matching(is_meant) {
                         // The rows are gone without an event for each: clients have to ask again.
                         self.shared.arrivals().doubt(Scope::Stream(stream));
                     }
@@ -190,7 +203,7 @@ impl Log {
     /// The position of the next event of the transaction.
     fn next(&mut self) -> Position {
         let offset = match &mut self.transaction {
-            Some(Transaction { commit, next }) => {
+            Some(Transaction { commit, next, .. }) => {
                 let minor = *next;
                 *next = next.saturating_add(1);
                 Offset {
@@ -212,63 +225,68 @@ impl Log {
     }
 
     fn event(&mut self, at: Position, content: Bytes) {
-        let (name, is_too_large) = match Envelope::read(&content, false) {
+        let stream = match Envelope::read(&content, false) {
             Ok(envelope) => {
                 let tenant = envelope.tenant.filter(|_| self.shared.config.by_tenant);
                 let channel = envelope.channel.unwrap_or_default();
-                let is_too_large = content.len() > self.shared.config.max_event_bytes;
-                (StreamName { tenant, channel }, is_too_large)
+                find(&self.shared, StreamName { tenant, channel })
             }
-            Err(error) => {
-                self.log_dropped(&error.to_string());
-                return;
-            }
+            Err(error) => return self.drop_event(&error.to_string()),
         };
-        let Some(stream) = self.shared.wants.find(name) else {
-            return;
-        };
-        if is_too_large {
-            self.log_dropped("it is larger than max_event_bytes");
-            self.shared.arrivals().doubt(Scope::Stream(stream));
-            return;
+        if let Some(stream) = stream {
+            self.pass(stream, at, content);
         }
-        deliver(
-            &self.shared,
-            Arrival {
-                stream,
-                position: at,
-                before: None,
-                envelope: content,
-            },
-        );
     }
 
     fn row(&mut self, table: u32, row: &Row) {
         let at = self.next();
         let by_tenant = self.shared.config.by_tenant;
-        for event in self
+        let shared = self.shared.clone();
+        let events = self
             .tables
-            .events(table, row, by_tenant, &self.shared.wants)
-        {
+            .events(table, row, by_tenant, |name| find(&shared, name));
+        for event in events {
             match event {
-                Ok((stream, envelope)) => {
-                    deliver(
-                        &self.shared,
-                        Arrival {
-                            stream,
-                            position: at,
-                            before: None,
-                            envelope,
-                        },
-                    );
-                }
+                Ok((stream, envelope)) => self.pass(stream, at, envelope),
                 Err(RowFault { stream, problem }) => {
-                    self.log_dropped(&problem);
+                    self.drop_event(&problem);
                     if let Some(stream) = stream {
-                        self.shared.arrivals().doubt(Scope::Stream(stream));
+                        self.lose(stream, at);
                     }
                 }
             }
+        }
+    }
+
+    /// Keeps an event, and delivers it if its stream is wanted.
+    fn pass(&mut self, stream: StreamKey, at: Position, envelope: Bytes) {
+        if envelope.len() > self.shared.config.max_event_bytes {
+            self.drop_event("it is larger than max_event_bytes");
+            return self.lose(stream, at);
+        }
+        let shared = &self.shared;
+        shared
+            .recent
+            .keep(&stream, at.offset, &envelope, Instant::now());
+        if shared.wants.has(&stream) {
+            let arrival = Arrival {
+                stream: stream.clone(),
+                position: at,
+                before: None,
+                transaction: self.transaction.as_ref().map(|of| of.id),
+                envelope,
+            };
+            shared.arrivals().event(arrival);
+            // Noted after it: the newest position of a stream is never ahead of what was delivered.
+            shared.wants.delivered(&stream, at);
+        }
+    }
+
+    /// An event of a stream is missing.
+    fn lose(&self, stream: StreamKey, at: Position) {
+        self.shared.recent.lose(&stream, at.offset);
+        if self.shared.wants.has(&stream) {
+            self.shared.arrivals().doubt(Scope::Stream(stream));
         }
     }
 
@@ -281,29 +299,31 @@ impl Log {
         };
         let is_of_others = head.first() == Some(&b'M') && prefix() != Some(PREFIX.as_bytes());
         if !is_of_others {
-            let _ = self.next();
-            self.log_dropped("it is larger than max_event_bytes");
+            let at = self.next();
+            self.drop_event("it is larger than max_event_bytes");
+            self.shared.recent.lose_of(at.offset, |_| true);
             self.shared.arrivals().doubt(Scope::All);
         }
     }
 
-    fn log_dropped(&mut self, problem: &str) {
+    /// Counts and logs an event that reaches no subscriber.
+    fn drop_event(&mut self, problem: &str) {
+        self.shared.arrivals().unreadable();
         if let Some(suppressed) = self.dropped.admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 problem,
                 suppressed,
-                "an event in the log of PostgreSQL reaches no subscriber; further ones are logged once a minute"
+                "an event in the log of PostgreSQL reaches no subscriber; further ones are counted in metrics().bus_unreadable and logged once a minute"
             );
         }
     }
 }
 
-fn deliver(shared: &Shared, arrival: Arrival) {
-    let (stream, at) = (arrival.stream.clone(), arrival.position);
-    shared.arrivals().event(arrival);
-    // Noted after it: the newest position of a stream is never ahead of what was delivered.
-    shared.wants.delivered(&stream, at);
+/// The key of a stream whose events are kept or delivered.
+fn find(shared: &Shared, name: StreamName<'_>) -> Option<StreamKey> {
+    let wanted = shared.wants.find(name);
+    wanted.or_else(|| shared.recent.is_on().then(|| name.key()))
 }
 
 /// The position before all that is committed at a place in the log, or after it.

@@ -3,7 +3,7 @@
 //! An event is a transactional message: `fraiseql_subs.publish` in SQL, or this engine, writes it, and it
 //! is part of the transaction that writes it. Each node reads the log by logical replication, in the
 //! order of the commits. Changes of tables are events as well. The log keeps nothing for a node that is
-//! away: each node keeps what it has received.
+//! away: each node keeps the newest events, also of streams that nobody wants there.
 //!
 //! # Layout
 //!
@@ -12,11 +12,13 @@
 //! - `jsonb`: what the database can store;
 //! - `fault`: classifies errors;
 //! - `endpoints`: the addresses of the servers;
-//! - `socket`, `wire`, `cursor`: connections in replication mode;
+//! - `socket`, `wire`, `received`, `cursor`: connections in replication mode;
 //! - `sql`: connections for statements;
 //! - `pgoutput`: decodes the log;
 //! - `supervisor`: keeps the links;
 //! - `slot`, `subscriber`, `log`, `wants`, `heads`: the work of the link that reads the log;
+//! - `recent`: the newest events of all streams;
+//! - `commits`: which transactions others see;
 //! - `publisher`, `echoes`: publishing, and where the events are;
 //! - `tables`: changes of tables as events;
 //! - `control`, `revocations`: messages between nodes, and what they have revoked;
@@ -26,12 +28,14 @@
 //! - `health`: the state of the links;
 //! - `shared`: the state that all of them use.
 
+mod commits;
 mod config;
 mod control;
 mod cursor;
 mod echoes;
 mod endpoints;
 mod fault;
+pub mod fuzzing;
 mod heads;
 mod health;
 mod install;
@@ -41,6 +45,8 @@ mod log;
 mod outbox;
 mod pgoutput;
 mod publisher;
+mod received;
+mod recent;
 mod revocations;
 mod shared;
 mod slot;
@@ -54,11 +60,11 @@ mod wants;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::engine::{
-    Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, Numbering, Outgoing, Page,
-    Pending, ReadError,
+    Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, HistoryKind, Numbering,
+    Outgoing, Page, Pending, ReadError, Transactions,
 };
 use bus::{Position, StreamKey};
 
@@ -90,9 +96,10 @@ impl Postgres {
         Ok(Self {
             capabilities: Capabilities {
                 numbering: Numbering::Sparse,
-                history: None,
+                history: config.history.as_ref().map(|_| HistoryKind::PerNode),
                 idempotency: None,
                 max_event_bytes: config.max_event_bytes,
+                transactions: Some(Transactions::Named),
                 is_read_only: false,
             },
             shared: Arc::new(Shared::new(config)),
@@ -140,15 +147,34 @@ impl Engine for Postgres {
         self.shared.wants.unwant(stream);
     }
 
-    /// There is no history to read.
-    fn read(&self, _: &StreamKey, _: Position, _: usize) -> Pending<Result<Page, ReadError>> {
-        let reason = "PostgreSQL keeps no history of events".to_owned();
-        Box::pin(async move { Err(ReadError::Unavailable(reason)) })
+    /// Reads what this process keeps.
+    fn read(
+        &self,
+        stream: &StreamKey,
+        after: Position,
+        limit: usize,
+    ) -> Pending<Result<Page, ReadError>> {
+        let answer = self
+            .shared
+            .recent
+            .read(stream, after, limit, Instant::now());
+        Box::pin(async move { answer })
     }
 
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
         let shared = self.shared.clone();
         Box::pin(async move { heads::heads(&shared, &streams).await })
+    }
+
+    fn settled(&self, at: Position) -> Option<Pending<()>> {
+        let shared = self.shared.clone();
+        let progress = *shared.progress.borrow();
+        let is_of_log = progress.is_some_and(|progress| progress.epoch == at.epoch);
+        let place = shared.commits.pending(at, is_of_log)?;
+        Some(Box::pin(async move {
+            let look = &shared.look_at_commits;
+            shared.commits.settled(place, look).await;
+        }))
     }
 
     fn control(&self) -> &dyn Control {

@@ -16,6 +16,8 @@ pub(super) enum Change {
         commit: u64,
         /// When it was committed (µs since 2000), by the clock of the server.
         at: u64,
+        /// The lower half of its id.
+        id: u32,
     },
     /// The transaction ends.
     Commit {
@@ -96,6 +98,7 @@ impl Change {
             b'B' => Self::Begin {
                 commit: body.u64()?,
                 at: body.u64()?,
+                id: body.u32()?,
             },
             b'C' => {
                 // Flags, and the place of the commit.

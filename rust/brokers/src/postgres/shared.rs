@@ -8,11 +8,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
 
+use super::commits::Commits;
 use super::config::Config;
 use super::control::Joined;
 use super::echoes::Echoes;
 use super::fault::Fault;
 use super::health::HealthBoard;
+use super::recent::Recent;
 use super::wants::Wants;
 use crate::running::InFlight;
 
@@ -23,6 +25,8 @@ pub(super) struct Shared {
     pub(super) health: HealthBoard,
     pub(super) wants: Wants,
     pub(super) echoes: Echoes,
+    pub(super) commits: Commits,
+    pub(super) recent: Recent,
     /// The links for statements: of the publisher, and of the reader.
     pub(super) publisher: LinkPlace,
     pub(super) reader: LinkPlace,
@@ -30,6 +34,8 @@ pub(super) struct Shared {
     pub(super) progress: watch::Sender<Option<Progress>>,
     /// Notified when the server shall say how far it has read the log.
     pub(super) look: Notify,
+    /// Notified when it should be looked up which commits are visible.
+    pub(super) look_at_commits: Notify,
     /// The name of this node, and the receiver of its messages.
     pub(super) control: Joined,
     /// How many calls are in flight; `None` after the engine was closed.
@@ -74,17 +80,20 @@ impl Drop for Placed<'_> {
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
         Self {
-            config,
             arrivals: OnceLock::new(),
             health: HealthBoard::default(),
             wants: Wants::default(),
             echoes: Echoes::default(),
+            commits: Commits::default(),
+            recent: Recent::new(config.history.clone()),
             publisher: LinkPlace::default(),
             reader: LinkPlace::default(),
             progress: watch::Sender::new(None),
             look: Notify::new(),
+            look_at_commits: Notify::new(),
             control: OnceLock::new(),
             in_flight: InFlight::default(),
+            config,
         }
     }
 

@@ -149,6 +149,17 @@ pub(super) async fn create(
     start.ok_or_else(|| Fault::away("PostgreSQL has not said where the slot starts"))
 }
 
+/// Asks for the id of a transaction that begins now.
+async fn next_transaction(wire: &mut Wire) -> Result<u64, Fault> {
+    let rows = wire
+        .query("SELECT pg_catalog.pg_current_xact_id()::text")
+        .await
+        .map_err(Fault::of_link)?;
+    rows.first()
+        .and_then(|row| row.first()?.as_deref()?.parse().ok())
+        .ok_or_else(|| Fault::away("PostgreSQL has not said which transaction is next"))
+}
+
 /// Starts the stream of the log. `from`: what was committed before this place does not arrive; 0: what
 /// was confirmed.
 pub(super) async fn begin(
@@ -206,6 +217,7 @@ pub(super) async fn start(shared: &Shared, opened: Opened) -> Result<StartedSlot
             .away(Role::Subscriber, fault, shared.arrivals());
     };
     let start = create(&mut wire, &name, waits).await?;
+    shared.commits.begin(next_transaction(&mut wire).await?);
     begin(&mut wire, &shared.config, &name, 0).await?;
     Ok(StartedSlot {
         wire,

@@ -38,33 +38,19 @@ pub(super) struct StreamName<'a> {
     pub(super) channel: &'a str,
 }
 
+impl StreamName<'_> {
+    /// The key of the stream.
+    pub(super) fn key(&self) -> StreamKey {
+        StreamKey {
+            tenant: self.tenant.map(Into::into),
+            channel: self.channel.into(),
+        }
+    }
+}
+
 impl Equivalent<StreamKey> for StreamName<'_> {
     fn equivalent(&self, key: &StreamKey) -> bool {
         self.tenant == key.tenant.as_deref() && self.channel == &*key.channel
-    }
-}
-
-/// Which streams are passed on.
-pub(super) trait Wanted {
-    /// Returns the key of a stream that is passed on.
-    fn find(&self, name: StreamName<'_>) -> Option<StreamKey>;
-}
-
-/// Every stream.
-pub(super) struct EveryStream;
-
-impl Wanted for EveryStream {
-    fn find(&self, name: StreamName<'_>) -> Option<StreamKey> {
-        Some(StreamKey {
-            tenant: name.tenant.map(Into::into),
-            channel: name.channel.into(),
-        })
-    }
-}
-
-impl Wanted for Wants {
-    fn find(&self, name: StreamName<'_>) -> Option<StreamKey> {
-        self.find(name)
     }
 }
 
@@ -96,6 +82,11 @@ impl Wants {
             .streams
             .get_key_value(&name)
             .map(|(key, _)| key.clone())
+    }
+
+    /// Whether a stream is wanted.
+    pub(super) fn has(&self, stream: &StreamKey) -> bool {
+        self.state.lock().streams.contains_key(stream)
     }
 
     /// Notes that an event was delivered.

@@ -1,12 +1,11 @@
 //! A connection in replication mode: login, simple queries, and the stream of the log.
 //!
-//! A copy in both directions is no part of `tokio_postgres`. Messages are read into one buffer; one that
-//! is larger than the limit is skipped without being stored. Not here: the content of the stream
-//! (`pgoutput`), and what is done with it (`subscriber`).
+//! A copy in both directions is no part of `tokio_postgres`. Not here: messages in the received bytes
+//! (`received`), the content of the stream (`pgoutput`), and what is done with it (`subscriber`).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,46 +14,20 @@ use super::config::Config;
 use super::cursor::{Cursor, TextRow, malformed};
 use super::endpoints;
 use super::fault::Fault;
+use super::received::{Message, Received, fields, frame};
 use super::socket::{self, Socket};
 
-/// How much of a message that is too large is kept (bytes).
-const HEAD: usize = 256;
+pub(super) use super::received::Frame;
+
 /// Limit of a message before the stream of the log starts (bytes).
 const LOGIN_LIMIT: usize = 1 << 20;
-/// Tag, and length.
-const PREFIX: usize = 5;
 /// From 1970 to 2000, when the clock of PostgreSQL starts.
 const EPOCH: Duration = Duration::from_hours(24 * 10_957);
 
 /// A connection in replication mode.
 pub(super) struct Wire {
     socket: Socket,
-    received: BytesMut,
-    /// How many bytes of a message that is too large are still to come.
-    skipped: usize,
-    /// Limit of a message (bytes).
-    limit: usize,
-}
-
-/// A message of the stream of the log.
-#[derive(Debug)]
-pub(super) enum Frame {
-    /// Data of a plugin.
-    Data(Bytes),
-    /// Data of a plugin that are too large, and are skipped: their beginning.
-    TooLarge(Bytes),
-    /// How far the server has read the log.
-    Progress {
-        /// All that was committed up to here was sent before.
-        end: u64,
-        wants_reply: bool,
-    },
-}
-
-/// A message: its tag, and its content.
-enum Message {
-    Whole(u8, Bytes),
-    TooLarge(u8, Bytes),
+    received: Received,
 }
 
 impl Wire {
@@ -68,9 +41,7 @@ impl Wire {
             async move {
                 let mut wire = Self {
                     socket: socket::connect(&endpoint, tls).await?,
-                    received: BytesMut::new(),
-                    skipped: 0,
-                    limit: LOGIN_LIMIT,
+                    received: Received::new(LOGIN_LIMIT),
                 };
                 wire.log_in(config, user, password).await?;
                 if has_several && wire.is_standby().await? {
@@ -207,7 +178,7 @@ impl Wire {
         self.send(|out| frontend::query(sql, out)).await?;
         loop {
             if let (b'W', _) = self.message().await? {
-                self.limit = limit;
+                self.received.limit = limit;
                 return Ok(());
             }
         }
@@ -225,7 +196,7 @@ impl Wire {
 
     /// Returns the next message of the stream if it has arrived already.
     pub(super) fn buffered(&mut self) -> Result<Option<Frame>, Fault> {
-        while let Some(message) = self.take()? {
+        while let Some(message) = self.received.take()? {
             if let Some(frame) = frame(message)? {
                 return Ok(Some(frame));
             }
@@ -282,81 +253,14 @@ impl Wire {
 
     async fn receive(&mut self) -> Result<Message, Fault> {
         loop {
-            if let Some(message) = self.take()? {
+            if let Some(message) = self.received.take()? {
                 return Ok(message);
             }
-            let read = self.socket.read_buf(&mut self.received).await;
+            let read = self.socket.read_buf(self.received.room()).await;
             if read.map_err(|error| Fault::io(&error))? == 0 {
                 return Err(Fault::away("PostgreSQL has closed the connection"));
             }
         }
-    }
-
-    /// Takes a message from the buffer, if a whole one is there.
-    fn take(&mut self) -> Result<Option<Message>, Fault> {
-        let skipped = self.skipped.min(self.received.len());
-        self.received.advance(skipped);
-        self.skipped -= skipped;
-        if self.received.capacity() - self.received.len() < 8 * 1024 {
-            self.received.reserve(64 * 1024);
-        }
-        if self.received.len() < PREFIX {
-            return Ok(None);
-        }
-        let tag = self.received[0];
-        let length = (&self.received[1..PREFIX]).get_u32() as usize;
-        if length < 4 {
-            return Err(malformed());
-        }
-        let total = length + 1;
-        if total > self.limit {
-            if self.received.len() < HEAD.min(total) {
-                return Ok(None);
-            }
-            let mut head = self.received.split_to(HEAD.min(total)).freeze();
-            self.skipped = total - head.len();
-            head.advance(PREFIX);
-            return Ok(Some(Message::TooLarge(tag, head)));
-        }
-        if self.received.len() < total {
-            return Ok(None);
-        }
-        let mut message = self.received.split_to(total).freeze();
-        message.advance(PREFIX);
-        Ok(Some(Message::Whole(tag, message)))
-    }
-}
-
-/// Reads a message of the stream; `None`: it has no meaning here.
-fn frame(message: Message) -> Result<Option<Frame>, Fault> {
-    let (tag, body, is_whole) = match message {
-        Message::Whole(tag, body) => (tag, body, true),
-        Message::TooLarge(tag, head) => (tag, head, false),
-    };
-    let mut body = Cursor::new(body);
-    match tag {
-        b'd' => match body.u8()? {
-            b'w' => {
-                // The place in the log, its end, and the time of the server.
-                body.bytes(24)?;
-                let data = body.rest();
-                Ok(Some(if is_whole {
-                    Frame::Data(data)
-                } else {
-                    Frame::TooLarge(data)
-                }))
-            }
-            b'k' => {
-                let end = body.u64()?;
-                body.u64()?;
-                let wants_reply = body.u8()? != 0;
-                Ok(Some(Frame::Progress { end, wants_reply }))
-            }
-            _ => Err(malformed()),
-        },
-        b'E' => Err(Fault::of_fields(&fields(body)?)),
-        b'c' | b'C' => Err(Fault::away("PostgreSQL has ended the stream of the log")),
-        _ => Ok(None),
     }
 }
 
@@ -369,17 +273,6 @@ fn column(body: &mut Cursor) -> Result<Option<String>, Fault> {
     String::from_utf8(text.into())
         .map(Some)
         .map_err(|_| malformed())
-}
-
-/// The fields of an error: a letter and a text each.
-fn fields(mut body: Cursor) -> Result<Vec<(u8, String)>, Fault> {
-    let mut fields = Vec::new();
-    loop {
-        match body.u8()? {
-            0 => return Ok(fields),
-            letter => fields.push((letter, body.text()?)),
-        }
-    }
 }
 
 fn refused_login(error: &std::io::Error) -> Fault {

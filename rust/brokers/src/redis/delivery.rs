@@ -117,11 +117,15 @@ impl Delivery {
                             stream: stream.clone(),
                             position,
                             before: None,
+                            transaction: None,
                             envelope,
                         });
                     }
                 }
-                None => self.log_unreadable(channel),
+                None => {
+                    self.shared.arrivals().unreadable();
+                    self.log_unreadable(channel);
+                }
             }
         } else if self.probe.lock().as_deref() == Some(channel) {
             let number = std::str::from_utf8(&payload)

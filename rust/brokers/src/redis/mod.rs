@@ -79,6 +79,7 @@ impl Redis {
             history: config.history.map(|_| HistoryKind::Shared),
             idempotency: Some(config.idempotency),
             max_event_bytes: config.max_event_bytes,
+            transactions: None,
             is_read_only: false,
         };
         let shared = Shared::new(config)?;

@@ -15,6 +15,7 @@ pub(crate) enum Happened {
     Ready(StreamKey, Position),
     Event(StreamKey, Position, String),
     Doubt(Scope),
+    Unreadable,
     Health(Health),
 }
 
@@ -114,6 +115,10 @@ impl Arrivals for Receiver {
 
     fn doubt(&self, scope: Scope) {
         self.note(Happened::Doubt(scope));
+    }
+
+    fn unreadable(&self) {
+        self.note(Happened::Unreadable);
     }
 
     fn health(&self, _: Role, health: Health) {

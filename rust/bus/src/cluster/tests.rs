@@ -113,6 +113,7 @@ impl Engine for Spoke {
             history: None,
             idempotency: None,
             max_event_bytes: 0,
+            transactions: None,
             is_read_only: true,
         };
         &NONE

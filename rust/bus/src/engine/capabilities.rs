@@ -15,6 +15,9 @@ pub struct Capabilities {
     pub idempotency: Option<Duration>,
     /// The largest envelope (bytes).
     pub max_event_bytes: usize,
+    /// Whether events belong to transactions of a database, whose state a [`Snapshot`](crate::Snapshot)
+    /// describes; `None`: they do not.
+    pub transactions: Option<Transactions>,
     /// Whether the engine only delivers events and refuses to publish.
     pub is_read_only: bool,
 }
@@ -30,9 +33,20 @@ pub enum Numbering {
     Sparse,
 }
 
+/// How the transaction of an event is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transactions {
+    /// An [`Arrival`](super::Arrival) names it.
+    Named,
+    /// [`Offset::major`](crate::Offset::major) is its id.
+    InOffset,
+}
+
 /// Where events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryKind {
     /// In the engine: every node reads the same history.
     Shared,
+    /// In each process: the events that it has received, of all streams. Gaps are not read from it.
+    PerNode,
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use capabilities::{Capabilities, HistoryKind, Numbering};
+pub use capabilities::{Capabilities, HistoryKind, Numbering, Transactions};
 pub use control::{Control, ControlArrivals, ControlError, MAX_REVOCATIONS};
 pub use error::{AttemptError, ReadError};
 pub use health::{EngineHealth, Health, Role};
@@ -48,6 +48,8 @@ pub struct Arrival {
     pub position: Position,
     /// The offset of the previous event; `Some` with [`Numbering::Linked`].
     pub before: Option<Offset>,
+    /// The id of its transaction; `Some` with [`Transactions::Named`].
+    pub transaction: Option<u64>,
     /// The event as `envelope` writes it.
     pub envelope: Bytes,
 }
@@ -57,7 +59,8 @@ pub struct Arrival {
 pub struct Page {
     /// The events that follow the requested position, without a gap.
     pub events: Vec<(Position, Bytes)>,
-    /// The position of the newest event of the stream when it was read.
+    /// The position of the newest event of the stream when it was read; with [`Numbering::Sparse`] it may be
+    /// later: the position up to which there is no other event.
     pub head: Position,
 }
 
@@ -83,6 +86,9 @@ pub trait Arrivals: Send + Sync {
     fn event(&self, arrival: Arrival);
     /// Events may be missing. The engine does not know which.
     fn doubt(&self, scope: Scope);
+    /// An event that was published reaches no subscriber: it cannot be read, or is too large. A doubt of its
+    /// stream says that it is missing, where the stream is known.
+    fn unreadable(&self) {}
     /// The state of the links of a role has changed.
     fn health(&self, role: Role, health: Health);
     /// Whether there is no room for events now. An engine without history that can make its server wait
@@ -138,6 +144,13 @@ pub trait Engine: Send + Sync {
     /// stream without events has a position as well: the next event has the offset after it. A stream
     /// whose part of the engine cannot be reached has [`ReadError::Unavailable`] in its place.
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>>;
+
+    /// Resolves when a state that is read from now on contains all events up to a position that were
+    /// delivered; `None`: it does already. An event may be delivered a moment before others see the effects
+    /// of its transaction.
+    fn settled(&self, _at: Position) -> Option<Pending<()>> {
+        None
+    }
 
     /// Returns the part for messages between nodes.
     fn control(&self) -> &dyn Control;

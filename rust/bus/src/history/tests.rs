@@ -235,6 +235,31 @@ fn a_gap_makes_what_was_kept_too_late_and_positions_go_on_after_it() {
 }
 
 #[test]
+fn a_position_is_not_known_while_events_before_it_may_not_be_recorded() {
+    let (log, now) = (Log::new(9, usize::MAX), Instant::now());
+    let stream = log.stream("a");
+    let at = |major| Position::new(Epoch(9), major);
+    let begin = stream.restart(at(100));
+    let accepted: Vec<_> = [110, 120, 130].map(|major| stream.accept(at(major))).into();
+    let known = |major| log.history.sequence_of(&stream, at(major));
+    assert_eq!(known(100), Some(begin.sequence));
+    assert_eq!(known(120), None);
+    let draft = Draft {
+        channel: "a".into(),
+        event_type: None,
+        tenant_id: None,
+        id: None,
+        data: json!(1),
+    };
+    let event = Arc::new(Event::new(draft, stream.clone(), accepted[0]));
+    log.history.record(&[StreamItem::Event(event)], now);
+    assert_eq!(known(105), Some(begin.sequence));
+    assert_eq!(known(110), Some(accepted[0].sequence));
+    assert_eq!(known(120), None);
+    assert_eq!(known(130), Some(accepted[2].sequence));
+}
+
+#[test]
 fn a_position_among_offsets_that_are_not_counted_is_that_of_the_last_event_up_to_it() {
     let (log, now) = (Log::new(3, usize::MAX), Instant::now());
     let stream = log.stream("a");

@@ -16,6 +16,8 @@ pub(super) struct Decoded {
     pub(super) draft: Option<Draft>,
     /// Its envelope (bytes).
     pub(super) bytes: usize,
+    /// The transaction that it is part of.
+    pub(super) transaction: Option<u64>,
 }
 
 /// Decodes the envelopes of an engine, and counts those that it cannot read.
@@ -33,6 +35,7 @@ impl Decoder {
         Decoded {
             draft: self.read(key, envelope),
             bytes: envelope.len(),
+            transaction: None,
         }
     }
 

@@ -16,7 +16,8 @@ use super::counters::{LinkCounters, count};
 use super::decode::{Decoded, Decoder};
 use super::without_tenant::WithoutTenant;
 use crate::engine::{
-    Arrival, Arrivals, Capabilities, EngineHealth, Health, Page, ReadError, Role, Scope,
+    Arrival, Arrivals, Capabilities, EngineHealth, Health, HistoryKind, Page, ReadError, Role,
+    Scope, Transactions,
 };
 use crate::sequencer::{HeldLimits, Output, Sequencer};
 use crate::{Intake, Position, Stream, StreamKey};
@@ -117,10 +118,9 @@ impl Inbox {
     }
 
     fn new_entry(&self, stream: Arc<Stream>) -> InboxStream {
-        let (numbering, has_history) = (
-            self.capabilities.numbering,
-            self.capabilities.history.is_some(),
-        );
+        // What each process keeps has nothing that this process has not received.
+        let has_history = self.capabilities.history == Some(HistoryKind::Shared);
+        let numbering = self.capabilities.numbering;
         InboxStream {
             stream,
             sequencer: Sequencer::new(numbering, has_history, HeldLimits::default()),
@@ -333,7 +333,14 @@ impl Inbox {
             stream.accept(position);
             return true;
         };
-        let delivered = self.intake.deliver(stream, position, draft, decoded.bytes);
+        let transaction = match self.capabilities.transactions {
+            Some(Transactions::InOffset) => Some(position.offset.major),
+            Some(Transactions::Named) => decoded.transaction,
+            None => None,
+        };
+        let delivered = self
+            .intake
+            .deliver(stream, position, draft, decoded.bytes, transaction);
         if delivered.is_err() {
             count(&self.counters.refused);
         }
@@ -377,9 +384,13 @@ impl Arrivals for Inbox {
             stream,
             position,
             before,
+            transaction,
             envelope,
         } = arrival;
-        let decoded = self.decoder.decode(&stream, &envelope);
+        let decoded = Decoded {
+            transaction,
+            ..self.decoder.decode(&stream, &envelope)
+        };
         let bytes = decoded.bytes;
         self.step(&stream, |sequencer, mut sink| {
             sequencer.event(position, before, bytes, decoded, &mut sink);
@@ -396,6 +407,10 @@ impl Arrivals for Inbox {
                 sequencer.doubt(&mut sink);
             });
         }
+    }
+
+    fn unreadable(&self) {
+        count(&self.counters.unreadable);
     }
 
     fn is_full(&self) -> bool {

@@ -26,7 +26,7 @@ use self::decode::Decoder;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
-use crate::engine::{Engine, EngineHealth, Health, Pending, ReadError};
+use crate::engine::{Engine, EngineHealth, Health, Numbering, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
 use crate::{BatchError, Draft, Intake, Position, Stream, StreamKey, Streams};
 
@@ -161,6 +161,24 @@ impl EngineLink {
     #[must_use]
     pub fn has_history(&self) -> bool {
         self.engine.capabilities().history.is_some()
+    }
+
+    /// Whether events belong to transactions of a database.
+    #[must_use]
+    pub fn has_transactions(&self) -> bool {
+        self.engine.capabilities().transactions.is_some()
+    }
+
+    /// As [`Engine::settled`].
+    #[must_use]
+    pub fn settled(&self, at: Position) -> Option<Pending<()>> {
+        self.engine.settled(at)
+    }
+
+    /// Whether offsets only order events: the newest one of a stream cannot be told from its head.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        self.engine.capabilities().numbering == Numbering::Sparse
     }
 
     /// Reads up to `limit` events of a stream after a position.

@@ -13,9 +13,10 @@ use std::task::{Context as TaskContext, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle,
+    StreamHandler, WrapFuture,
 };
-use bus::Interest;
+use bus::{Interest, LocalPosition};
 use futures_util::Stream;
 use graphql::ResolverError;
 
@@ -190,6 +191,19 @@ impl SubscriptionActor {
         }
     }
 
+    /// Lets the initial value be made when it will contain what was delivered up to a position.
+    fn settle(&self, at: LocalPosition, ctx: &mut Context<Self>) {
+        let Some(lane) = self.lane.clone() else {
+            return;
+        };
+        match lane.settled_at(at.position) {
+            None => lane.settled(),
+            Some(settled) => {
+                ctx.spawn(settled.into_actor(self).map(move |(), _, _| lane.settled()));
+            }
+        }
+    }
+
     fn set_timer(left: Duration, limit: Duration, ctx: &mut Context<Self>) {
         ctx.run_later(left, move |actor, ctx| actor.check_timeouts(limit, ctx));
     }
@@ -254,6 +268,7 @@ impl StreamHandler<LaneItem> for SubscriptionActor {
                 self.sink.amend(amendment);
                 StreamHandler::handle(self, LaneItem::Outcome(outcome, at), ctx);
             }
+            LaneItem::Settle(at) => self.settle(at, ctx),
             LaneItem::Start(limit) => Self::set_timer(limit, limit, ctx),
         }
     }

@@ -15,7 +15,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
-use bus::{Event, LocalPosition, Stream};
+use bus::engine::Pending;
+use bus::{EngineLink, Event, LocalPosition, Position, Snapshot, Stream};
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, ResolverError};
 use parking_lot::{Mutex, MutexGuard};
@@ -40,6 +41,8 @@ pub(crate) struct LaneContext {
     pub(crate) metrics: Arc<Metrics>,
     /// Calls the resolvers.
     pub(crate) resolver: Arc<dyn Resolver>,
+    /// The engine whose events have transactions.
+    pub(crate) link: Option<Arc<EngineLink>>,
 }
 
 /// Events, calls and outcomes of one subscription.
@@ -54,6 +57,7 @@ pub struct Lane {
     metrics: Arc<Metrics>,
     stream: Option<Arc<Stream>>,
     resolver: Arc<dyn Resolver>,
+    link: Option<Arc<EngineLink>>,
     /// The worker of the subscription's actor.
     worker: Recipient<WakeActors>,
     waker: AtomicWaker,
@@ -88,7 +92,11 @@ impl Lane {
             _ => None,
         };
         let (concurrency, timeout) = (definition.concurrency, definition.timeout);
-        let state = LaneState::new(first, concurrency, timeout, context.policy);
+        let settles = context
+            .link
+            .as_ref()
+            .is_some_and(|link| link.has_transactions());
+        let state = LaneState::new(first, concurrency, timeout, context.policy).settling(settles);
         Self {
             info,
             inner: Mutex::new(LaneInner {
@@ -100,6 +108,7 @@ impl Lane {
             metrics: context.metrics.clone(),
             stream,
             resolver: context.resolver.clone(),
+            link: context.link.clone(),
             worker,
             waker: AtomicWaker::new(),
         }
@@ -164,17 +173,22 @@ impl Lane {
         self.inner.lock().state.begin_after(sequence);
     }
 
+    /// Notes the position after which events are delivered, before the lane is opened.
+    pub(crate) fn begin_at(&self, begin: LocalPosition) {
+        self.inner.lock().state.begin_at(begin);
+    }
+
     /// Does not call the function for the initial value: the client resumes.
     pub(crate) fn skip_initial(&self) {
         self.inner.lock().state.skip_initial();
     }
 
-    /// Has the initial value made again, because the client has missed events. Returns whether the
-    /// subscription has an initial value.
-    pub(crate) fn restart(self: &Arc<Self>) -> bool {
+    /// Has the initial value made again, because the client has missed events up to `now`. Returns whether
+    /// the subscription has an initial value.
+    pub(crate) fn restart(self: &Arc<Self>, now: LocalPosition) -> bool {
         if self.info.definition.has_initial {
             let mut inner = self.inner.lock();
-            let schedule = inner.state.restart();
+            let schedule = inner.state.restart(now);
             self.end_transition(inner, schedule);
         }
         self.info.definition.has_initial
@@ -208,11 +222,39 @@ impl Lane {
     }
 
     /// For the host, right before it calls the function for the initial value. Events that were
-    /// published before are not sent: the initial value contains them.
+    /// published before are not sent: the initial value contains them, unless
+    /// [`Self::initial_contains`] says which.
     pub fn initial_begins(&self) {
         let mut inner = self.inner.lock();
         let seen = self.stream.as_deref().map(Stream::last).unwrap_or_default();
         inner.state.initial_begins(seen);
+    }
+
+    /// For the host: the initial value contains the transactions of a snapshot, whatever has been
+    /// delivered when it began. Called before its outcome is reported. Returns false if events have no
+    /// transactions.
+    pub fn initial_contains(&self, snapshot: Snapshot) -> bool {
+        let has_transactions = self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.has_transactions());
+        if has_transactions {
+            self.inner.lock().state.initial_contains(snapshot);
+        }
+        has_transactions
+    }
+
+    /// For the actor, after [`LaneItem::Settle`]: resolves when the initial value may be made; `None`: it
+    /// may be made now.
+    pub(crate) fn settled_at(&self, at: Position) -> Option<Pending<()>> {
+        self.link.as_ref()?.settled(at)
+    }
+
+    /// For the actor: the initial value may be made.
+    pub(crate) fn settled(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
+        let schedule = inner.state.settled();
+        self.end_transition(inner, schedule);
     }
 
     /// For the host: reports the outcome of a call.

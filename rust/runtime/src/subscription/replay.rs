@@ -66,7 +66,7 @@ impl Replay {
     /// sequence.
     pub(super) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
         let now = self.missed.stream.last();
-        let has_initial = lane.is_some_and(super::lane::Lane::restart);
+        let has_initial = lane.is_some_and(|lane| lane.restart(now));
         sink.announce_position((!has_initial).then_some(now), true);
         self.missed.sequence = now.sequence;
         self.missed.remote = None;
@@ -108,6 +108,21 @@ struct Remote {
     link: Arc<EngineLink>,
     /// The last event that was read.
     position: Position,
+}
+
+impl Remote {
+    /// Goes on at the head of a stream that has no event after this position. Returns whether that is
+    /// possible: where offsets only order events, and this process receives the stream.
+    fn pass(&mut self, head: Position, stream: &Stream) -> bool {
+        // Read after the head: this process has received all events up to the earlier of both.
+        let last = stream.last().position;
+        let is_past = head.epoch == self.position.epoch && head.offset >= self.position.offset;
+        if !self.link.is_sparse() || !is_past || last.epoch != head.epoch {
+            return false;
+        }
+        self.position.offset = head.offset.min(last.offset);
+        true
+    }
 }
 
 /// The result of reading the history of this process.
@@ -295,8 +310,11 @@ impl Missed {
                 self.metrics.resumes_too_late.add(1);
                 RemoteRead::TooLate
             }
-            // The engine has no further event, but this process has not received the last one yet.
-            Ok(page) if page.events.is_empty() => RemoteRead::Later,
+            Ok(page) if page.events.is_empty() => match remote.pass(page.head, &self.stream) {
+                true => RemoteRead::Continue,
+                // The engine has no further event, but this process has not received the last one yet.
+                false => RemoteRead::Later,
+            },
             Ok(page) => {
                 for (position, draft) in page.events {
                     remote.position = position;

@@ -208,6 +208,9 @@ impl Subscriptions {
             let now = stream.map(|stream| stream.last());
             let after = now.map_or(0, |now| now.sequence);
             if let Some(registration) = self.register(source, after, sink) {
+                if let (Source::Lane(own), Some(now)) = (source, now) {
+                    own.lane.begin_at(now);
+                }
                 return (now, registration);
             }
         }

@@ -7,6 +7,7 @@ mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus::HistoryLimits;
 use rustls::ClientConfig;
 use tokio_postgres::config::Host;
 
@@ -27,14 +28,15 @@ pub struct Config {
     pub credentials: Option<Credentials>,
     /// Whether each tenant has its own streams; the same in all nodes.
     pub by_tenant: bool,
+    /// What each process keeps of all streams, or for how long the outbox keeps events; `None`: no longer
+    /// than until all nodes have read them.
+    pub history: Option<HistoryLimits>,
     /// The largest envelope (bytes). A row of a table may be as large.
     pub max_event_bytes: usize,
     /// Tables whose changes are events.
     pub tables: Vec<Table>,
     /// Whether events are rows of a table, which needs no logical decoding.
     pub outbox: bool,
-    /// How long the outbox keeps events; `None`: only until all nodes have read them.
-    pub history: Option<Duration>,
     /// Timeouts and intervals.
     pub times: Times,
 }

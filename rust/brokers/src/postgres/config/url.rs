@@ -3,7 +3,6 @@
 //! `tokio_postgres` reads what `libpq` shares with it. Settings of TLS are read here.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -115,10 +114,10 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         tls,
         credentials,
         by_tenant: false,
+        history: None,
         max_event_bytes: 1024 * 1024,
         tables: Vec::new(),
         outbox,
-        history: Some(Duration::from_mins(5)),
         times: Times::default(),
     })
 }

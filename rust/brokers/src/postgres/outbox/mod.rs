@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bus::engine::{
     Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, HistoryKind, Numbering,
-    Outgoing, Page, Pending, ReadError,
+    Outgoing, Page, Pending, ReadError, Transactions,
 };
 use bus::{Position, StreamKey};
 
@@ -62,9 +62,10 @@ impl Outbox {
         Ok(Self {
             capabilities: Capabilities {
                 numbering: Numbering::Sparse,
-                history: shared.config.history.map(|_| HistoryKind::Shared),
+                history: shared.config.history.as_ref().map(|_| HistoryKind::Shared),
                 idempotency: Some(shared.kept_for()),
                 max_event_bytes: shared.config.max_event_bytes,
+                transactions: Some(Transactions::InOffset),
                 is_read_only: false,
             },
             shared,

@@ -77,7 +77,8 @@ impl OutboxShared {
 
     /// How long events are kept at least.
     pub(super) fn kept_for(&self) -> Duration {
-        self.config.history.unwrap_or(WITHOUT_HISTORY)
+        let history = self.config.history.as_ref();
+        history.map_or(WITHOUT_HISTORY, |history| history.age)
     }
 
     /// Counts a read that begins. Returns its number.

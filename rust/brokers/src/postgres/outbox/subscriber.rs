@@ -267,6 +267,7 @@ fn pass_on(shared: &OutboxShared, reader: &mut Reader, page: &NewEvents) -> Resu
                 stream: stream.clone(),
                 position: at,
                 before: None,
+                transaction: None,
                 envelope: event.envelope,
             };
             shared.arrivals().event(arrival);

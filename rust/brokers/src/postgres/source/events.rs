@@ -16,7 +16,7 @@ use super::super::fault::Fault;
 use super::super::log::PREFIX;
 use super::super::pgoutput::Change;
 use super::super::tables::{Row, RowChange, RowFault, Table, Tables, Types};
-use super::super::wants::{EveryStream, StreamName, Wanted};
+use super::super::wants::StreamName;
 use super::super::wire::Frame;
 use super::state::Mark;
 
@@ -101,7 +101,7 @@ impl LogEvents {
 
     fn change(&mut self, change: Change) {
         match change {
-            Change::Begin { commit, at } => {
+            Change::Begin { commit, at, .. } => {
                 self.at = at;
                 self.read.commit = commit;
                 self.read.changes = 0;
@@ -170,21 +170,17 @@ impl LogEvents {
 
     fn message(&mut self, id: String, envelope: Bytes) {
         let stream = match Envelope::read(&envelope, false) {
-            Ok(read) => {
-                let name = StreamName {
-                    tenant: read.tenant.filter(|_| self.by_tenant),
-                    channel: read.channel.unwrap_or_default(),
-                };
-                EveryStream.find(name)
+            Ok(read) => StreamName {
+                tenant: read.tenant.filter(|_| self.by_tenant),
+                channel: read.channel.unwrap_or_default(),
             }
+            .key(),
             Err(error) => {
                 self.log_dropped(&error.to_string());
                 return;
             }
         };
-        if let Some(stream) = stream {
-            self.event(id, stream, envelope);
-        }
+        self.event(id, stream, envelope);
     }
 
     fn row(&mut self, table: u32, change: RowChange, row: impl FnOnce(RowChange) -> Row) {
@@ -193,7 +189,7 @@ impl LogEvents {
         };
         let events = self
             .tables
-            .events(table, &row(change), self.by_tenant, &EveryStream);
+            .events(table, &row(change), self.by_tenant, |name| Some(name.key()));
         for event in events {
             match event {
                 // A row may be the event of several channels.

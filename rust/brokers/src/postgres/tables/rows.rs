@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
 use super::super::pgoutput::{Column, Old, Relation, Value};
-use super::super::wants::{StreamName, Wanted, Wants};
+use super::super::wants::StreamName;
 use super::types::{Kind, Types};
 use super::{Changes, Table, json};
 
@@ -133,31 +133,25 @@ impl Tables {
         }
     }
 
-    /// The wanted streams that may have events of a table.
-    pub(in super::super) fn streams_of(&self, table: u32, wants: &Wants) -> Vec<StreamKey> {
-        let Some(defined) = self.defined.get(&table) else {
-            return Vec::new();
-        };
-        let tables: Vec<&Table> = defined
-            .tables
-            .iter()
-            .map(|index| &self.tables[*index])
-            .collect();
-        wants.matching(|channel| tables.iter().any(|table| table.channel.may_be(channel)))
-    }
-
     /// Whether changes of a table are events.
     pub(in super::super) fn has(&self, table: u32) -> bool {
         self.defined.contains_key(&table)
     }
 
-    /// The events of a row for wanted streams.
+    /// Whether a channel may have events of a table.
+    pub(in super::super) fn may_be_on(&self, table: u32, channel: &str) -> bool {
+        let defined = self.defined.get(&table);
+        let mut tables = defined.into_iter().flat_map(|defined| &defined.tables);
+        tables.any(|index| self.tables[*index].channel.may_be(channel))
+    }
+
+    /// The events of a row, for the streams that `find` returns.
     pub(in super::super) fn events(
         &self,
         table: u32,
         row: &Row,
         by_tenant: bool,
-        wants: &impl Wanted,
+        find: impl Fn(StreamName<'_>) -> Option<StreamKey>,
     ) -> Vec<RowEvent> {
         let Some(defined) = self.defined.get(&table) else {
             return Vec::new();
@@ -191,7 +185,7 @@ impl Tables {
                     tenant: isolated,
                     channel: &channel,
                 };
-                let Some(stream) = wants.find(name) else {
+                let Some(stream) = find(name) else {
                     continue;
                 };
                 let data = data
@@ -346,13 +340,10 @@ mod tests {
         row: &Row,
         wanted: &[StreamKey],
     ) -> Vec<Result<(StreamKey, Json), RowFault>> {
-        let wants = Wants::default();
-        for stream in wanted {
-            wants.want(stream);
-        }
         let by_tenant = wanted.iter().any(|stream| stream.tenant.is_some());
         let data = |envelope: Bytes| Envelope::read(&envelope, false).unwrap().json().unwrap();
-        let events = tables.events(7, row, by_tenant, &wants);
+        let find = |name: StreamName<'_>| wanted.iter().find(|key| **key == name.key()).cloned();
+        let events = tables.events(7, row, by_tenant, find);
         events
             .into_iter()
             .map(|event| event.map(|(stream, bytes)| (stream, data(bytes))))

@@ -114,7 +114,7 @@ async fn a_position_of_another_epoch_or_of_none_is_told() {
 /// Nodes that keep events for a moment.
 async fn short(server: &Server) -> Node {
     let mut config = config(server);
-    config.history = Some(Duration::from_millis(400));
+    config.history = Some(super::kept_for(Duration::from_millis(400)));
     config.times.upkeep = Duration::from_millis(20);
     let node = Node::over(Outbox::new(config).unwrap());
     node.is_live().await;

@@ -7,7 +7,10 @@ mod links;
 mod order;
 mod publishing;
 
+use std::time::Duration;
+
 use brokers::postgres::{Config, Installation, Outbox, execute};
+use bus::HistoryLimits;
 
 use crate::servers::Server;
 
@@ -41,7 +44,17 @@ fn installation() -> Installation {
 fn config(server: &Server) -> Config {
     let mut config = server.config_of("subs");
     config.outbox = true;
+    config.history = Some(kept_for(Duration::from_mins(5)));
     config
+}
+
+/// The limits of a history that keeps all events for a time.
+fn kept_for(age: Duration) -> HistoryLimits {
+    HistoryLimits {
+        events: usize::MAX,
+        age,
+        bytes: usize::MAX,
+    }
 }
 
 async fn node(server: &Server) -> Node {

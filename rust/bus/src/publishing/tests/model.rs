@@ -66,6 +66,7 @@ impl Model {
                 history: Some(HistoryKind::Shared),
                 idempotency: Some(Duration::from_mins(2)),
                 max_event_bytes: 1000,
+                transactions: None,
                 is_read_only: false,
             },
             round_trip: Duration::from_millis(10),

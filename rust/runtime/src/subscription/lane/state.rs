@@ -1,13 +1,16 @@
 //! The state of a lane and its transitions. Time comes in as an argument.
 //!
 //! A call is scheduled, started, invoked by the host, and settled. Its outcome is taken after the
-//! outcomes of all earlier events. Not here: locks, wakers and the host (`lane`).
+//! outcomes of all earlier events. Not here: locks, wakers and the host (`lane`); which events the initial
+//! value contains (`initial`).
+
+mod initial;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::{Event, LocalPosition};
+use bus::{Event, LocalPosition, Snapshot};
 
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::config::{
@@ -65,6 +68,16 @@ impl ActiveCall {
     }
 }
 
+/// Whether the initial value has to wait until others see the effects of what was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    No,
+    /// The actor has to be told.
+    Due,
+    /// The actor waits.
+    Waits,
+}
+
 /// Events, calls and outcomes of one subscription.
 pub(super) struct LaneState {
     events: BoundedQueue<PendingItem>,
@@ -78,12 +91,19 @@ pub(super) struct LaneState {
     unfinished: usize,
     /// The call that has to start before those of events; `None`: it has started, or there is none.
     first: Option<CallInput>,
-    /// Whether the call for the initial value runs. No other call starts then.
-    is_initial: bool,
+    /// The call for the initial value, while it runs. No other call starts then.
+    initial: Option<CallId>,
     /// Events up to this sequence are contained in the initial value.
     seen: u64,
-    /// Events up to this sequence are ignored when they are pushed.
-    live_after: u64,
+    /// Whether events may be delivered before others see their effects.
+    settles: bool,
+    settling: Settling,
+    /// The newest event when the call for the initial value began, until that call has ended.
+    begun: Option<LocalPosition>,
+    /// The transactions that the initial value contains. Their events are dropped.
+    contained: Option<Snapshot>,
+    /// The subscription has the events after this one: events before it have to be in the initial value.
+    begin: LocalPosition,
     /// Whether the host was scheduled and has not called `start` since.
     is_scheduled: bool,
     /// Whether the actor has set a timer.
@@ -135,6 +155,8 @@ pub(crate) enum LaneItem {
     Outcome(Outcome, Option<LocalPosition>),
     /// Events are missing before the next outcome.
     Gap(LocalPosition),
+    /// The initial value waits until what was delivered up to this position is settled.
+    Settle(LocalPosition),
     /// A call has started and no timer is set: set one for this time.
     Start(Duration),
 }
@@ -184,9 +206,13 @@ impl LaneState {
             awaits_room: false,
             unfinished: 0,
             first,
-            is_initial: false,
+            initial: None,
             seen: 0,
-            live_after: 0,
+            settles: false,
+            settling: Settling::No,
+            begun: None,
+            contained: None,
+            begin: LocalPosition::default(),
             is_scheduled: false,
             is_timed: false,
             overflowed: false,
@@ -224,8 +250,7 @@ impl LaneState {
     }
 
     fn push_item(&mut self, item: PendingItem, refusal: impl FnOnce() -> Outcome) -> PushedEvent {
-        let is_known = item.sequence() <= self.live_after.max(self.seen);
-        if self.closed || self.overflowed || is_known {
+        if self.closed || self.overflowed || self.is_known(&item) {
             return PushedEvent::default();
         }
         let (dropped, is_too_slow) = match self.events.push(item) {
@@ -258,22 +283,6 @@ impl LaneState {
         self.events.len() < REPLAY_WINDOW
     }
 
-    /// Ignores events up to this sequence that are pushed later.
-    pub(super) fn begin_after(&mut self, sequence: u64) {
-        self.live_after = sequence;
-    }
-
-    /// Does not make the initial value.
-    pub(super) fn skip_initial(&mut self) {
-        self.first = None;
-    }
-
-    /// Makes the initial value again. Returns whether the host has to be scheduled.
-    pub(super) fn restart(&mut self) -> bool {
-        self.first = Some(CallInput::Initial);
-        self.schedule()
-    }
-
     /// Notes that the host is scheduled, if a call may start and it was not. Returns whether the
     /// caller has to schedule it.
     fn schedule(&mut self) -> bool {
@@ -286,7 +295,8 @@ impl LaneState {
 
     fn can_start(&self) -> bool {
         !self.closed
-            && !self.is_initial
+            && self.initial.is_none()
+            && self.settling == Settling::No
             && self.unfinished < self.concurrency
             // Calls wait for an actor that does not keep up.
             && self.running.len() < self.concurrency + OUTCOMES_AHEAD
@@ -308,6 +318,9 @@ impl LaneState {
                 CallInput::Event(event) => Some(event.at),
                 CallInput::Initial | CallInput::Stream => None,
             };
+            if matches!(input, CallInput::Initial) {
+                self.initial = Some(id);
+            }
             self.running.push_back(ActiveCall {
                 id,
                 at,
@@ -330,43 +343,30 @@ impl LaneState {
             && self.can_start()
             && let Some(PendingItem::Gap(at)) = self.events.front()
         {
+            let at = *at;
             self.running.push_back(ActiveCall {
                 id: CallId::next(),
-                at: Some(*at),
+                at: Some(at),
                 since: now,
                 outcome: Some(Outcome::Skip),
                 is_gap: true,
             });
+            self.begin = at;
             self.events.pop();
             if self.restarts {
-                self.first = Some(CallInput::Initial);
+                self.begin_initial();
             }
         }
     }
 
     fn next_input(&mut self) -> Option<CallInput> {
         if let Some(first) = self.first.take() {
-            self.is_initial = matches!(first, CallInput::Initial);
             return Some(first);
         }
         match self.events.pop()? {
             PendingItem::Event(event) => Some(CallInput::Event(event)),
             // `pass_gaps` has moved the gaps at the front.
             PendingItem::Gap(_) => None,
-        }
-    }
-
-    /// Notes that the initial value contains the events up to `seen`, and drops those.
-    pub(super) fn initial_begins(&mut self, seen: LocalPosition) {
-        self.seen = seen.sequence;
-        let is_seen = |item: &PendingItem| item.sequence() <= seen.sequence;
-        while self.events.front().is_some_and(is_seen) {
-            self.events.pop();
-        }
-        if self.is_initial
-            && let Some(call) = self.running.back_mut()
-        {
-            call.at = Some(seen);
         }
     }
 
@@ -389,7 +389,9 @@ impl LaneState {
         }
         call.outcome = Some(outcome);
         self.unfinished -= 1;
-        self.is_initial = false;
+        if self.initial == Some(id) {
+            self.initial_ends();
+        }
         true
     }
 
@@ -428,7 +430,7 @@ impl LaneState {
 
     /// Whether [`Self::take`] would return something.
     pub(super) fn has_news(&self) -> bool {
-        self.has_outcome() || self.needs_timer().is_some()
+        self.has_outcome() || self.settling == Settling::Due || self.needs_timer().is_some()
     }
 
     fn has_outcome(&self) -> bool {
@@ -455,6 +457,14 @@ impl LaneState {
                 has_room,
             });
         }
+        if self.settling == Settling::Due {
+            self.settling = Settling::Waits;
+            return Some(TakenItem {
+                item: LaneItem::Settle(self.begin),
+                schedule: false,
+                has_room: false,
+            });
+        }
         let limit = self.needs_timer()?;
         self.is_timed = true;
         Some(TakenItem {
@@ -474,16 +484,6 @@ impl LaneState {
         match ended.at {
             Some(at) if ended.is_gap => Some(LaneItem::Gap(at)),
             at => Some(LaneItem::Outcome(ended.outcome?, at)),
-        }
-    }
-
-    /// Restarts the time limit of the call for the initial value. The call may produce several
-    /// values; each has the full limit.
-    fn restart_time_of_initial(&mut self, now: Instant) {
-        if self.is_initial
-            && let Some(call) = self.running.back_mut()
-        {
-            call.since = now;
         }
     }
 
@@ -515,7 +515,9 @@ impl LaneState {
         }
         self.unfinished -= expired.ids.len();
         if !expired.ids.is_empty() {
-            self.is_initial = false;
+            if self.initial.is_some_and(|id| expired.ids.contains(&id)) {
+                self.initial_ends();
+            }
             expired.schedule = self.schedule();
         }
         if expired.next.is_none() && self.is_scheduled {

@@ -47,15 +47,8 @@ impl World {
 
     fn event(&mut self) -> Arc<Event> {
         self.published += 1;
-        let draft = Draft {
-            channel: "orders".into(),
-            event_type: None,
-            tenant_id: None,
-            id: None,
-            data: json!({}),
-        };
         Arc::new(Event::new(
-            draft,
+            draft(),
             self.stream.clone(),
             dense(self.published),
         ))
@@ -120,7 +113,7 @@ impl World {
                     assert_eq!(self.timer, None, "one timer at a time");
                     self.timer = Some(self.now + limit);
                 }
-                None => {}
+                Some((LaneItem::Settle(_), _)) | None => {}
             }
             has_taken
         });
@@ -139,6 +132,16 @@ impl World {
         }
         self.scheduled += usize::from(expired.schedule);
         self.timer = expired.next.map(|left| self.now + left);
+    }
+}
+
+fn draft() -> Draft {
+    Draft {
+        channel: "orders".into(),
+        event_type: None,
+        tenant_id: None,
+        id: None,
+        data: json!({}),
     }
 }
 
@@ -284,7 +287,7 @@ fn a_policy_that_drops_keeps_the_newest_events() {
 #[test]
 fn events_that_an_initial_value_contains_do_not_follow_it() {
     let mut world = World::new(2, SlowConsumer::Disconnect);
-    world.state.restart();
+    world.state.restart(dense(0));
     for _ in 0..3 {
         world.push();
     }
@@ -308,7 +311,7 @@ fn events_that_an_initial_value_contains_do_not_follow_it() {
 #[test]
 fn a_lane_whose_events_the_initial_value_contains_is_idle_after_it() {
     let mut world = World::new(1, SlowConsumer::Disconnect);
-    world.state.restart();
+    world.state.restart(dense(0));
     world.push();
     let Started { call, .. } = world.state.start(world.now);
     let (late, event) = (world.event(), call.unwrap());
@@ -319,6 +322,78 @@ fn a_lane_whose_events_the_initial_value_contains_is_idle_after_it() {
     assert!(!world.state.settle(event.0, outcome("initial")).reschedule);
     assert!(world.state.take(world.now).is_some());
     assert!(world.state.is_idle());
+}
+
+#[test]
+fn the_events_of_transactions_that_a_snapshot_contains_do_not_follow() {
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    world.state.restart(dense(0));
+    let push = |world: &mut World, transaction: u64| {
+        world.published += 1;
+        let draft = draft();
+        let event = Event::new(draft, world.stream.clone(), dense(world.published));
+        let event = Arc::new(event.in_transaction(Some(transaction)));
+        let _ = world.state.push(event, || outcome("too slow"));
+    };
+    for transaction in [10, 13, 12, 11, 15] {
+        push(&mut world, transaction);
+    }
+    let (id, _) = world.state.start(world.now).call.unwrap();
+    // The function is called after the first three events have arrived.
+    world.state.initial_begins(dense(3));
+    world.state.initial_contains("10:15:12,13".parse().unwrap());
+    for transaction in [14, 13, 16] {
+        push(&mut world, transaction);
+    }
+    let _ = world.state.settle(id, outcome("initial"));
+    let taken = world.state.take(world.now).unwrap();
+    assert_eq!(
+        taken.item,
+        LaneItem::Outcome(outcome("initial"), Some(dense(1)))
+    );
+    let mut followed = Vec::new();
+    while let Some((id, CallInput::Event(event))) = world.state.start(world.now).call {
+        followed.push(event.at.sequence);
+        let _ = world.state.settle(id, outcome("event"));
+        world.take();
+    }
+    assert_eq!(followed, [2, 3, 5, 7, 8]);
+    assert!(world.state.is_idle());
+}
+
+#[test]
+fn the_initial_value_waits_until_what_was_delivered_is_settled() {
+    let first = Some(CallInput::Initial);
+    let mut state = LaneState::new(first, 1, None, SlowConsumer::Disconnect).settling(true);
+    state.begin_at(dense(4));
+    state.open();
+    let now = Instant::now();
+    assert!(state.start(now).call.is_none());
+    let taken = state.take(now).map(|taken| taken.item);
+    assert_eq!(taken, Some(LaneItem::Settle(dense(4))));
+    assert!(!state.has_news() && state.start(now).call.is_none());
+    assert!(state.settled());
+    assert!(matches!(
+        state.start(now).call,
+        Some((_, CallInput::Initial))
+    ));
+}
+
+#[test]
+fn a_call_of_an_event_before_a_gap_does_not_end_the_initial_value() {
+    let mut world = World::new(3, SlowConsumer::Disconnect);
+    world.push();
+    let _ = world.state.push_gap(dense(2), true, || outcome("too slow"));
+    world.published = 2;
+    let (event, _) = world.state.start(world.now).call.unwrap();
+    let Some((initial, CallInput::Initial)) = world.state.start(world.now).call else {
+        panic!("the initial value is made again");
+    };
+    world.state.initial_begins(dense(2));
+    world.push();
+    assert!(!world.state.settle(event, outcome("1")).reschedule);
+    assert!(world.state.start(world.now).call.is_none());
+    assert!(world.state.settle(initial, outcome("initial")).reschedule);
 }
 
 #[test]
