@@ -8,15 +8,20 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bus::{Position, Snapshot};
+use bus::{Position, Snapshot, Throttle};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Limit of the commits that are known one by one (count).
 const KNOWN: usize = 16_384;
 /// How long transactions are waited for that may have been committed before the log is read.
 const BEFORE: Duration = Duration::from_secs(1);
+/// Pauses between two looks for the same initial value: the first one, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+/// After this time it is logged that an initial value waits.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Commits that were delivered, and are not known to be visible.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub(super) struct Commits {
     state: Mutex<CommitsState>,
     /// Notified after each look.
     changed: Notify,
+    /// Limits how often it is logged that an initial value waits.
+    late: Mutex<Throttle>,
 }
 
 #[derive(Default)]
@@ -43,7 +50,7 @@ impl Commits {
     /// Begins to read the log. `next`: no transaction with this id or a later one is committed before.
     pub(super) fn begin(&self, next: u64) {
         let mut state = self.state.lock();
-        state.newest = state.newest.max(next);
+        state.newest = next;
         state.before = Some((next, Instant::now() + BEFORE));
     }
 
@@ -92,6 +99,7 @@ impl Commits {
     /// Waits until all commits up to a place in the log are visible, or the link is lost. `look`: has the
     /// server asked.
     pub(super) async fn settled(&self, place: u64, look: &Notify) {
+        let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -101,6 +109,15 @@ impl Commits {
             look.notify_one();
             // The time of waiting for what may have been committed before passes without a change.
             let _ = timeout(BEFORE, changed).await;
+            sleep(pause).await;
+            pause = (2 * pause).min(LAST_PAUSE);
+            if start.elapsed() > LATE && self.late.lock().admit(Instant::now()).is_some() {
+                tracing::warn!(
+                    target: "fraiseql_subs",
+                    "an initial value waits, because a commit in the log of PostgreSQL cannot be seen yet: \
+                     does it wait for a synchronous standby?"
+                );
+            }
         }
     }
 

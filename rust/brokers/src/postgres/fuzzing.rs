@@ -85,3 +85,102 @@ fn row(
 ) -> Row {
     Row { change, new, old }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A message of the protocol, or a part of one.
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let content = prop::collection::vec(any::<u8>(), 0..600);
+        let tag = prop::sample::select(b"ddddEcCZN".to_vec());
+        let kind = prop::sample::select(b"wkx".to_vec());
+        (tag, kind, content, -1..2_i32).prop_map(|(tag, kind, content, wrong)| {
+            let length = (content.len() as u32 + 5).saturating_add_signed(wrong);
+            let mut bytes = vec![tag];
+            bytes.extend(length.to_be_bytes());
+            bytes.push(kind);
+            bytes.extend(content);
+            bytes
+        })
+    }
+
+    /// Values of a row.
+    fn tuple() -> impl Strategy<Value = Vec<u8>> {
+        let text = "[a-z0-9{}\\[\\]\",:\\\\+. -]{0,12}|\\PC{0,4}";
+        let value = prop_oneof![
+            1 => Just(vec![b'n']),
+            1 => Just(vec![b'u']),
+            6 => text.prop_map(|text| {
+                let mut bytes = vec![b't'];
+                bytes.extend((text.len() as u32).to_be_bytes());
+                bytes.extend(text.bytes());
+                bytes
+            }),
+        ];
+        prop::collection::vec(value, 0..9).prop_map(|values| {
+            let mut bytes = (values.len() as u16).to_be_bytes().to_vec();
+            bytes.extend(values.concat());
+            bytes
+        })
+    }
+
+    /// The definition of a table, with columns of several types.
+    fn relation() -> impl Strategy<Value = Vec<u8>> {
+        let kinds = vec![
+            16_u32, 17, 20, 25, 114, 701, 1007, 1009, 1114, 1184, 1700, 3802, 99_999,
+        ];
+        let column = (0..2_u8, "[abc_]{0,2}", prop::sample::select(kinds));
+        prop::collection::vec(column, 0..8).prop_map(|columns| {
+            let mut bytes = b"R\0\0\0\x09public\0t\0d".to_vec();
+            bytes.extend((columns.len() as u16).to_be_bytes());
+            for (flags, name, kind) in columns {
+                bytes.push(flags);
+                bytes.extend(name.bytes());
+                bytes.push(0);
+                bytes.extend(kind.to_be_bytes());
+                bytes.extend([0xFF; 4]);
+            }
+            bytes
+        })
+    }
+
+    fn change() -> impl Strategy<Value = Vec<u8>> {
+        let mark = || prop::sample::select(b"KO".to_vec());
+        prop_oneof![
+            1 => relation(),
+            2 => tuple().prop_map(|new| [b"I\0\0\0\x09N".to_vec(), new].concat()),
+            3 => (mark(), tuple(), tuple()).prop_map(|(mark, old, new)| {
+                [b"U\0\0\0\x09".to_vec(), vec![mark], old, vec![b'N'], new].concat()
+            }),
+            1 => (mark(), tuple()).prop_map(|(mark, old)| {
+                [b"D\0\0\0\x09".to_vec(), vec![mark], old].concat()
+            }),
+            1 => prop::collection::vec(any::<u8>(), 0..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_messages_of_a_stream_do_not_depend_on_its_pieces(
+            messages in prop::collection::vec(message(), 0..8),
+            limit in 0..800_usize,
+            size in 1..700_usize,
+        ) {
+            let stream = messages.concat();
+            let at_once = read_stream([&stream[..]], limit);
+            prop_assert_eq!(read_stream(stream.chunks(size), limit), at_once);
+        }
+
+        #[test]
+        fn each_event_of_any_messages_can_be_read(
+            first in relation(),
+            changes in prop::collection::vec(change(), 0..12),
+        ) {
+            let messages = [vec![first], changes].concat();
+            events(messages.into_iter().map(Bytes::from));
+        }
+    }
+}
