@@ -17,6 +17,7 @@ from promises import check
 from support import eventually
 from support.postgres_server import PostgresServer
 
+from fraiseql_subs import Postgres, Security, SubscriptionManager, TenantIsolation, passthrough
 from fraiseql_subs._core import postgres_execute, postgres_install_sql
 
 pytestmark = pytest.mark.faults
@@ -43,6 +44,15 @@ def start(redis, deploy) -> Any:
     """Start nodes with a source, of which one reads, and a publisher into PostgreSQL."""
 
     async def start(postgres: PostgresServer, **options: Any) -> Deployment:
+        # The slot is made before there are clients, who would be told that the source begins.
+        first = SubscriptionManager(
+            [passthrough("unused", str, channel="unused")],
+            bus=redis.url,
+            security=Security(tenant=TenantIsolation()),
+            sources=[Postgres(postgres.url)],
+        )
+        async with first:
+            await eventually(lambda: first.metrics().source_reads, "the first node reads")
         deployment = await deploy(
             redis,
             publisher_url=postgres.url,
