@@ -54,7 +54,7 @@ impl FirstSnapshot {
                 ))
             };
         }
-        let snapshot = at.parse().map_err(|error| invalid(&error))?;
+        let snapshot = at.parse().map_err(invalid)?;
         if !lane.initial_contains(snapshot) {
             return Err(PyTypeError::new_err(
                 "the events of this bus have no transactions, so no Snapshot can say which follow: use \
@@ -72,7 +72,7 @@ pub(crate) fn not_initial() -> PyErr {
     PyTypeError::new_err("a Snapshot is a value of `initial` alone: return what follows as it is")
 }
 
-fn invalid(error: &InvalidSnapshot) -> PyErr {
+fn invalid(error: InvalidSnapshot) -> PyErr {
     PyValueError::new_err(format!("Snapshot.at is wrong: {error}"))
 }
 
@@ -80,5 +80,5 @@ fn invalid(error: &InvalidSnapshot) -> PyErr {
 #[pyfunction]
 pub(crate) fn check_snapshot(at: &str) -> PyResult<()> {
     let checked = at.parse::<Snapshot>();
-    checked.map(|_| ()).map_err(|error| invalid(&error))
+    checked.map(|_| ()).map_err(invalid)
 }

@@ -138,6 +138,7 @@ impl Engine for Board {
             history: Some(HistoryKind::Shared),
             idempotency: Some(Duration::from_mins(5)),
             max_event_bytes: 10_000,
+            transactions: None,
             is_read_only: false,
         };
         &ALL
