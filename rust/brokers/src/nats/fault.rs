@@ -47,6 +47,8 @@ pub(super) struct JetStreamError {
 
 /// No message has the requested subject or sequence.
 pub(super) const NO_MESSAGE: ErrorCode = ErrorCode::NO_MESSAGE_FOUND;
+/// The newest message of the JetStream stream is not the one that was expected.
+pub(super) const NOT_LAST: ErrorCode = ErrorCode::STREAM_WRONG_LAST_MESSAGE_ID;
 /// The JetStream stream does not exist.
 pub(super) const NO_STORE: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
 

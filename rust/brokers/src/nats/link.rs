@@ -24,8 +24,12 @@ use crate::tls::{Tls, TlsError};
 /// trips.
 const DENIALS: usize = 128;
 /// Messages of one subject that wait to be delivered (count). Past it the server's next messages are
-/// dropped, and the streams are in doubt.
-const WAITING: usize = 8192;
+/// dropped, and the streams are in doubt. It is not reached: tasks share a thread, and tokio lets the one
+/// that reads the socket read 128 times before others run, each time at most [`READ_BYTES`] or one
+/// message. So all subjects together wait with 8 MiB, and no message has less than 64 bytes there.
+const WAITING: usize = 128 * READ_BYTES as usize / 64;
+/// What is read from the socket at once (bytes).
+const READ_BYTES: u16 = u16::MAX;
 /// An address that no server has.
 const NOWHERE: &str = "nats://127.0.0.1:0";
 /// How often it is checked whether the connection is open, in case the crate has not said so: it drops
@@ -90,6 +94,7 @@ impl Link {
             .ping_interval(times.ping_after)
             .request_timeout(Some(times.answer))
             .subscription_capacity(WAITING)
+            .read_buffer_capacity(READ_BYTES)
             .custom_inbox_prefix(owner.inbox())
             .ignore_discovered_servers()
             .max_reconnects(1)

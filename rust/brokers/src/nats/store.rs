@@ -44,6 +44,8 @@ pub(super) struct Known {
     pub(super) epoch: Option<Epoch>,
     /// The highest sequence that was seen.
     pub(super) newest: u64,
+    /// On how many servers each event is kept; 0 before the server has answered.
+    pub(super) replicas: usize,
     /// The last sequence at the newest refresh on this link, and at the one before. Events up to the
     /// second one have arrived where nothing was lost since.
     refreshed: Option<u64>,
@@ -259,6 +261,7 @@ impl Store {
         }
         known.epoch = Some(epoch);
         known.newest = known.newest.max(info.state.last_sequence);
+        known.replicas = info.config.num_replicas;
         Ok(StoreState {
             epoch,
             first: info.state.first_sequence,
