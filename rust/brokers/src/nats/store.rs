@@ -10,6 +10,7 @@ use async_nats::jetstream::stream::{
 };
 use bus::Epoch;
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::config::Config;
@@ -24,6 +25,14 @@ const MARK: &str = "fraiseql-subs";
 /// How often a lower last sequence is asked for before it is believed. A server that has just become
 /// the leader may be behind for a moment.
 const LOSS_CONFIRMATIONS: u32 = 3;
+
+/// The most deleted events that are asked for one by one.
+const MAX_DELETED: u64 = 50_000;
+
+#[derive(Serialize)]
+struct Details {
+    deleted_details: bool,
+}
 
 /// The JetStream stream of a partition.
 #[derive(Debug)]
@@ -52,13 +61,27 @@ pub(super) struct Known {
     pub(super) complete_to: u64,
     /// The epoch is another one, and the subscriber does not know it yet.
     is_renumbered: bool,
+    /// The events that were deleted by hand, as they were last asked for.
+    deleted: Deleted,
+}
+
+/// Events that were deleted by hand: by their sequences, or all of a subject. Those that are too old are
+/// always the first of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Deleted {
+    /// How many there are after the oldest event that is kept.
+    count: u64,
+    /// The sequence of that event. While it and the count are the same, so are the deleted events.
+    first: u64,
+    /// The highest sequence of a deleted event.
+    newest: u64,
 }
 
 /// The state of a store.
 #[derive(Debug)]
 pub(super) struct StoreState {
     pub(super) epoch: Epoch,
-    /// The sequence of the oldest event; one more than the last if there is none.
+    /// The sequence from which on every event is kept; one more than the last if there is none.
     pub(super) first: u64,
     /// The highest sequence.
     pub(super) last: u64,
@@ -250,6 +273,7 @@ impl Store {
             }
         }
         let epoch = self.epoch(&info);
+        let deleted = self.deleted(link, &info, known.deleted).await?;
         let mut known = self.known.lock();
         let is_renumbered = known.epoch.is_some_and(|before| before != epoch);
         if is_renumbered {
@@ -260,12 +284,43 @@ impl Store {
             self.renumbered.notify_one();
         }
         known.epoch = Some(epoch);
+        known.deleted = deleted;
         known.newest = known.newest.max(info.state.last_sequence);
         known.replicas = info.config.num_replicas;
         Ok(StoreState {
             epoch,
-            first: info.state.first_sequence,
+            first: info.state.first_sequence.max(deleted.newest + 1),
             last: info.state.last_sequence,
+        })
+    }
+
+    /// Which events were deleted by hand.
+    async fn deleted(&self, link: &Link, info: &Info, before: Deleted) -> Result<Deleted, Fault> {
+        let state = &info.state;
+        let (first, last) = (state.first_sequence, state.last_sequence);
+        let count = (last + 1)
+            .saturating_sub(first)
+            .saturating_sub(state.messages);
+        if count == 0 {
+            return Ok(Deleted::default());
+        }
+        if (count, first) == (before.count, before.first) {
+            return Ok(before);
+        }
+        let mut newest = None;
+        if count <= MAX_DELETED {
+            let subject = format!("STREAM.INFO.{}", self.name);
+            let details = Details {
+                deleted_details: true,
+            };
+            let answer = link.ask_jetstream::<_, Info>(&subject, &details).await?;
+            let info = answer.map_err(|error| Fault::of_jetstream(&error))?;
+            newest = info.state.deleted.unwrap_or_default().into_iter().max();
+        }
+        Ok(Deleted {
+            count,
+            first,
+            newest: newest.unwrap_or(last),
         })
     }
 

@@ -69,6 +69,58 @@ async fn an_emptied_stream_tells_that_its_events_are_gone() {
 }
 
 #[tokio::test]
+async fn events_of_one_stream_that_are_deleted_by_hand_are_told() {
+    let server = Server::start();
+    let node = Node::live(server.config()).await;
+    let (orders, other) = (stream("orders"), stream("other"));
+    let start = node.head(&orders).await;
+    node.publish_for_certain(&other, "kept").await;
+    node.publish(&orders, &["1", "2"]).await;
+    let last = node.publish_for_certain(&orders, "3").await;
+    let kept = node.publish_for_certain(&other, "kept").await;
+    let client = server.client().await;
+    let store = store(&client).await;
+    // All events of the stream, but the oldest of the JetStream stream stays.
+    store.purge().filter("fs1.in.0.-.orders").await.unwrap();
+    let read = node.read(&orders, start, 10).await;
+    assert!(matches!(read, Err(ReadError::TooLate { .. })), "{read:?}");
+    let page = node.read(&orders, last, 10).await.unwrap();
+    assert_eq!(page.events.len(), 0);
+    let next = node.publish_for_certain(&orders, "4").await;
+    let page = node.read(&orders, last, 10).await.unwrap();
+    assert_eq!((page.events[0].0, page.head), (next, next));
+    // A single one.
+    let fifth = node.publish_for_certain(&orders, "5").await;
+    assert!(store.delete_message(next.offset.major).await.unwrap());
+    let read = node.read(&orders, last, 10).await;
+    assert!(matches!(read, Err(ReadError::TooLate { .. })), "{read:?}");
+    let read = node.read(&orders, next, 10).await.unwrap();
+    assert_eq!(read.events[0].0, fifth);
+    assert!(kept.offset < next.offset);
+}
+
+#[tokio::test]
+async fn a_node_that_has_received_all_misses_nothing_when_events_are_deleted_by_hand() {
+    let mut server = Server::start();
+    let node = Node::live(server.config()).await;
+    let (orders, quiet) = (stream("orders"), stream("quiet"));
+    node.want(&orders).await;
+    let head = node.want(&quiet).await;
+    node.publish(&orders, &["1", "2", "3"]).await;
+    let client = server.client().await;
+    let mut store = store(&client).await;
+    assert!(store.delete_message(2).await.unwrap());
+    let deleted = store.info().await.unwrap().state.clone();
+    assert_eq!((deleted.messages, deleted.last_sequence), (2, 3));
+    // The engine looks at the stream twice.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    node.received.clear();
+    server.restart();
+    let again = node.received.ready(&quiet).await;
+    assert_eq!(again, head);
+}
+
+#[tokio::test]
 async fn servers_that_lost_their_newest_events_open_a_new_epoch() {
     let mut server = Server::start();
     let node = Node::live(server.config()).await;
