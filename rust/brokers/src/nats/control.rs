@@ -1,12 +1,15 @@
 //! Messages between nodes, on subjects, and revocations, in a JetStream stream of their own.
 //!
-//! Revocations need JetStream also where the bus keeps no events. Not here: their content
+//! Revocations need JetStream also where the bus keeps no events. They end by the clock of the server, as
+//! the clocks of nodes differ: a message has how long it lasts, and JetStream notes when it was stored.
+//! What the time is, a message without content shows, which is stored for that. Not here: their content
 //! (`bus::cluster`).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::Request;
+use async_nats::datetime::parse_rfc3339;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{Config as StoreConfig, Info, StorageType};
 use bus::engine::{Control, ControlArrivals, ControlError, MAX_REVOCATIONS, Pending, Role};
@@ -14,9 +17,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::Nats;
-use super::fault::{Answer, Fault, FaultKind, NO_STORE};
+use super::fault::{Answer, Fault, FaultKind, NO_MESSAGE, NO_STORE};
 use super::link::Link;
-use super::reader::{NextOf, next};
+use super::reader::{LastOf, NextOf, next_message, number};
 use super::shared::{Joined, Shared};
 
 #[derive(Serialize)]
@@ -31,9 +34,21 @@ struct Deleted {}
 /// A stored revocation.
 struct Stored {
     sequence: u64,
-    /// When it ends (ms since 1970).
+    subject: String,
+    /// When it ends, by the clock of the server (ms since 1970).
     until: u64,
     entry: Bytes,
+}
+
+/// The answer of the leader with the newest message of the clock.
+#[derive(Deserialize)]
+struct Shown {
+    message: ShownMessage,
+}
+
+#[derive(Deserialize)]
+struct ShownMessage {
+    time: String,
 }
 
 impl Control for Nats {
@@ -73,8 +88,12 @@ impl Control for Nats {
             if info(&shared, &link).await?.is_none() {
                 return Ok(Vec::new());
             }
-            let now = now();
-            let all = stored(&shared, &link).await?.into_iter();
+            let all = stored(&shared, &link).await?;
+            if all.is_empty() {
+                return Ok(Vec::new());
+            }
+            let now = now(&shared, &link).await?;
+            let all = all.into_iter();
             let current = all.filter(|one| one.until > now);
             Ok(current
                 .map(|one| (one.entry, Duration::from_millis(one.until - now)))
@@ -90,16 +109,18 @@ async fn revoke(shared: &Shared, entry: Bytes, lasts: Duration) -> Result<(), Co
         None => create(shared, &link).await?,
     };
     let subject = shared.names.revocation(&entry);
-    let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-    let mut until = now().saturating_add(lasts);
+    let mut lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let before = last(shared, &link, &subject).await?;
     let is_full = before.is_none() && info.state.messages >= MAX_REVOCATIONS as u64;
     if is_full && !delete_expired(shared, &link).await? {
         return Err(ControlError::Full);
     }
-    until = until.max(before.map_or(0, |before| before.until));
+    if let Some(before) = before {
+        let left = before.until.saturating_sub(now(shared, &link).await?);
+        lasts = lasts.max(left);
+    }
     let mut text = BytesMut::with_capacity(8 + entry.len());
-    text.put_u64_le(until);
+    text.put_u64_le(lasts);
     text.put(entry);
     let request = Request::new().payload(text.freeze());
     let answer = link.ask(&subject, request).await?;
@@ -158,10 +179,13 @@ async fn last(shared: &Shared, link: &Link, subject: &str) -> Result<Option<Stor
 async fn stored(shared: &Shared, link: &Link) -> Result<Vec<Stored>, Fault> {
     let subjects = shared.names.all_revocations();
     let mut all = Vec::new();
+    let clock = shared.names.clock();
     let mut from = 1;
     while let Some(one) = get(shared, link, from, &subjects).await? {
         from = one.sequence + 1;
-        all.push(one);
+        if *one.subject != *clock {
+            all.push(one);
+        }
     }
     Ok(all)
 }
@@ -177,16 +201,23 @@ async fn get(
         seq: from,
         next_by_subj: subjects,
     };
-    let found = next(link, &shared.names.revocations(), &from).await?;
-    let Some((sequence, mut entry)) = found else {
+    let found = next_message(link, &shared.names.revocations(), &from).await?;
+    let Some(message) = found else {
         return Ok(None);
     };
-    if entry.len() < 8 {
-        return Err(unexpected());
-    }
+    let text = |name: &str| {
+        let headers = message.headers.as_ref()?;
+        Some(headers.get(name)?.as_str().to_owned())
+    };
+    let sequence = number(&message, "Nats-Sequence").ok_or_else(unexpected)?;
+    let subject = text("Nats-Subject").ok_or_else(unexpected)?;
+    let stored = text("Nats-Time-Stamp").ok_or_else(unexpected)?;
+    let mut entry = message.payload;
+    let lasts = entry.try_get_u64_le().unwrap_or_default();
     Ok(Some(Stored {
         sequence,
-        until: entry.get_u64_le(),
+        subject,
+        until: milliseconds(&stored)?.saturating_add(lasts),
         entry,
     }))
 }
@@ -194,7 +225,7 @@ async fn get(
 /// Deletes revocations that have ended. Returns whether there were any.
 async fn delete_expired(shared: &Shared, link: &Link) -> Result<bool, Fault> {
     let subject = format!("STREAM.MSG.DELETE.{}", shared.names.revocations());
-    let now = now();
+    let now = now(shared, link).await?;
     let mut is_any = false;
     for one in stored(shared, link).await? {
         if one.until <= now {
@@ -216,10 +247,42 @@ fn unexpected() -> Fault {
     }
 }
 
-/// The time (ms since 1970).
-fn now() -> u64 {
+/// The time of the server; that of this node, if it may not ask for it (ms since 1970).
+async fn now(shared: &Shared, link: &Link) -> Result<u64, Fault> {
+    match time_of_server(shared, link).await {
+        Err(fault) if fault.is_configuration() => Ok(time_of_node()),
+        time => time,
+    }
+}
+
+async fn time_of_server(shared: &Shared, link: &Link) -> Result<u64, Fault> {
+    let clock = shared.names.clock();
+    let answer = link.ask(&clock, Request::new()).await?;
+    let answer = serde_json::from_slice::<Answer<PublishAck>>(&answer.payload);
+    if let Answer::Err { error } = answer.map_err(|_| unexpected())? {
+        return Err(Fault::of_jetstream(&error));
+    }
+    // Another node may have stored a newer one.
+    let newest = LastOf {
+        last_by_subj: &clock,
+    };
+    let subject = format!("STREAM.MSG.GET.{}", shared.names.revocations());
+    match link.ask_jetstream::<_, Shown>(&subject, &newest).await? {
+        Ok(shown) => milliseconds(&shown.message.time),
+        Err(error) if error.detail == NO_MESSAGE => Err(unexpected()),
+        Err(error) => Err(Fault::of_jetstream(&error)),
+    }
+}
+
+fn time_of_node() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+/// Reads a time as servers write it (ms since 1970).
+fn milliseconds(time: &str) -> Result<u64, Fault> {
+    let time = parse_rfc3339(time).map_err(|_| unexpected())?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| unexpected())
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Request, StatusCode};
+use async_nats::{Message, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bus::engine::{Page, ReadError, Role};
@@ -26,8 +26,8 @@ const PAGE_BYTES: usize = 4 << 20;
 const AT_ONCE: usize = 32;
 
 #[derive(Serialize)]
-struct LastOf<'a> {
-    last_by_subj: &'a str,
+pub(super) struct LastOf<'a> {
+    pub(super) last_by_subj: &'a str,
 }
 
 #[derive(Serialize)]
@@ -149,17 +149,28 @@ pub(super) async fn next(
     store: &str,
     from: &NextOf<'_>,
 ) -> Result<Option<(u64, Bytes)>, Fault> {
+    let Some(answer) = next_message(link, store, from).await? else {
+        return Ok(None);
+    };
+    let sequence = number(&answer, "Nats-Sequence").ok_or_else(unexpected)?;
+    Ok(Some((sequence, answer.payload)))
+}
+
+/// Returns a message that a server with a copy of the store has, with its sequence and time.
+pub(super) async fn next_message(
+    link: &Link,
+    store: &str,
+    from: &NextOf<'_>,
+) -> Result<Option<Message>, Fault> {
     let subject = format!("$JS.API.DIRECT.GET.{store}");
     let question = serde_json::to_vec(from).map_err(|_| unexpected())?;
     let request = Request::new().payload(question.into());
     let answer = link.ask(&subject, request).await?;
     match answer.status {
-        None | Some(StatusCode::OK) => {}
-        Some(StatusCode::NOT_FOUND) => return Ok(None),
-        Some(status) => return Err(Fault::busy(format!("JetStream has answered {status}"))),
+        None | Some(StatusCode::OK) => Ok(Some(answer)),
+        Some(StatusCode::NOT_FOUND) => Ok(None),
+        Some(status) => Err(Fault::busy(format!("JetStream has answered {status}"))),
     }
-    let sequence = number(&answer, "Nats-Sequence").ok_or_else(unexpected)?;
-    Ok(Some((sequence, answer.payload)))
 }
 
 /// Returns an event that the leader has.
@@ -287,7 +298,7 @@ async fn newest(
 }
 
 /// Reads a number from a header of a message.
-pub(super) fn number(message: &async_nats::Message, name: &str) -> Option<u64> {
+pub(super) fn number(message: &Message, name: &str) -> Option<u64> {
     let headers = message.headers.as_ref()?;
     headers.get(name)?.as_str().parse().ok()
 }

@@ -166,3 +166,29 @@ async fn revocations_are_kept_without_history_and_over_a_restart() {
     a.is_back(2).await;
     assert_eq!(a.revoked().await.len(), 1);
 }
+
+#[tokio::test]
+async fn revocations_end_by_the_clock_of_the_server() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    a.revoke("x", MINUTE).await.unwrap();
+    // What another node stores, whatever its clock says: for how long, and what.
+    let mut text = 60_000_u64.to_le_bytes().to_vec();
+    text.extend(b"y");
+    let client = server.client().await;
+    let jetstream = async_nats::jetstream::new(client);
+    let stored = jetstream.publish("fs1.rev.00", text.into()).await;
+    stored.unwrap().await.unwrap();
+    let found = a.revoked().await;
+    let names: Vec<&str> = found.iter().map(|(entry, _)| &**entry).collect();
+    assert_eq!(names, ["x", "y"]);
+    assert!(
+        found
+            .iter()
+            .all(|(_, left)| *left <= MINUTE && *left > MINUTE / 2)
+    );
+    // Asking for the time stores no second message for it.
+    a.revoked().await;
+    let mut store = jetstream.get_stream("fs1-revocations").await.unwrap();
+    assert_eq!(store.info().await.unwrap().state.messages, 3);
+}
