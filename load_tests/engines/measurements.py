@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
@@ -51,11 +52,11 @@ FULL = Size(runs=5, bulk=65_536, rows=100_000, channels=10_000, seconds=60)
 QUICK = Size(runs=1, bulk=16_384, rows=10_000, channels=1_000, seconds=2)
 
 
-async def intake(size: Size) -> list[Row]:
+async def intake(size: Size, kinds: Sequence[Kind] = KINDS) -> list[Row]:
     """Measure what a node takes in when no event matches a subscription."""
     return [
         row
-        for kind in KINDS
+        for kind in kinds
         for row in (
             await _intake(size, kind, "all wait in the engine", is_paused=True),
             await _intake(size, kind, "as one publisher publishes", is_paused=False),
@@ -128,11 +129,11 @@ async def _beside(size: Size, engine: PostgresServer, node: Node, what: str, url
     return min(rows, key=lambda row: row["sender_row"])
 
 
-async def channels(size: Size) -> list[Row]:
+async def channels(size: Size, kinds: Sequence[Kind] = KINDS) -> list[Row]:
     """Measure what a node with many channels costs, itself and its engine."""
     return [
         await _channels(size, "memory bus", None),
-        *[await _channels(size, kind.title, kind) for kind in KINDS],
+        *[await _channels(size, kind.title, kind) for kind in kinds],
     ]
 
 
