@@ -36,20 +36,27 @@ class PostgresServer(PrivateServer):
     Args:
         install: More arguments of `fraiseql-subs postgres install`, such as `--table public.feed`.
         schema: SQL that is run before.
+        options: What nodes add to its URL, such as `?sslmode=disable`.
     """
 
     name = "postgres"
     end = signal.SIGQUIT
 
-    def __init__(self, *install: str, schema: str = "") -> None:
+    def __init__(self, *install: str, schema: str = "", options: str = "") -> None:
         super().__init__()
         self._install = install
         self._schema = schema
+        self._options = options
 
     @property
     def url(self) -> str:
         """Its URL."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def bus(self) -> str:
+        """The URL that nodes use it by."""
+        return self.url + self._options
 
     def command(self) -> list[str]:
         """Return how it is started on its port."""

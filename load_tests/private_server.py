@@ -50,6 +50,11 @@ class PrivateServer:
         """Its URL."""
         raise NotImplementedError
 
+    @property
+    def bus(self) -> str:
+        """The URL that nodes use it by."""
+        return self.url
+
     def command(self) -> list[str]:
         """Return how it is started on its port."""
         raise NotImplementedError

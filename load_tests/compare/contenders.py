@@ -194,7 +194,7 @@ def running(contender: Contender) -> Iterator[Running]:
     with ExitStack() as stack:
         engine = stack.enter_context(contender.engine())
         port, control = _free_ports()
-        options = ("--port", str(port), "--bus", engine.url)
+        options = ("--port", str(port), "--bus", engine.bus)
         pid = stack.enter_context(_process(contender, options))
         broker = stack.enter_context(publishing(engine, contender.publisher, control))
         yield Running(pid, port, control, broker)

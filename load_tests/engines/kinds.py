@@ -60,7 +60,7 @@ class Kind:
 
     def node(self, engine: PrivateServer) -> Node:
         """Make a node."""
-        return Node(engine.url, has_history=self.has_history, table=self.table)
+        return Node(engine.bus, has_history=self.has_history, table=self.table)
 
     def readers(self, engine: PrivateServer, node: Node) -> list[int]:
         """Return what reads from the engine: the node, and what PostgreSQL runs for it."""
@@ -73,7 +73,7 @@ class Kind:
         """Connect what publishes to all channels."""
         if self.sql is None:
             history = History() if self.has_history else None
-            async with Publisher(engine.url, history=history) as publisher:
+            async with Publisher(engine.bus, history=history) as publisher:
                 yield lambda events: intake.publish(publisher, CHANNELS, events, PENDING)
             return
         connection = await asyncpg.connect(engine.url)

@@ -48,7 +48,7 @@ class Size:
 
 
 # Longer than the engine of a quiet channel is not asked for its newest event.
-FULL = Size(runs=5, bulk=65_536, rows=100_000, channels=10_000, seconds=60)
+FULL = Size(runs=3, bulk=65_536, rows=100_000, channels=10_000, seconds=45)
 QUICK = Size(runs=1, bulk=16_384, rows=10_000, channels=1_000, seconds=2)
 
 

@@ -22,9 +22,11 @@ use super::names::{Names, fnv};
 const DUPLICATES: Duration = Duration::from_mins(2);
 /// What the description of a store begins with.
 const MARK: &str = "fraiseql-subs";
-/// How often a lower last sequence is asked for before it is believed. A server that has just become
-/// the leader may be behind for a moment.
+/// How often a lower last sequence is asked for before it is believed, every 0.2 s.
 const LOSS_CONFIRMATIONS: u32 = 3;
+/// The same where copies are kept: a server that has become the leader is behind until it has handled
+/// what the others have accepted.
+const LOSS_CONFIRMATIONS_OF_LEADERS: u32 = 50;
 
 /// The most deleted events that are asked for one by one.
 const MAX_DELETED: u64 = 50_000;
@@ -262,8 +264,12 @@ impl Store {
     async fn judge(&self, link: &Link, before: u64, mut info: Info) -> Result<StoreState, Fault> {
         let known = self.known();
         if known.epoch == Some(self.epoch(&info)) {
+            let confirmations = match info.config.num_replicas {
+                ..=1 => LOSS_CONFIRMATIONS,
+                _ => LOSS_CONFIRMATIONS_OF_LEADERS,
+            };
             let mut asked = 0;
-            while info.state.last_sequence < before && asked < LOSS_CONFIRMATIONS {
+            while info.state.last_sequence < before && asked < confirmations {
                 asked += 1;
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 info = self.info(link).await?.unwrap_or(info);

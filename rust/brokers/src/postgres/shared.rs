@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bus::engine::{Arrival, Arrivals, ControlArrivals, Health, Role, Scope};
-use bus::{Epoch, Position, StreamKey};
+use bus::Epoch;
+use bus::engine::{Arrivals, ControlArrivals, Role};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
@@ -13,6 +13,7 @@ use super::echoes::Echoes;
 use super::fault::Fault;
 use super::health::HealthBoard;
 use super::wants::Wants;
+use crate::ignored::Ignored;
 use crate::running::InFlight;
 
 /// The state that the tasks of an engine share.
@@ -100,14 +101,4 @@ impl Shared {
         };
         slot.current().ok_or_else(|| self.health.fault(role))
     }
-}
-
-/// Ignores everything.
-struct Ignored;
-
-impl Arrivals for Ignored {
-    fn ready(&self, _: &StreamKey, _: Position) {}
-    fn event(&self, _: Arrival) {}
-    fn doubt(&self, _: Scope) {}
-    fn health(&self, _: Role, _: Health) {}
 }
