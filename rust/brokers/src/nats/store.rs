@@ -64,13 +64,13 @@ pub(super) struct Known {
     /// The epoch is another one, and the subscriber does not know it yet.
     is_renumbered: bool,
     /// The events that were deleted by hand, as they were last asked for.
-    deleted: Deleted,
+    deleted: Deletions,
 }
 
 /// Events that were deleted by hand: by their sequences, or all of a subject. Those that are too old are
 /// always the first of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Deleted {
+struct Deletions {
     /// How many there are after the oldest event that is kept.
     count: u64,
     /// The sequence of that event. While it and the count are the same, so are the deleted events.
@@ -301,14 +301,19 @@ impl Store {
     }
 
     /// Which events were deleted by hand.
-    async fn deleted(&self, link: &Link, info: &Info, before: Deleted) -> Result<Deleted, Fault> {
+    async fn deleted(
+        &self,
+        link: &Link,
+        info: &Info,
+        before: Deletions,
+    ) -> Result<Deletions, Fault> {
         let state = &info.state;
         let (first, last) = (state.first_sequence, state.last_sequence);
         let count = (last + 1)
             .saturating_sub(first)
             .saturating_sub(state.messages);
         if count == 0 {
-            return Ok(Deleted::default());
+            return Ok(Deletions::default());
         }
         if (count, first) == (before.count, before.first) {
             return Ok(before);
@@ -323,7 +328,7 @@ impl Store {
             let info = answer.map_err(|error| Fault::of_jetstream(&error))?;
             newest = info.state.deleted.unwrap_or_default().into_iter().max();
         }
-        Ok(Deleted {
+        Ok(Deletions {
             count,
             first,
             newest: newest.unwrap_or(last),
