@@ -52,16 +52,16 @@ pub(super) trait LinkOwner: Send + Sync + 'static {
 /// One connection.
 pub(super) struct Link {
     pub(super) client: Client,
-    said: watch::Sender<Said>,
+    state: watch::Sender<LinkState>,
     /// The subject on which this link answers itself.
     echo: String,
     echo_task: AbortHandle,
 }
 
-/// What the server has said.
+/// What the server has reported.
 #[derive(Debug, Default)]
-struct Said {
-    /// The newest denials of permissions, and how many there were.
+struct LinkState {
+    /// The newest denials of permissions, in the words of the server, and how many there were.
     denials: VecDeque<String>,
     denied: u64,
     /// The newest other error.
@@ -79,8 +79,11 @@ impl Link {
     ) -> Result<Arc<Self>, Fault> {
         let config = owner.config();
         let times = config.times;
-        let said = watch::Sender::<Said>::default();
-        let (events, weak) = (said.clone(), Arc::downgrade(owner));
+        let state = watch::Sender::<LinkState>::default();
+        let (events, weak) = (state.clone(), Arc::downgrade(owner));
+        // As it begins in a denial.
+        let answers = format!("\"{}.", owner.inbox());
+        let inbox = answers.clone();
         let scheme = if config.tls.is_some() { "tls" } else { "nats" };
         let server: async_nats::ServerAddr = format!("{scheme}://{address}")
             .parse()
@@ -103,7 +106,7 @@ impl Link {
                     owner.dropped();
                 }
                 let servers = weak.upgrade().map_or(0, |owner| owner.known_servers());
-                events.send_modify(|said| said.note(&event, servers));
+                events.send_modify(|state| state.apply(&event, servers, &inbox));
                 async {}
             });
         let client = options
@@ -129,12 +132,11 @@ impl Link {
         });
         let link = Self {
             client,
-            said,
+            state,
             echo,
             echo_task: echo_task.abort_handle(),
         };
         // A missing permission for answers is named here, before anything is asked.
-        let answers = format!("\"{}.", owner.inbox());
         let request = Request::new();
         let answer = link.client.send_request(link.echo.clone(), request);
         let answer = async {
@@ -148,7 +150,7 @@ impl Link {
 
     /// Why the link has ended; waits for it.
     pub(super) async fn ended(&self) -> Fault {
-        let mut said = self.said.subscribe();
+        let mut state = self.state.subscribe();
         let closed = async {
             while self.client.connection_state() == State::Connected {
                 tokio::time::sleep(CHECK_AFTER).await;
@@ -156,8 +158,8 @@ impl Link {
         };
         tokio::select! {
             biased;
-            said = said.wait_for(|said| said.end.is_some()) => match said {
-                Ok(said) => said.end.clone().unwrap_or_else(lost),
+            state = state.wait_for(|state| state.end.is_some()) => match state {
+                Ok(state) => state.end.clone().unwrap_or_else(lost),
                 Err(_) => lost(),
             },
             () = closed => lost(),
@@ -167,7 +169,14 @@ impl Link {
     /// Waits until the server has handled everything that was sent before. Errors about that are known
     /// then: see [`Self::denial`].
     pub(super) async fn round_trip(&self) -> Result<(), Fault> {
-        self.ask(&self.echo, Request::new()).await?;
+        let answer = self.ask(&self.echo, Request::new()).await;
+        answer.map_err(|fault| Fault {
+            kind: match fault.kind {
+                FaultKind::Late | FaultKind::Busy => FaultKind::Away,
+                kind => kind,
+            },
+            ..fault
+        })?;
         // Errors of the server take a way of their own through the crate.
         for _ in 0..8 {
             tokio::task::yield_now().await;
@@ -177,12 +186,36 @@ impl Link {
 
     /// How many denials there were.
     pub(super) fn denials(&self) -> u64 {
-        self.said.borrow().denied
+        self.state.borrow().denied
+    }
+
+    /// The subjects whose subscriptions were denied, among the denials after the first `before`, and
+    /// how many denials there were. An error if some of them are no longer known.
+    pub(super) fn denied_subscriptions(
+        &self,
+        before: u64,
+    ) -> Result<(Vec<(String, Fault)>, u64), Fault> {
+        let state = self.state.borrow();
+        let new = usize::try_from(state.denied - before).unwrap_or(usize::MAX);
+        if new > DENIALS {
+            return Err(Fault::away("the server has denied too much at once"));
+        }
+        let new = state.denials.iter().rev().take(new);
+        let denied =
+            new.filter_map(|text| Some((subscription(text)?.to_owned(), Fault::denied(text))));
+        Ok((denied.collect(), state.denied))
+    }
+
+    /// Waits for denials after the first `before`. Nothing is lost when this future is dropped.
+    pub(super) async fn denied_after(&self, before: u64) {
+        let mut state = self.state.subscribe();
+        // Whoever waits for this has the sender, so the channel cannot be closed.
+        let _ = state.wait_for(|state| state.denied > before).await;
     }
 
     /// The newest denial of a subject, among those after the first `before`.
     pub(super) fn denial(&self, subject: &str, before: u64) -> Option<Fault> {
-        self.said.borrow().denial(&quoted(subject), before)
+        self.state.borrow().denial(&quoted(subject), before)
     }
 
     /// Sends a request. Returns early when the link ends, or a permission is missing.
@@ -229,14 +262,15 @@ impl Link {
         named: &str,
         answer: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        let mut said = self.said.subscribe();
-        let before = said.borrow().denied;
+        let mut state = self.state.subscribe();
+        let before = state.borrow().denied;
         let failed = async {
-            let is_over = |said: &Said| said.end.is_some() || said.denial(named, before).is_some();
-            match said.wait_for(is_over).await {
-                Ok(said) => said
+            let is_over =
+                |state: &LinkState| state.end.is_some() || state.denial(named, before).is_some();
+            match state.wait_for(is_over).await {
+                Ok(state) => state
                     .denial(named, before)
-                    .or_else(|| said.end.clone())
+                    .or_else(|| state.end.clone())
                     .unwrap_or_else(lost),
                 Err(_) => lost(),
             }
@@ -255,8 +289,10 @@ impl Drop for Link {
     }
 }
 
-impl Said {
-    fn note(&mut self, event: &Event, servers: usize) {
+impl LinkState {
+    /// Handles an event of the crate. `servers`: how many servers are known; `inbox`: how subjects of
+    /// answers begin in a denial.
+    fn apply(&mut self, event: &Event, servers: usize, inbox: &str) {
         match event {
             Event::ServerError(ServerError::Other(text))
                 if text.to_lowercase().starts_with("permissions violation") =>
@@ -266,6 +302,11 @@ impl Said {
                 if self.denials.len() > DENIALS {
                     self.denials.pop_front();
                 }
+                // Without answers a link is of no use. Servers also remove what other settings no longer
+                // allow.
+                if subscription(text).is_some() && text.contains(inbox) {
+                    self.end(Fault::away(text.as_str()));
+                }
             }
             Event::ServerError(error) => self.error = Some(error.to_string()),
             // The server ends soon: another one can be used before that.
@@ -273,7 +314,7 @@ impl Said {
                 self.end(Fault::away("the server is about to end (lame duck mode)"));
             }
             Event::Disconnected | Event::Closed => {
-                let fault = self.error.as_deref().map_or_else(lost, Fault::said);
+                let fault = self.error.as_deref().map_or_else(lost, Fault::of_server);
                 self.end(fault);
             }
             _ => {}
@@ -291,6 +332,14 @@ impl Said {
             .find(|text| text.contains(named))
             .map(|text| Fault::denied(text))
     }
+}
+
+/// The subject of a subscription that is denied.
+fn subscription(denial: &str) -> Option<&str> {
+    let is_subscription = denial
+        .to_lowercase()
+        .contains("violation for subscription to");
+    denial.split('"').nth(1).filter(|_| is_subscription)
 }
 
 /// A subject as the server writes it in a denial.

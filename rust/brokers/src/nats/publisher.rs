@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::{HeaderMap, PublishErrorKind, Request};
+use async_nats::{HeaderMap, Request};
 use bus::engine::{AttemptError, Outgoing, Role};
 use bus::{Position, StreamKey};
 use futures_util::future::join_all;
@@ -118,6 +118,12 @@ async fn store_one(
     event: &Outgoing,
     before: Option<&Outgoing>,
 ) -> Option<Attempt> {
+    // If the numbering changes before the answer, the position is of an epoch that has ended.
+    let Some(epoch) = store.known().epoch else {
+        shared.create.notify_one();
+        let reason = format!("the JetStream stream {} has not answered yet", store.name);
+        return Some(Err(AttemptError::Busy(reason)));
+    };
     let subject = shared.names.stored(&event.stream);
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", message_id(&subject, &event.id));
@@ -152,11 +158,9 @@ async fn store_one(
         }
     };
     match stored.await {
-        Ok(sequence) => sequence.map(|sequence| match store.known().epoch {
-            Some(epoch) => Ok(Position::new(epoch, sequence)),
-            None => Err(AttemptError::Unknown(
-                "the stream is not known yet".to_owned(),
-            )),
+        Ok(sequence) => sequence.map(|sequence| {
+            store.note_answer(epoch, sequence);
+            Ok(Position::new(epoch, sequence))
         }),
         Err(fault) => {
             if fault.kind == FaultKind::Busy {
@@ -176,13 +180,7 @@ async fn send_all(shared: &Shared, link: &Link, batch: &[Outgoing]) -> Vec<Attem
         let sent = link.client.publish(subject, event.envelope.clone()).await;
         answers.push(match sent {
             Ok(()) => Ok(Position::new(shared.epoch, shared.count())),
-            Err(error) => Err(match error.kind() {
-                PublishErrorKind::MaxPayloadExceeded => {
-                    Fault::refused("it is larger than max_payload of the server")
-                }
-                _ => Fault::away("the link to NATS has ended"),
-            }
-            .of_attempt(false)),
+            Err(error) => Err(Fault::of_publishing(error.kind()).of_attempt(false)),
         });
     }
     let accepted = link.round_trip().await;

@@ -53,14 +53,11 @@ pub(super) struct Store {
 pub(super) struct Known {
     /// `None` before the server has answered.
     pub(super) epoch: Option<Epoch>,
-    /// The highest sequence that was seen.
-    pub(super) newest: u64,
+    /// The highest sequence of this epoch that the servers have answered with. Sequences of messages that
+    /// were delivered do not count: whoever may publish there can write any.
+    newest: u64,
     /// On how many servers each event is kept; 0 before the server has answered.
     pub(super) replicas: usize,
-    /// The last sequence at the newest refresh on this link, and at the one before. Events up to the
-    /// second one have arrived where nothing was lost since.
-    refreshed: Option<u64>,
-    pub(super) complete_to: u64,
     /// The epoch is another one, and the subscriber does not know it yet.
     is_renumbered: bool,
     /// The events that were deleted by hand, as they were last asked for.
@@ -111,18 +108,12 @@ impl Store {
         *self.known.lock()
     }
 
-    /// Notes the sequence of an event. Returns the epoch, if it is known.
-    pub(super) fn note(&self, sequence: u64) -> Option<Epoch> {
+    /// Notes the sequence of an event that was stored. `epoch`: the one that was known before.
+    pub(super) fn note_answer(&self, epoch: Epoch, sequence: u64) {
         let mut known = self.known.lock();
-        known.newest = known.newest.max(sequence);
-        known.epoch
-    }
-
-    /// Notes that events may have been lost, and that all streams will be reported as ready again.
-    pub(super) fn reset(&self) {
-        let mut known = self.known.lock();
-        known.refreshed = None;
-        known.is_renumbered = false;
+        if known.epoch == Some(epoch) {
+            known.newest = known.newest.max(sequence);
+        }
     }
 
     /// Whether the epoch is another one since the last call.
@@ -132,7 +123,7 @@ impl Store {
 
     /// Creates the store if it is absent, and checks its settings.
     pub(super) async fn ensure(&self, config: &Config, link: &Link) -> Result<StoreState, Fault> {
-        let before = self.known().newest;
+        let before = self.known();
         let info = match self.info(link).await? {
             Some(info) => self.correct(config, link, info).await?,
             None => self.create(config, link).await?,
@@ -142,22 +133,13 @@ impl Store {
 
     /// Asks the leader for the state of the store.
     pub(super) async fn refresh(&self, link: &Link) -> Result<StoreState, Fault> {
-        // Read before the question: events that arrive after it may be newer than the answer.
-        let before = self.known().newest;
+        let before = self.known();
         match self.info(link).await? {
             Some(info) => self.judge(link, before, info).await,
             None => Err(Fault::busy(format!(
                 "the JetStream stream {} does not exist",
                 self.name
             ))),
-        }
-    }
-
-    /// Notes a refresh on the link that delivers events.
-    pub(super) fn note_refresh(&self, state: &StoreState) {
-        let mut known = self.known.lock();
-        if let Some(before) = known.refreshed.replace(state.last) {
-            known.complete_to = known.complete_to.max(before);
         }
     }
 
@@ -259,28 +241,32 @@ impl Store {
         self.update(link, &found).await
     }
 
-    /// Decides which numbering the sequences belong to. `before`: the highest sequence that was seen
-    /// before the server was asked.
-    async fn judge(&self, link: &Link, before: u64, mut info: Info) -> Result<StoreState, Fault> {
-        let known = self.known();
-        if known.epoch == Some(self.epoch(&info)) {
-            let confirmations = match info.config.num_replicas {
-                ..=1 => LOSS_CONFIRMATIONS,
-                _ => LOSS_CONFIRMATIONS_OF_LEADERS,
-            };
-            let mut asked = 0;
-            while info.state.last_sequence < before && asked < confirmations {
-                asked += 1;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                info = self.info(link).await?.unwrap_or(info);
-            }
-            if info.state.last_sequence < before && known.epoch == Some(self.epoch(&info)) {
-                info = self.renumber(link, info).await?;
-            }
+    /// Decides which numbering the sequences belong to. `before`: what was known before the server was
+    /// asked, as events that are stored after it may be newer than the answer.
+    async fn judge(&self, link: &Link, before: Known, mut info: Info) -> Result<StoreState, Fault> {
+        let is_short = |info: &Info| {
+            before.epoch == Some(self.epoch(info)) && info.state.last_sequence < before.newest
+        };
+        let confirmations = match info.config.num_replicas {
+            ..=1 => LOSS_CONFIRMATIONS,
+            _ => LOSS_CONFIRMATIONS_OF_LEADERS,
+        };
+        let mut asked = 0;
+        while is_short(&info) && asked < confirmations {
+            asked += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            info = self.info(link).await?.unwrap_or(info);
+        }
+        if is_short(&info) {
+            info = self.renumber(link, info).await?;
         }
         let epoch = self.epoch(&info);
-        let deleted = self.deleted(link, &info, known.deleted).await?;
+        let deleted = self.deleted(link, &info, before.deleted).await?;
         let mut known = self.known.lock();
+        if known.epoch != before.epoch && known.epoch != Some(epoch) {
+            // The answer may be older than what another task was told.
+            return Err(Fault::busy("the numbering has just changed"));
+        }
         let is_renumbered = known.epoch.is_some_and(|before| before != epoch);
         if is_renumbered {
             *known = Known {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::nats::{Config, Nats};
+use brokers::nats::{Config, Login, Nats, Secret};
 use bus::engine::{ControlArrivals, ControlError, Engine};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -191,4 +191,85 @@ async fn revocations_end_by_the_clock_of_the_server() {
     a.revoked().await;
     let mut store = jetstream.get_stream("fs1-revocations").await.unwrap();
     assert_eq!(store.info().await.unwrap().state.messages, 3);
+}
+
+fn with_denied(subject: &str) -> String {
+    format!(
+        "authorization {{ users: [ {{ user: bus, password: s3cret, permissions: {{ publish: [\">\"], \
+         subscribe: {{ allow: [\">\"], deny: [\"{subject}\"] }} }} }} ] }}"
+    )
+}
+
+#[tokio::test]
+async fn messages_that_are_no_longer_allowed_are_received_again_when_they_are() {
+    let mut server = Server::with(&with_denied("none"));
+    let mut config = server.config_of("?history=off");
+    config.login = Login::Password {
+        user: "bus".to_owned(),
+        password: Secret::fixed("s3cret".to_owned()),
+    };
+    let a = Joined::live(config, "a").await;
+    server.reload(&with_denied("fs1.ctl"));
+    let mut number = 0;
+    loop {
+        // A message to one node is still received, and comes after that to all.
+        let text = format!("to a {number}");
+        a.send(None, &format!("to all {number}")).await;
+        a.send(Some("a"), &text).await;
+        eventually("a has one of both", || {
+            let messages = a.messages();
+            messages.contains(&text) || *a.heard.joined.lock() > 1
+        })
+        .await;
+        if !a.messages().contains(&format!("to all {number}")) {
+            break;
+        }
+        number += 1;
+    }
+    server.reload(&with_denied("none"));
+    a.is_back(2).await;
+    a.send(None, "again").await;
+    eventually("a has it", || a.messages().contains(&"again".to_owned())).await;
+}
+
+#[tokio::test]
+async fn the_longer_of_two_revocations_stored_at_the_same_time_stays() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    let b = Joined::live(server.config(), "b").await;
+    a.revoke("first", MINUTE).await.unwrap();
+    for number in 0..100 {
+        let entry = number.to_string();
+        let (long, short) = tokio::join!(a.revoke(&entry, MINUTE * 60), b.revoke(&entry, MINUTE));
+        assert!(long.is_ok() && short.is_ok(), "{long:?}, {short:?}");
+        let found = a.revoked().await;
+        let (_, left) = found.iter().find(|(of, _)| *of == entry).unwrap();
+        assert!(*left > MINUTE * 30, "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_no_revocation_hides_none() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    a.revoke("before", MINUTE).await.unwrap();
+    let jetstream = async_nats::jetstream::new(server.client().await);
+    for content in ["", "short"] {
+        let stored = jetstream.publish("fs1.rev.x", content.into()).await;
+        stored.unwrap().await.unwrap();
+    }
+    a.revoke("after", MINUTE).await.unwrap();
+    let mut found: Vec<String> = a.revoked().await.into_iter().map(|(of, _)| of).collect();
+    found.sort();
+    assert_eq!(found, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn many_revocations_are_read() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    for number in 0..500 {
+        a.revoke(&number.to_string(), MINUTE * 60).await.unwrap();
+    }
+    assert_eq!(a.revoked().await.len(), 500);
 }

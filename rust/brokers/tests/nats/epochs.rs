@@ -141,6 +141,14 @@ async fn servers_that_lost_their_newest_events_open_a_new_epoch() {
     server.restart();
     let head = ready_in_another_epoch(&node, before).await;
     assert!(head.offset < before.offset);
+    // All tasks of the node have noticed it, and it was one loss.
+    for _ in 0..3 {
+        assert_eq!(node.head(&orders).await.epoch, head.epoch);
+    }
+    let client = server.client().await;
+    let mut found = store(&client).await;
+    let description = found.info().await.unwrap().config.description.clone();
+    assert!(description.unwrap().ends_with("generation 1"));
     // Its sequence is that of an event that was lost, its position is not.
     let next = node.publish_for_certain(&orders, "5").await;
     assert!(next.offset <= lost.offset && next.epoch != lost.epoch);
@@ -150,6 +158,32 @@ async fn servers_that_lost_their_newest_events_open_a_new_epoch() {
         matches!(read, Err(ReadError::OtherEpoch { .. })),
         "{read:?}"
     );
+}
+
+#[tokio::test]
+async fn a_message_with_invented_sequences_renumbers_nothing() {
+    let server = Server::start();
+    let (node, other) = (
+        Node::live(server.config()).await,
+        Node::live(server.config()).await,
+    );
+    let (orders, forged) = (stream("orders"), stream("forged"));
+    node.want(&forged).await;
+    let before = node.publish_for_certain(&orders, "1").await;
+    let client = server.client().await;
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Nats-Stream", "fs1");
+    headers.insert("Nats-Sequence", u64::MAX.to_string());
+    headers.insert("Nats-Last-Sequence", "0");
+    let sent = client.publish_with_headers("fs1.e.-.forged", headers, "x".into());
+    sent.await.unwrap();
+    node.received.event(&forged, "x").await;
+    // Each look at the stream would show it.
+    for node in [&node, &other] {
+        assert_eq!(node.head(&orders).await, before);
+        let page = node.read(&orders, before, 10).await.unwrap();
+        assert_eq!(page.head, before);
+    }
 }
 
 fn copy_all(from: &std::path::Path, to: &std::path::Path) {

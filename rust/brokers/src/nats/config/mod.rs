@@ -124,8 +124,8 @@ impl Times {
 }
 
 impl Config {
-    /// Parses a URL: `nats://h1,h2` or `tls://h1,h2`, with `user:password@` or `token@` before the hosts
-    /// and options after `?`.
+    /// Parses a URL: `nats://h1,h2` or `tls://h1,h2`, with `user:password@` before the hosts and
+    /// options after `?`.
     ///
     /// # Errors
     ///
@@ -153,6 +153,9 @@ impl Config {
     /// [`ConfigError`] says what is wrong and what to write.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: &str| Err(ConfigError(text.to_owned()));
+        if self.servers.is_empty() {
+            return wrong("the bus has no server: name one at least");
+        }
         if matches!(self.login, Login::UserAlone(_)) {
             return wrong(
                 "the URL of the bus has a user without a password: write user:password@host, \

@@ -205,6 +205,13 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_without_a_server_is_refused() {
+        let mut config = Config::from_url("nats://cache").unwrap();
+        config.servers.clear();
+        assert!(config.check().unwrap_err().to_string().contains("server"));
+    }
+
+    #[test]
     fn a_url_names_servers_and_a_login() {
         let config = Config::from_url("nats://cache").unwrap();
         assert_eq!(config.servers, [server("cache", 4222)]);
