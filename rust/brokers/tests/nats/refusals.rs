@@ -204,8 +204,8 @@ async fn a_stream_that_was_refused_for_a_time_is_not_taken_for_a_quiet_one() {
         node.publish_for_certain(&busy, &number.to_string()).await;
         node.head(&busy).await;
     }
-    let url = format!("nats://admin:admin@127.0.0.1:{}", server.port);
-    let client = async_nats::connect(url).await.unwrap();
+    let admin = async_nats::ConnectOptions::with_user_and_password("admin".into(), "admin".into());
+    let client = admin.connect(server.url()).await.unwrap();
     let mut store = crate::servers::store(&client).await;
     let last = store.info().await.unwrap().state.last_sequence;
     store.purge().sequence(last).await.unwrap();
