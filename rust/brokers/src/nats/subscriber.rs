@@ -257,6 +257,14 @@ impl Reconciler<'_> {
                 if fault.kind == FaultKind::Late {
                     self.link.round_trip().await?;
                 }
+                if !matches!(before, State::Unready(_)) {
+                    tracing::warn!(
+                        target: "fraiseql_subs",
+                        partition,
+                        reason = fault.reason,
+                        "a JetStream stream of the bus does not answer"
+                    );
+                }
                 self.report();
                 return Ok(());
             }

@@ -190,8 +190,9 @@ async fn a_node_whose_streams_change_all_the_time_is_live() {
         loop {
             for number in 0..10 {
                 let stream = stream(&number.to_string());
-                node.engine.want(&stream);
+                // It is wanted at the end of each turn.
                 node.engine.unwant(&stream);
+                node.engine.want(&stream);
             }
             tokio::task::yield_now().await;
         }
