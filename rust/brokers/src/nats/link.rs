@@ -7,18 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Request, ServerError};
+use async_nats::{Client, Event, Request, ServerError};
 use bus::engine::Role;
 use futures_util::StreamExt;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::task::AbortHandle;
 
-use super::config::{Address, Config, Login};
+use super::config::{Address, Config};
 use super::fault::{Answer, Fault, FaultKind, JetStreamError, no_jetstream};
-use crate::tls::{Tls, TlsError};
+use super::login::{log_in, tls};
 
 /// How many denials are remembered (count). More than the subscriptions and events between two round
 /// trips.
@@ -357,62 +356,4 @@ fn purpose(role: Role) -> &'static str {
         Role::Reader => "reader",
         Role::Subscriber => "subscriber",
     }
-}
-
-/// Reads the files and asks for the secrets of the login.
-async fn log_in(config: &Config) -> Result<ConnectOptions, Fault> {
-    let login = config.login.clone();
-    let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path)
-            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
-    };
-    let options = spawn_blocking(move || {
-        let options = ConnectOptions::new();
-        Ok::<_, String>(match login {
-            Login::Anonymous | Login::UserAlone(_) => options,
-            Login::Password { user, password } => options.user_and_password(user, password.ask()?),
-            Login::Token(token) => options.token(token.ask()?),
-            Login::Credentials(path) => options.credentials(&read(&path)?).map_err(|_| {
-                format!("{} has no credentials: write a file of nsc", path.display())
-            })?,
-            Login::Nkey(path) => options.nkey(read(&path)?.trim().to_owned()),
-        })
-    });
-    let wait = config.times.password.max(Duration::from_millis(1));
-    match tokio::time::timeout(wait, options).await {
-        Ok(Ok(options)) => options.map_err(Fault::configuration),
-        Ok(Err(_)) => Err(Fault::configuration(
-            "the callable for the password has failed",
-        )),
-        Err(_) => Err(Fault::away(
-            "the callable for the password has not returned",
-        )),
-    }
-}
-
-/// Reads the files of TLS. Without settings, a server that requires TLS is verified as well.
-async fn tls(config: &Config) -> Result<ClientConfig, Fault> {
-    let settings = config.tls.clone();
-    let is_required = settings.is_some();
-    let settings: Tls = settings.unwrap_or_default();
-    let config = spawn_blocking(move || settings.client_config()).await;
-    match config {
-        Ok(Ok(config)) => Ok(config),
-        Ok(Err(TlsError::NoAuthorities)) if !is_required => trusts_nothing(),
-        Ok(Err(error)) => Err(Fault {
-            kind: FaultKind::Configuration,
-            reason: error.to_string(),
-        }),
-        Err(_) => Err(Fault::away("the files of TLS were not read")),
-    }
-}
-
-fn trusts_nothing() -> Result<ClientConfig, Fault> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::configuration(error.to_string()))?;
-    Ok(builder
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth())
 }

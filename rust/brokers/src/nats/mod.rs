@@ -9,7 +9,7 @@
 //! - `config`: settings;
 //! - `names`: subjects, JetStream streams and partitions;
 //! - `fault`: classifies errors;
-//! - `link`, `supervisor`: connections;
+//! - `link`, `login`, `supervisor`: connections;
 //! - `store`: the JetStream stream of a partition;
 //! - `publisher`, `reader`, `heads`, `subscriber`: the work on connections;
 //! - `wants`, `delivery`, `looks`: the parts of a subscriber;
@@ -25,6 +25,7 @@ mod fault;
 mod heads;
 mod health;
 mod link;
+mod login;
 mod looks;
 mod messages;
 mod names;
@@ -46,7 +47,7 @@ use bus::engine::{
 };
 use bus::{Position, StreamKey};
 
-pub use config::{Address, Config, ConfigError, Login, Secret, Times};
+pub use config::{Address, Config, ConfigError, Login, Times};
 
 use crate::running::Tasks;
 use shared::Shared;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::nats::{Config, Login, Nats, Secret};
+use brokers::Credentials;
+use brokers::nats::{Config, Login, Nats};
 use bus::engine::{ControlArrivals, ControlError, Engine};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -204,10 +205,8 @@ fn with_denied(subject: &str) -> String {
 async fn messages_that_are_no_longer_allowed_are_received_again_when_they_are() {
     let mut server = Server::with(&with_denied("none"));
     let mut config = server.config_of("?history=off");
-    config.login = Login::Password {
-        user: "bus".to_owned(),
-        password: Secret::fixed("s3cret".to_owned()),
-    };
+    let credentials = Credentials::fixed(Some("bus".to_owned()), "s3cret".to_owned());
+    config.login = Login::Password(credentials);
     let a = Joined::live(config, "a").await;
     server.reload(&with_denied("fs1.ctl"));
     let admin = async_nats::ConnectOptions::with_user_and_password("admin".into(), "admin".into())

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use brokers::Credentials;
+use brokers::nats::Login;
 use bus::StreamKey;
 use bus::engine::{AttemptError, ControlError, Engine, Health, ReadError, Role, Scope};
 use bytes::Bytes;
@@ -87,6 +89,34 @@ async fn a_refused_login_says_what_to_check_and_no_secret() {
         let answer = node.publish(&stream("orders"), &["x"]).await.remove(0);
         assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_password_that_cannot_be_asked_for_is_asked_for_again() {
+    let server = Server::with(&with_user(PERMISSIONS));
+    let mut config = config(&server, "bus:s3cret", "");
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    config.login = Login::Password(Credentials::from_callable(move || {
+        // For each of the three links.
+        match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0..=2 => Err("the vault is closed".to_owned()),
+            _ => Ok((Some("bus".to_owned()), "s3cret".to_owned())),
+        }
+    }));
+    let node = Node::start(config);
+    node.received
+        .wait("the reason is reported", |all| {
+            all.iter().find_map(|one| match one {
+                Happened::Health(Health::Away {
+                    reason,
+                    is_configuration: false,
+                    ..
+                }) => reason.contains("vault").then_some(()),
+                _ => None,
+            })
+        })
+        .await;
+    node.is_live().await;
 }
 
 #[tokio::test]
