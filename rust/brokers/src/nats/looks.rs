@@ -56,12 +56,12 @@ struct Partition {
     /// Its settings were checked on this link.
     is_checked: bool,
     not_before: Option<Instant>,
-    state: State,
+    state: Readiness,
 }
 
 /// What the newest look has shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum Readiness {
     #[default]
     Unknown,
     Ready,
@@ -135,36 +135,36 @@ impl<'a> Looks<'a> {
 
     /// Notes an answer. Returns the state of the partition before. Streams that were not answered wait
     /// for the next look.
-    pub(super) fn note(&mut self, look: &Look) -> State {
+    pub(super) fn note(&mut self, look: &Look) -> Readiness {
         let Some(partition) = self.partitions.get_mut(look.partition) else {
-            return State::Unknown;
+            return Readiness::Unknown;
         };
         partition.is_looked_at = false;
         let state = match &look.answer {
             Ok(_) => {
                 partition.is_checked = true;
                 partition.not_before = None;
-                State::Ready
+                Readiness::Ready
             }
             Err(fault) => {
                 let subjects = look.streams.iter().map(|(subject, _)| subject.clone());
                 partition.waiting.extend(subjects);
                 partition.is_due = true;
                 partition.not_before = Some(Instant::now() + RETRY);
-                State::Unready(fault.clone())
+                Readiness::Unready(fault.clone())
             }
         };
         std::mem::replace(&mut partition.state, state)
     }
 
     /// The state of all partitions together: ready if one is.
-    pub(super) fn state(&self) -> State {
-        let mut all = State::Ready;
+    pub(super) fn state(&self) -> Readiness {
+        let mut all = Readiness::Ready;
         for partition in &self.partitions {
             match &partition.state {
-                State::Ready => return State::Ready,
+                Readiness::Ready => return Readiness::Ready,
                 state => {
-                    if all != State::Unknown {
+                    if all != Readiness::Unknown {
                         all = state.clone();
                     }
                 }

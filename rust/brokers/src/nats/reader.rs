@@ -59,7 +59,7 @@ pub(super) async fn read(
     if state.first > quiet_to(after) + 1 {
         return Err(too_late());
     }
-    let stored = Stored {
+    let stored = KeptEvents {
         link: &link,
         store,
         subject: shared.names.stored(stream),
@@ -105,14 +105,14 @@ pub(super) async fn read(
 }
 
 /// The stored events of a stream.
-struct Stored<'a> {
+struct KeptEvents<'a> {
     link: &'a Link,
     store: &'a Store,
     subject: String,
     epoch: Epoch,
 }
 
-impl Stored<'_> {
+impl KeptEvents<'_> {
     /// Reads events after a sequence, up to another one.
     async fn events(
         &self,

@@ -56,7 +56,7 @@ struct SubjectsState {
 
 /// The answer of the leader.
 #[derive(Deserialize)]
-struct Found {
+struct FoundRevocation {
     message: RawMessage,
 }
 
@@ -220,7 +220,10 @@ async fn newest(shared: &Shared, link: &Link, subject: &str) -> Result<Option<Ra
         last_by_subj: subject,
     };
     let subject = format!("STREAM.MSG.GET.{}", shared.names.revocations());
-    match link.ask_jetstream::<_, Found>(&subject, &question).await? {
+    match link
+        .ask_jetstream::<_, FoundRevocation>(&subject, &question)
+        .await?
+    {
         Ok(found) => Ok(Some(found.message)),
         Err(error) if error.detail == NO_MESSAGE => Ok(None),
         Err(error) => Err(Fault::of_jetstream(&error)),

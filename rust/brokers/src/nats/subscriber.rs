@@ -18,7 +18,7 @@ use super::delivery::Delivery;
 use super::fault::{Fault, FaultKind};
 use super::heads;
 use super::link::Link;
-use super::looks::{Look, Looks, State};
+use super::looks::{Look, Looks, Readiness};
 use super::shared::Shared;
 
 /// Limit of the streams that one step subscribes to (count). The crate drops what servers say while 128
@@ -257,7 +257,7 @@ impl Reconciler<'_> {
                 if fault.kind == FaultKind::Late {
                     self.link.round_trip().await?;
                 }
-                if !matches!(before, State::Unready(_)) {
+                if !matches!(before, Readiness::Unready(_)) {
                     tracing::warn!(
                         target: "fraiseql_subs",
                         partition,
@@ -274,7 +274,7 @@ impl Reconciler<'_> {
             if store.take_renumbered() {
                 shared.wants.mark_partition_changed(store.partition);
                 shared.arrivals().doubt(Scope::All);
-            } else if matches!(before, State::Unready(_)) {
+            } else if matches!(before, Readiness::Unready(_)) {
                 // The servers may have lost messages with their leader.
                 for (subject, stream) in shared.wants.of_partition(store.partition) {
                     shared.arrivals().doubt(Scope::Stream(stream));
@@ -308,9 +308,9 @@ impl Reconciler<'_> {
     fn report(&self) {
         let (health, arrivals) = (&self.shared.health, self.shared.arrivals());
         match self.looks.state() {
-            State::Ready => health.live(Role::Subscriber, arrivals),
-            State::Unready(fault) => health.away(Role::Subscriber, &fault, arrivals),
-            State::Unknown => {}
+            Readiness::Ready => health.live(Role::Subscriber, arrivals),
+            Readiness::Unready(fault) => health.away(Role::Subscriber, &fault, arrivals),
+            Readiness::Unknown => {}
         }
     }
 
