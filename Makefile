@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -93,10 +93,14 @@ bench-redis: $(VENV)/.release .redis ## what events over Redis cost; see docs/pe
 	$(BIN)/python -m pip install --quiet --group test
 	$(BIN)/python -m load_tests.redis
 
+bench-engines: $(VENV)/.release .redis .postgres ## what events over each engine cost; see docs/performance.md
+	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m load_tests.engines
+
 PEERS := load_tests/compare/peers
 LOAD := target/release/fraiseql-subs-load
 
-compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed .redis ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
+compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed .redis .postgres ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python -m load_tests.compare $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(SERVERS),--servers $(SERVERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -1,8 +1,8 @@
 """The servers that are compared: how each is started, and which versions it is made of.
 
 Each is a process that takes `--port` and `--control`, serves the schema of `servers/control.py`
-and prints `ready`. A server over Redis takes `--port` and `--redis`, and another process publishes
-to it. Not here: what is asked of them (scenarios.py).
+and prints `ready`. A server over an engine takes `--port` and `--bus`, and another process
+publishes to it. Not here: what is asked of them (scenarios.py).
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from load_tests.compare.over_redis import Broker, publishing
+from load_tests import nats_server, postgres_server
+from load_tests.compare.over_engines import Broker, publishing
+from load_tests.nats_server import NatsServer
+from load_tests.postgres_server import PostgresServer
+from load_tests.private_server import PrivateServer
 from load_tests.redis_server import RedisServer
 
 HERE = Path(__file__).parent
@@ -27,6 +32,14 @@ PYTHON_PACKAGES = ("strawberry-graphql", "ariadne", "graphql-core", "uvicorn", "
 NPM_PACKAGES = ("graphql", "graphql-ws", "ws", "mercurius", "fastify")
 REDIS_PACKAGES = ("django", "channels", "channels-redis", "redis")
 REDIS_NPM_PACKAGES = ("graphql-redis-subscriptions", "graphql-subscriptions", "ioredis")
+ENGINE_PACKAGES = ("broadcaster", "asyncpg")
+ENGINE_NPM_PACKAGES = ("nats", "pg-listen", "pg")
+
+TABLE = "public.feed"
+"""Whose rows are events."""
+
+SCHEMA = f"""CREATE TABLE {TABLE} (
+    number bigserial PRIMARY KEY, sequence integer, "sentAt" bigint, key integer, note text)"""
 
 
 @dataclass(frozen=True)
@@ -37,14 +50,16 @@ class Contender:
         name: How it is chosen on the command line.
         title: How tables call it.
         command: How it is started; ports are appended.
-        publisher: Command of the process that publishes to it over Redis, as its users do. Empty:
-            the server publishes the lines of its own control port.
+        publisher: Command of the process that publishes to it over an engine, as its users do.
+            Empty: the server publishes the lines of its own control port.
+        engine: Makes the server of the engine.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
     publisher: tuple[str, ...] = ()
+    engine: Callable[[], PrivateServer] = RedisServer
 
 
 def _script(name: str) -> str:
@@ -98,6 +113,55 @@ def contenders(workers: int | None) -> list[Contender]:
             ("node", _script("graphql_redis.mjs")),
             ("node", _script("graphql_redis_publisher.mjs")),
         ),
+        Contender(
+            "ours-nats",
+            "fraiseql-subs over NATS, `history=None`",
+            (*ours, "--no-history"),
+            (PYTHON, _script("ours_publisher.py"), "--no-history"),
+            NatsServer,
+        ),
+        Contender(
+            "ours-jetstream",
+            "fraiseql-subs over NATS, JetStream",
+            ours,
+            (PYTHON, _script("ours_publisher.py")),
+            NatsServer,
+        ),
+        Contender(
+            "ours-postgres",
+            "fraiseql-subs over PostgreSQL, `fraiseql_subs.publish`",
+            ours,
+            (PYTHON, _script("sql_publisher.py")),
+            PostgresServer,
+        ),
+        Contender(
+            "ours-table",
+            "fraiseql-subs over PostgreSQL, rows of a table",
+            (*ours, "--table", TABLE),
+            (PYTHON, _script("sql_publisher.py"), "--table", TABLE),
+            partial(PostgresServer, "--table", TABLE, schema=SCHEMA),
+        ),
+        Contender(
+            "graphql-nats",
+            "graphql-ws over NATS, `nats`",
+            ("node", _script("graphql_nats.mjs")),
+            ("node", _script("nats_publisher.mjs")),
+            NatsServer,
+        ),
+        Contender(
+            "strawberry-postgres",
+            "Strawberry over PostgreSQL, broadcaster",
+            (PYTHON, _script("strawberry_postgres.py")),
+            (PYTHON, _script("notify_publisher.py")),
+            PostgresServer,
+        ),
+        Contender(
+            "graphql-postgres",
+            "graphql-ws over PostgreSQL, pg-listen",
+            ("node", _script("graphql_postgres.mjs")),
+            (PYTHON, _script("notify_publisher.py")),
+            PostgresServer,
+        ),
     ]
 
 
@@ -109,7 +173,7 @@ class Running:
         pid: Its process.
         port: For clients.
         control: For who publishes.
-        broker: The Redis over which events come; None: none.
+        broker: The engine over which events come; None: none.
     """
 
     pid: int
@@ -121,17 +185,18 @@ class Running:
 @contextmanager
 def running(contender: Contender) -> Iterator[Running]:
     """Run a server until the block ends, however it ends."""
-    port, control = _free_ports()
     if not contender.publisher:
+        port, control = _free_ports()
         options = ("--port", str(port), "--control", str(control))
         with _process(contender, options) as pid:
             yield Running(pid, port, control)
         return
     with ExitStack() as stack:
-        redis = stack.enter_context(RedisServer())
-        options = ("--port", str(port), "--redis", redis.url)
+        engine = stack.enter_context(contender.engine())
+        port, control = _free_ports()
+        options = ("--port", str(port), "--bus", engine.bus)
         pid = stack.enter_context(_process(contender, options))
-        broker = stack.enter_context(publishing(redis, contender.publisher, control))
+        broker = stack.enter_context(publishing(engine, contender.publisher, control))
         yield Running(pid, port, control, broker)
 
 
@@ -166,11 +231,13 @@ def versions() -> dict[str, str]:
         "Node.js": _output("node", "--version").removeprefix("v"),
         "rustc": _output("rustc", "--version").split()[1],
         "Redis": _output("redis-server", "--version").split("v=")[1].split()[0],
+        "nats-server": _output(nats_server.program(), "--version").split(": v")[1],
+        "PostgreSQL": _output(postgres_server.program("postgres"), "--version").split()[2],
         "fraiseql-subs": version("fraiseql-subs"),
     }
-    for package in (*PYTHON_PACKAGES, *REDIS_PACKAGES):
+    for package in (*PYTHON_PACKAGES, *REDIS_PACKAGES, *ENGINE_PACKAGES):
         found[package] = version(package)
-    for package in (*NPM_PACKAGES, *REDIS_NPM_PACKAGES):
+    for package in (*NPM_PACKAGES, *REDIS_NPM_PACKAGES, *ENGINE_NPM_PACKAGES):
         manifest = HERE / "node_modules" / package / "package.json"
         found[f"{package} (npm)"] = json.loads(manifest.read_text())["version"]
     crates = (HERE / "peers/Cargo.lock").read_text().split("[[package]]\n")

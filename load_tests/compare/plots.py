@@ -29,6 +29,13 @@ COLOURS = {
     "ours-redis-live": "#f783ac",
     "strawberry-redis": "#7048e8",
     "graphql-redis": "#2b8a3e",
+    "ours-nats": "#e8590c",
+    "ours-jetstream": "#f59f00",
+    "ours-postgres": "#4c6ef5",
+    "ours-table": "#15aabf",
+    "graphql-nats": "#0ca678",
+    "strawberry-postgres": "#ae3ec9",
+    "graphql-postgres": "#5c636a",
 }
 INK = {"light": "#1f2328", "dark": "#e6edf3"}
 LINES = ("fan-out", "selective")

@@ -98,6 +98,7 @@ DELIVERY = ("server", "cpu_us_per_delivery")
 EVENT = ("server", "cpu_us_per_event")
 MEMORY = ("server", "bytes_per_connection")
 BROKER = ("broker", "cpu_us_per_event")
+PUBLISHED = (("publish p50", ("broker", "p50")), ("publish p99", ("broker", "p99")))
 
 
 def _latencies(scenario: str) -> tuple[Column, ...]:
@@ -159,11 +160,49 @@ OVER_REDIS = (
     ),
 )
 
+
+def _over_engines(rate: int) -> Table:
+    scenario = f"engines-rate-{rate}"
+    return Table(
+        scenario,
+        f"{rate:,} events a second over an engine to one subscriber: latency from publish to"
+        " client, and of the call that publishes, ms",
+        (
+            *_latencies(scenario)[:2],
+            *(Column(title, scenario, path) for title, path in PUBLISHED),
+        ),
+    )
+
+
+OVER_ENGINES = (
+    _over_engines(100),
+    _over_engines(1_000),
+    Table(
+        "engines-cpu",
+        "The same at 1,000 events a second: µs of CPU per event",
+        (
+            Column("server", "engines-rate-1000", EVENT),
+            Column("engine", "engines-rate-1000", BROKER),
+        ),
+    ),
+    Table(
+        "engines-one",
+        "Over an engine, one subscriber, one event under way: µs of CPU per event",
+        (
+            Column("server", "engines-one", EVENT),
+            Column("engine", "engines-one", BROKER),
+        ),
+    ),
+)
+
 SECTIONS = (
     Section("compare", Markers.of("compare", "make compare"), SERVERS),
     Section("compare-redis", Markers.of("compare-redis", "make compare ONLY=redis"), OVER_REDIS),
+    Section(
+        "compare-engines", Markers.of("compare-engines", "make compare ONLY=engines"), OVER_ENGINES
+    ),
 )
-TABLES = (*SERVERS, *OVER_REDIS)
+TABLES = (*SERVERS, *OVER_REDIS, *OVER_ENGINES)
 
 
 def together(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -38,6 +38,18 @@ REDIS = (
 )
 """Servers that receive events over Redis, and two in memory to compare them with."""
 
+ENGINES = (
+    "ours-redis",
+    "ours-nats",
+    "ours-jetstream",
+    "ours-postgres",
+    "ours-table",
+    "graphql-nats",
+    "strawberry-postgres",
+    "graphql-postgres",
+)
+"""Servers that receive events over an engine."""
+
 FAST = ALL[:-2]
 """Those that take the most connections within the limit of a scenario."""
 
@@ -138,6 +150,9 @@ SCENARIOS = [
         limit=90,
     ),
     Scenario("redis-rate", "rate", 1, REDIS, rate=1_000),
+    Scenario("engines-one", "fan-out", 1, ENGINES, events=500, work=WORK),
+    Scenario("engines-rate-100", "rate", 1, ENGINES, rate=100, seconds=10),
+    Scenario("engines-rate-1000", "rate", 1, ENGINES, rate=1_000),
 ]
 
 QUICK = [s.quick() for s in SCENARIOS if s.connections < MANY]

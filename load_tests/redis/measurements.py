@@ -5,30 +5,19 @@ Each function returns rows: what was measured, and figures by name. Not here: ta
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from fraiseql_subs import History, Publisher
-from load_tests.redis.driver import Client, Node
-from load_tests.redis.node import EVENT
+from load_tests.driver import Client, Node
+from load_tests.intake import CHANNELS, OTHER_USER, PENDING, best, publish, taken
+from load_tests.node import EVENT
 from load_tests.redis_server import RedisServer
-
-PENDING = 64
-"""Events under way at once (count)."""
-
-CHANNELS = [f"orders.{number}" for number in range(16)]
-"""Channels to which events are published at once. Most have a partition of their own."""
-
-OTHER_USER = EVENT["user_id"] + 1
-"""A user without orders."""
+from load_tests.tables import Row
 
 NO_LIMIT = {"client-output-buffer-limit": "pubsub 0 0 0"}
 """Redis keeps everything for a paused node."""
-
-Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,16 +45,6 @@ QUICK = Size(runs=1, events=1_280, bulk=16_384, resumes=20)
 def history(has_history: bool) -> History | None:
     """Return the setting of a publisher."""
     return History() if has_history else None
-
-
-async def publish(publisher: Publisher, channels: list[str], events: int, batch: int) -> None:
-    """Publish to all channels at once, in each one batch after the other."""
-
-    async def to(channel: str) -> None:
-        for _ in range(events // len(channels) // batch):
-            await publisher.publish_many([(channel, EVENT)] * batch)
-
-    await asyncio.gather(*map(to, channels))
 
 
 async def under_way(size: Size) -> list[Row]:
@@ -147,53 +126,26 @@ async def intake(size: Size) -> list[Row]:
             for channel in CHANNELS:
                 await client.begin(channel, user=OTHER_USER)
 
-            async def best(what: str, channels: list[str], *, is_paused: bool = False) -> Row:
+            async def row(what: str, channels: list[str], *, is_paused: bool = False) -> Row:
+                # The first run creates keys and grows tables.
                 rows = [
-                    await _taken(size, redis, node, publisher, channels, is_paused)
+                    await taken(
+                        redis,
+                        node,
+                        lambda: publish(publisher, channels, size.bulk, PENDING),
+                        size.bulk,
+                        is_wanted=channels is CHANNELS,
+                        stopped=[node.pid] if is_paused else [],
+                    )
                     for _ in range(size.runs + 1)
                 ]
-                # The first run creates keys and grows tables. A run with gaps is the last choice.
-                row = min(rows[1:], key=lambda row: (row["missed"], -row["per_second"]))
-                return {"what": what, **row}
+                return {"what": what, **best(rows[1:])}
 
             return [
-                await best("wanted, none matches, all wait in Redis", CHANNELS, is_paused=True),
-                await best("wanted, none matches, as one publisher publishes", CHANNELS),
-                await best("not wanted, as one publisher publishes", unwanted),
+                await row("wanted, none matches, all wait in Redis", CHANNELS, is_paused=True),
+                await row("wanted, none matches, as one publisher publishes", CHANNELS),
+                await row("not wanted, as one publisher publishes", unwanted),
             ]
-
-
-async def _taken(
-    size: Size,
-    redis: RedisServer,
-    node: Node,
-    publisher: Publisher,
-    channels: list[str],
-    is_paused: bool,
-) -> Row:
-    before = await node.stats()
-    if is_paused:
-        node.pause()
-        await publish(publisher, channels, size.bulk, PENDING)
-    broker, start = redis.cpu_seconds(), time.perf_counter()
-    if is_paused:
-        node.go_on()
-    else:
-        await publish(publisher, channels, size.bulk, PENDING)
-    is_wanted = channels is CHANNELS
-    after = await (
-        node.until(before["events_published"] + size.bulk) if is_wanted else node.stats()
-    )
-    broker = redis.cpu_seconds() - broker
-    return {
-        # Both clocks are the machine's.
-        "per_second": size.bulk / (after["now"] - start),
-        "node_us": (after["cpu"] - before["cpu"]) * 1e6 / size.bulk,
-        "redis_us": broker * 1e6 / size.bulk,
-        "taken": after["events_published"] - before["events_published"],
-        "gap_events": after["bus_gap_events"] - before["bus_gap_events"],
-        "missed": after["bus_missed"] - before["bus_missed"],
-    }
 
 
 async def one_core(size: Size) -> list[Row]:

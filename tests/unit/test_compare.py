@@ -156,7 +156,19 @@ def test_a_server_is_measured_again_until_its_work_can_be_measured():
     assert again(cpu=0.0, seconds=50.0) is None
 
 
-@pytest.mark.parametrize("name", ["ours", "ours-resolver", "ours-redis", "ours-redis-live"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ours",
+        "ours-resolver",
+        "ours-redis",
+        "ours-redis-live",
+        "ours-nats",
+        "ours-jetstream",
+        "ours-postgres",
+        "ours-table",
+    ],
+)
 async def test_our_server_publishes_the_lines_of_its_control_port(name):
     contender = next(c for c in contenders(2) if c.name == name)
     with running(contender) as server:

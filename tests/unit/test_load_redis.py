@@ -6,8 +6,10 @@ import pytest
 
 from load_tests.compare.measure import ROOT
 from load_tests.compare.report import between_markers
+from load_tests.intake import CHANNELS, PENDING
 from load_tests.redis import measurements
-from load_tests.redis.report import MARKERS, TABLES, budgets, markdown
+from load_tests.redis.report import PROGRAM, TABLES, budgets
+from load_tests.tables import markdown
 
 SMALL = measurements.Size(runs=1, events=128, bulk=4_096, resumes=3)
 
@@ -23,7 +25,9 @@ def test_a_figure_that_there_is_none_of_is_a_dash():
 
 def test_the_page_on_performance_has_the_markers():
     page = (ROOT / "docs/performance.md").read_text()
-    assert f"{MARKERS.begin}\n\ntext\n\n{MARKERS.end}" in between_markers(page, MARKERS, "text")
+    assert f"{PROGRAM.markers.begin}\n\ntext\n\n{PROGRAM.markers.end}" in between_markers(
+        page, PROGRAM.markers, "text"
+    )
 
 
 def test_budgets_are_set_beside_what_was_measured():
@@ -66,5 +70,5 @@ async def test_a_client_whose_events_are_in_local_history_returns_without_a_call
 def test_every_size_publishes_whole_batches(batch):
     for size in (measurements.FULL, measurements.QUICK, SMALL):
         for events in (size.bulk, size.bulk // 4):
-            assert events % (len(measurements.CHANNELS) * batch) == 0
-        assert size.events % measurements.PENDING == 0
+            assert events % (len(CHANNELS) * batch) == 0
+        assert size.events % PENDING == 0

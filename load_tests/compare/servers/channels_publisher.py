@@ -13,7 +13,7 @@ from control import publisher_parser, relay
 async def main() -> None:
     """Publish until the input ends."""
     options = publisher_parser().parse_args()
-    configure(options.redis)
+    configure(options.bus)
     layer = get_channel_layer()
     assert layer is not None
 

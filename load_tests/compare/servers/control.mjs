@@ -12,9 +12,9 @@ export const SDL = `
 `;
 
 const text = { type: "string" };
-const { values } = parseArgs({ options: { port: text, control: text, redis: text } });
+const { values } = parseArgs({ options: { port: text, control: text, bus: text } });
 export const port = Number(values.port);
-export const redis = values.redis;
+export const bus = values.bus;
 
 /** Says that the server is ready. */
 export const ready = () => process.stdout.write("ready\n");
@@ -26,4 +26,19 @@ export function obey(publish) {
     createInterface({ input: socket }).on("line", (line) => publish(JSON.parse(line).data));
   });
   server.listen(Number(values.control), "127.0.0.1", ready);
+}
+
+/**
+ * Publishes the data of each line of the control port until the input ends, then prints how many.
+ * `publish` may return a promise.
+ */
+export function relay(publish) {
+  let events = 0;
+  obey((event) => {
+    events += 1;
+    return publish(event);
+  });
+  process.stdin.resume().on("end", () => {
+    process.stdout.write(`${JSON.stringify({ events })}\n`, () => process.exit());
+  });
 }

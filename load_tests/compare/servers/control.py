@@ -3,8 +3,9 @@
 It is given `--port` for clients and `--control` for who publishes: each line there is one event,
 `{"channel": …, "data": …}`, published at once. It prints `ready` when it serves.
 
-Over Redis these are two processes: a server with `--port` and `--redis`, and a publisher with
-`--control` and `--redis`, which prints how many events it has published when its input ends.
+Over an engine these are two processes: a server with `--port` and `--bus`, and a publisher with
+`--control` and `--bus`. When its input ends, the publisher prints as JSON how many events it has
+published, and how long the calls took in which it did that (ms).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -31,15 +33,15 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser()
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--control", type=int)
-    options.add_argument("--redis")
+    options.add_argument("--bus")
     return options
 
 
 def publisher_parser() -> argparse.ArgumentParser:
-    """Make the parser of the options that every publisher over Redis has."""
+    """Make the parser of the options that every publisher over an engine has."""
     options = argparse.ArgumentParser()
     options.add_argument("--control", type=int, required=True)
-    options.add_argument("--redis", required=True)
+    options.add_argument("--bus", required=True)
     return options
 
 
@@ -68,7 +70,7 @@ async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[o
 
     Lines that arrive while a batch is being published are the next batch.
     """
-    published = 0
+    published, times = 0, []
     publishing = asyncio.Lock()
 
     async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,8 +79,11 @@ async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[o
         while received := await reader.read(1 << 16):
             *lines, rest = (rest + received).split(b"\n")
             if lines:
+                events = [json.loads(line) for line in lines]
                 async with publishing:
-                    await publish([json.loads(line) for line in lines])
+                    start = time.perf_counter()
+                    await publish(events)
+                    times.append((time.perf_counter() - start) * 1e3)
                     published += len(lines)
         writer.close()
 
@@ -87,4 +92,8 @@ async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[o
         await asyncio.to_thread(sys.stdin.read)
         # Subscribers may have an event before it is counted.
         async with publishing:
-            sys.stdout.write(f"{published}\n")
+            found: dict[str, Any] = {"events": published}
+    if times:
+        times.sort()
+        found |= {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -5,9 +5,9 @@ import { RedisPubSub } from "graphql-redis-subscriptions";
 import { withFilter } from "graphql-subscriptions";
 import { useServer } from "graphql-ws/use/ws";
 import { WebSocketServer } from "ws";
-import { BACKLOG, SDL, port, ready, redis } from "./control.mjs";
+import { BACKLOG, SDL, bus, port, ready } from "./control.mjs";
 
-const pubsub = new RedisPubSub({ connection: redis });
+const pubsub = new RedisPubSub({ connection: bus });
 const events = withFilter(
   () => pubsub.asyncIterableIterator("feed"),
   (payload, { key }) => key == null || payload.feed.key === key,

@@ -1,4 +1,4 @@
-"""Publishes to fraiseql-subs over Redis."""
+"""Publishes to fraiseql-subs by its `Publisher`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def main() -> None:
     arguments.add_argument("--no-history", action="store_true")
     options = arguments.parse_args()
     history = None if options.no_history else History()
-    async with Publisher(options.redis, history=history) as publisher:
+    async with Publisher(options.bus, history=history) as publisher:
         await relay(options.control, publisher.publish_many)
 
 

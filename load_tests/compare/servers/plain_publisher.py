@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 async def main() -> None:
     """Publish until the input ends."""
     options = publisher_parser().parse_args()
-    async with Redis.from_url(options.redis) as redis:
+    async with Redis.from_url(options.bus) as redis:
 
         async def publish(events: list[dict[str, Any]]) -> None:
             async with redis.pipeline(transaction=False) as pipeline:

@@ -9,7 +9,7 @@ from channel_layer import GROUP, MESSAGE, configure
 from control import parser, print_ready
 
 options = parser().parse_args()
-configure(options.redis)
+configure(options.bus)
 
 import strawberry  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402

@@ -9,6 +9,7 @@
 //! - `url`, `query`: creates the engine that a URL names, and reads the options of a URL;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
 //! - `running`: tasks and calls in flight of an engine, for every engine;
+//! - `ignored`: what receives the events of an engine that was not started;
 //! - `credentials`: users and passwords, for every engine;
 //! - `nats`: NATS 2.9 or later, with JetStream or without;
 //! - `postgres`: PostgreSQL 14 or later;
@@ -23,6 +24,7 @@ pub mod redis;
 
 mod backoff;
 mod credentials;
+mod ignored;
 mod query;
 mod running;
 mod tls;

@@ -11,7 +11,7 @@ mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::nats::{Login, Secret};
+use brokers::nats::Login;
 use brokers::{BusUrl, Credentials};
 use bus::HistoryLimits;
 use bus::LinkOptions;
@@ -189,13 +189,9 @@ impl BusConfig {
                 BusUrl::Redis(config) => config.credentials = Some(asked(user, password)),
                 BusUrl::Postgres(config) => config.credentials = Some(asked(user, password)),
                 BusUrl::Nats(config) => {
-                    let secret = Secret::from_callable(move || password.ask());
                     config.login = match user {
-                        Some(user) => Login::Password {
-                            user,
-                            password: secret,
-                        },
-                        None => Login::Token(secret),
+                        Some(user) => Login::Password(asked(Some(user), password)),
+                        None => Login::Token(asked(None, password)),
                     };
                 }
             }

@@ -3,15 +3,17 @@
 //! Texts come from the server or from the settings. They contain no secret.
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::{ConnectError, ConnectErrorKind, RequestErrorKind};
+use async_nats::{ConnectError, ConnectErrorKind, PublishErrorKind, RequestErrorKind};
 use bus::engine::{AttemptError, ControlError, ReadError};
 use serde::Deserialize;
 
 /// What follows from a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    /// There is no link, or no answer.
+    /// There is no link.
     Away,
+    /// There was no answer in time. The link may be well.
+    Late,
     /// The server cannot do it now.
     Busy,
     /// A setting of this program or of the server must be changed.
@@ -47,6 +49,10 @@ pub(super) struct JetStreamError {
 
 /// No message has the requested subject or sequence.
 pub(super) const NO_MESSAGE: ErrorCode = ErrorCode::NO_MESSAGE_FOUND;
+/// The newest message of the JetStream stream is not the one that was expected.
+pub(super) const NOT_LAST: ErrorCode = ErrorCode::STREAM_WRONG_LAST_MESSAGE_ID;
+/// The newest message of a subject is not the one that was expected.
+pub(super) const NOT_LAST_OF_SUBJECT: ErrorCode = ErrorCode::STREAM_WRONG_LAST_SEQUENCE;
 /// The JetStream stream does not exist.
 pub(super) const NO_STORE: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
 
@@ -74,6 +80,11 @@ impl Fault {
         Self::new(FaultKind::Refused, reason)
     }
 
+    /// Whether a store cannot answer now, although the link may be well.
+    pub(super) fn is_of_store(&self) -> bool {
+        matches!(self.kind, FaultKind::Busy | FaultKind::Late)
+    }
+
     pub(super) fn is_configuration(&self) -> bool {
         self.kind == FaultKind::Configuration
     }
@@ -96,7 +107,7 @@ impl Fault {
             }
             ConnectErrorKind::TimedOut => Self::away(format!("{address} has not answered in time")),
             _ => {
-                let fault = Self::said(&cause);
+                let fault = Self::of_server(&cause);
                 // An error of TLS arrives as one of the socket.
                 let is_tls = cause.contains("certificate") || cause.contains("tls");
                 let kind = if is_tls {
@@ -109,8 +120,8 @@ impl Fault {
         }
     }
 
-    /// What a server has said about the connection.
-    pub(super) fn said(text: &str) -> Self {
+    /// The error that a server has sent before it closed the connection.
+    pub(super) fn of_server(text: &str) -> Self {
         let lower = text.to_lowercase();
         let is_login = [
             "authorization",
@@ -158,22 +169,34 @@ impl Fault {
 
     pub(super) fn of_request(kind: RequestErrorKind) -> Self {
         match kind {
-            RequestErrorKind::TimedOut => Self::away("NATS has not answered in time"),
-            RequestErrorKind::NoResponders => Self::busy("nothing answers this request"),
-            RequestErrorKind::MaxPayloadExceeded => {
-                Self::refused("it is larger than max_payload of the server")
+            RequestErrorKind::TimedOut => {
+                Self::new(FaultKind::Late, "NATS has not answered in time")
             }
+            RequestErrorKind::NoResponders => Self::busy("nothing answers this request"),
+            RequestErrorKind::MaxPayloadExceeded => Self::too_large(),
             RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
                 Self::away("the link to NATS has ended")
             }
         }
     }
 
+    /// Why a message was not sent.
+    pub(super) fn of_publishing(kind: PublishErrorKind) -> Self {
+        match kind {
+            PublishErrorKind::MaxPayloadExceeded => Self::too_large(),
+            _ => Self::away("the link to NATS has ended"),
+        }
+    }
+
+    fn too_large() -> Self {
+        Self::refused("it is larger than max_payload of the server")
+    }
+
     /// The error of an attempt to publish. `was_sent`: whether the event may have been published.
     pub(super) fn of_attempt(self, was_sent: bool) -> AttemptError {
         match self.kind {
-            FaultKind::Away if was_sent => AttemptError::Unknown(self.reason),
-            FaultKind::Away => AttemptError::NotSent(self.reason),
+            FaultKind::Away | FaultKind::Late if was_sent => AttemptError::Unknown(self.reason),
+            FaultKind::Away | FaultKind::Late => AttemptError::NotSent(self.reason),
             FaultKind::Busy => AttemptError::Busy(self.reason),
             FaultKind::Configuration => AttemptError::Denied(self.reason),
             FaultKind::Refused => AttemptError::Refused(self.reason),
@@ -198,7 +221,7 @@ impl From<Fault> for ReadError {
 impl From<Fault> for ControlError {
     fn from(fault: Fault) -> Self {
         match fault.kind {
-            FaultKind::Away | FaultKind::Busy => Self::Unavailable(fault.reason),
+            FaultKind::Away | FaultKind::Late | FaultKind::Busy => Self::Unavailable(fault.reason),
             FaultKind::Configuration | FaultKind::Refused => Self::Refused(fault.reason),
         }
     }

@@ -7,25 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Request, ServerError};
+use async_nats::{Client, Event, Request, ServerError};
 use bus::engine::Role;
 use futures_util::StreamExt;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::task::AbortHandle;
 
-use super::config::{Address, Config, Login};
+use super::config::{Address, Config};
 use super::fault::{Answer, Fault, FaultKind, JetStreamError, no_jetstream};
-use crate::tls::{Tls, TlsError};
+use super::login::{log_in, tls};
 
 /// How many denials are remembered (count). More than the subscriptions and events between two round
 /// trips.
 const DENIALS: usize = 128;
 /// Messages of one subject that wait to be delivered (count). Past it the server's next messages are
-/// dropped, and the streams are in doubt.
-const WAITING: usize = 8192;
+/// dropped, and the streams are in doubt. It is not reached: tasks share a thread, and tokio lets the one
+/// that reads the socket read 128 times before others run, each time at most [`READ_BYTES`] or one
+/// message. So all subjects together wait with 8 MiB, and no message has less than 64 bytes there.
+const WAITING: usize = 128 * READ_BYTES as usize / 64;
+/// What is read from the socket at once (bytes).
+const READ_BYTES: u16 = u16::MAX;
 /// An address that no server has.
 const NOWHERE: &str = "nats://127.0.0.1:0";
 /// How often it is checked whether the connection is open, in case the crate has not said so: it drops
@@ -48,16 +51,16 @@ pub(super) trait LinkOwner: Send + Sync + 'static {
 /// One connection.
 pub(super) struct Link {
     pub(super) client: Client,
-    said: watch::Sender<Said>,
+    state: watch::Sender<LinkState>,
     /// The subject on which this link answers itself.
     echo: String,
     echo_task: AbortHandle,
 }
 
-/// What the server has said.
+/// What the server has reported.
 #[derive(Debug, Default)]
-struct Said {
-    /// The newest denials of permissions, and how many there were.
+struct LinkState {
+    /// The newest denials of permissions, in the words of the server, and how many there were.
     denials: VecDeque<String>,
     denied: u64,
     /// The newest other error.
@@ -75,8 +78,11 @@ impl Link {
     ) -> Result<Arc<Self>, Fault> {
         let config = owner.config();
         let times = config.times;
-        let said = watch::Sender::<Said>::default();
-        let (events, weak) = (said.clone(), Arc::downgrade(owner));
+        let state = watch::Sender::<LinkState>::default();
+        let (events, weak) = (state.clone(), Arc::downgrade(owner));
+        // As it begins in a denial.
+        let answers = format!("\"{}.", owner.inbox());
+        let inbox = answers.clone();
         let scheme = if config.tls.is_some() { "tls" } else { "nats" };
         let server: async_nats::ServerAddr = format!("{scheme}://{address}")
             .parse()
@@ -90,6 +96,7 @@ impl Link {
             .ping_interval(times.ping_after)
             .request_timeout(Some(times.answer))
             .subscription_capacity(WAITING)
+            .read_buffer_capacity(READ_BYTES)
             .custom_inbox_prefix(owner.inbox())
             .ignore_discovered_servers()
             .max_reconnects(1)
@@ -98,7 +105,7 @@ impl Link {
                     owner.dropped();
                 }
                 let servers = weak.upgrade().map_or(0, |owner| owner.known_servers());
-                events.send_modify(|said| said.note(&event, servers));
+                events.send_modify(|state| state.apply(&event, servers, &inbox));
                 async {}
             });
         let client = options
@@ -124,12 +131,11 @@ impl Link {
         });
         let link = Self {
             client,
-            said,
+            state,
             echo,
             echo_task: echo_task.abort_handle(),
         };
         // A missing permission for answers is named here, before anything is asked.
-        let answers = format!("\"{}.", owner.inbox());
         let request = Request::new();
         let answer = link.client.send_request(link.echo.clone(), request);
         let answer = async {
@@ -143,7 +149,7 @@ impl Link {
 
     /// Why the link has ended; waits for it.
     pub(super) async fn ended(&self) -> Fault {
-        let mut said = self.said.subscribe();
+        let mut state = self.state.subscribe();
         let closed = async {
             while self.client.connection_state() == State::Connected {
                 tokio::time::sleep(CHECK_AFTER).await;
@@ -151,8 +157,8 @@ impl Link {
         };
         tokio::select! {
             biased;
-            said = said.wait_for(|said| said.end.is_some()) => match said {
-                Ok(said) => said.end.clone().unwrap_or_else(lost),
+            state = state.wait_for(|state| state.end.is_some()) => match state {
+                Ok(state) => state.end.clone().unwrap_or_else(lost),
                 Err(_) => lost(),
             },
             () = closed => lost(),
@@ -162,7 +168,14 @@ impl Link {
     /// Waits until the server has handled everything that was sent before. Errors about that are known
     /// then: see [`Self::denial`].
     pub(super) async fn round_trip(&self) -> Result<(), Fault> {
-        self.ask(&self.echo, Request::new()).await?;
+        let answer = self.ask(&self.echo, Request::new()).await;
+        answer.map_err(|fault| Fault {
+            kind: match fault.kind {
+                FaultKind::Late | FaultKind::Busy => FaultKind::Away,
+                kind => kind,
+            },
+            ..fault
+        })?;
         // Errors of the server take a way of their own through the crate.
         for _ in 0..8 {
             tokio::task::yield_now().await;
@@ -172,12 +185,36 @@ impl Link {
 
     /// How many denials there were.
     pub(super) fn denials(&self) -> u64 {
-        self.said.borrow().denied
+        self.state.borrow().denied
+    }
+
+    /// The subjects whose subscriptions were denied, among the denials after the first `before`, and
+    /// how many denials there were. An error if some of them are no longer known.
+    pub(super) fn denied_subscriptions(
+        &self,
+        before: u64,
+    ) -> Result<(Vec<(String, Fault)>, u64), Fault> {
+        let state = self.state.borrow();
+        let new = usize::try_from(state.denied - before).unwrap_or(usize::MAX);
+        if new > DENIALS {
+            return Err(Fault::away("the server has denied too much at once"));
+        }
+        let new = state.denials.iter().rev().take(new);
+        let denied =
+            new.filter_map(|text| Some((subscription(text)?.to_owned(), Fault::denied(text))));
+        Ok((denied.collect(), state.denied))
+    }
+
+    /// Waits for denials after the first `before`. Nothing is lost when this future is dropped.
+    pub(super) async fn denied_after(&self, before: u64) {
+        let mut state = self.state.subscribe();
+        // Whoever waits for this has the sender, so the channel cannot be closed.
+        let _ = state.wait_for(|state| state.denied > before).await;
     }
 
     /// The newest denial of a subject, among those after the first `before`.
     pub(super) fn denial(&self, subject: &str, before: u64) -> Option<Fault> {
-        self.said.borrow().denial(&quoted(subject), before)
+        self.state.borrow().denial(&quoted(subject), before)
     }
 
     /// Sends a request. Returns early when the link ends, or a permission is missing.
@@ -224,14 +261,15 @@ impl Link {
         named: &str,
         answer: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        let mut said = self.said.subscribe();
-        let before = said.borrow().denied;
+        let mut state = self.state.subscribe();
+        let before = state.borrow().denied;
         let failed = async {
-            let is_over = |said: &Said| said.end.is_some() || said.denial(named, before).is_some();
-            match said.wait_for(is_over).await {
-                Ok(said) => said
+            let is_over =
+                |state: &LinkState| state.end.is_some() || state.denial(named, before).is_some();
+            match state.wait_for(is_over).await {
+                Ok(state) => state
                     .denial(named, before)
-                    .or_else(|| said.end.clone())
+                    .or_else(|| state.end.clone())
                     .unwrap_or_else(lost),
                 Err(_) => lost(),
             }
@@ -250,8 +288,10 @@ impl Drop for Link {
     }
 }
 
-impl Said {
-    fn note(&mut self, event: &Event, servers: usize) {
+impl LinkState {
+    /// Handles an event of the crate. `servers`: how many servers are known; `inbox`: how subjects of
+    /// answers begin in a denial.
+    fn apply(&mut self, event: &Event, servers: usize, inbox: &str) {
         match event {
             Event::ServerError(ServerError::Other(text))
                 if text.to_lowercase().starts_with("permissions violation") =>
@@ -261,6 +301,11 @@ impl Said {
                 if self.denials.len() > DENIALS {
                     self.denials.pop_front();
                 }
+                // Without answers a link is of no use. Servers also remove what other settings no longer
+                // allow.
+                if subscription(text).is_some() && text.contains(inbox) {
+                    self.end(Fault::away(text.as_str()));
+                }
             }
             Event::ServerError(error) => self.error = Some(error.to_string()),
             // The server ends soon: another one can be used before that.
@@ -268,7 +313,7 @@ impl Said {
                 self.end(Fault::away("the server is about to end (lame duck mode)"));
             }
             Event::Disconnected | Event::Closed => {
-                let fault = self.error.as_deref().map_or_else(lost, Fault::said);
+                let fault = self.error.as_deref().map_or_else(lost, Fault::of_server);
                 self.end(fault);
             }
             _ => {}
@@ -288,6 +333,14 @@ impl Said {
     }
 }
 
+/// The subject of a subscription that is denied.
+fn subscription(denial: &str) -> Option<&str> {
+    let is_subscription = denial
+        .to_lowercase()
+        .contains("violation for subscription to");
+    denial.split('"').nth(1).filter(|_| is_subscription)
+}
+
 /// A subject as the server writes it in a denial.
 fn quoted(subject: &str) -> String {
     format!("\"{subject}\"")
@@ -303,62 +356,4 @@ fn purpose(role: Role) -> &'static str {
         Role::Reader => "reader",
         Role::Subscriber => "subscriber",
     }
-}
-
-/// Reads the files and asks for the secrets of the login.
-async fn log_in(config: &Config) -> Result<ConnectOptions, Fault> {
-    let login = config.login.clone();
-    let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path)
-            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
-    };
-    let options = spawn_blocking(move || {
-        let options = ConnectOptions::new();
-        Ok::<_, String>(match login {
-            Login::Anonymous | Login::UserAlone(_) => options,
-            Login::Password { user, password } => options.user_and_password(user, password.ask()?),
-            Login::Token(token) => options.token(token.ask()?),
-            Login::Credentials(path) => options.credentials(&read(&path)?).map_err(|_| {
-                format!("{} has no credentials: write a file of nsc", path.display())
-            })?,
-            Login::Nkey(path) => options.nkey(read(&path)?.trim().to_owned()),
-        })
-    });
-    let wait = config.times.password.max(Duration::from_millis(1));
-    match tokio::time::timeout(wait, options).await {
-        Ok(Ok(options)) => options.map_err(Fault::configuration),
-        Ok(Err(_)) => Err(Fault::configuration(
-            "the callable for the password has failed",
-        )),
-        Err(_) => Err(Fault::away(
-            "the callable for the password has not returned",
-        )),
-    }
-}
-
-/// Reads the files of TLS. Without settings, a server that requires TLS is verified as well.
-async fn tls(config: &Config) -> Result<ClientConfig, Fault> {
-    let settings = config.tls.clone();
-    let is_required = settings.is_some();
-    let settings: Tls = settings.unwrap_or_default();
-    let config = spawn_blocking(move || settings.client_config()).await;
-    match config {
-        Ok(Ok(config)) => Ok(config),
-        Ok(Err(TlsError::NoAuthorities)) if !is_required => trusts_nothing(),
-        Ok(Err(error)) => Err(Fault {
-            kind: FaultKind::Configuration,
-            reason: error.to_string(),
-        }),
-        Err(_) => Err(Fault::away("the files of TLS were not read")),
-    }
-}
-
-fn trusts_nothing() -> Result<ClientConfig, Fault> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::configuration(error.to_string()))?;
-    Ok(builder
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth())
 }

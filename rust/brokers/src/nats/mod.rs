@@ -9,21 +9,29 @@
 //! - `config`: settings;
 //! - `names`: subjects, JetStream streams and partitions;
 //! - `fault`: classifies errors;
-//! - `link`, `supervisor`: connections;
+//! - `link`, `login`, `supervisor`: connections;
 //! - `store`: the JetStream stream of a partition;
-//! - `publisher`, `reader`, `subscriber`, `wants`: the work on connections;
-//! - `control`: messages between nodes, and revocations;
+//! - `publisher`, `reader`, `heads`, `subscriber`: the work on connections;
+//! - `wants`, `delivery`, `looks`: the parts of a subscriber;
+//! - `messages`: questions for single messages;
+//! - `control`, `revocations`: messages between nodes, and revocations;
 //! - `health`: the state of all links;
 //! - `shared`: the state that all of them use.
 
 mod config;
 mod control;
+mod delivery;
 mod fault;
+mod heads;
 mod health;
 mod link;
+mod login;
+mod looks;
+mod messages;
 mod names;
 mod publisher;
 mod reader;
+mod revocations;
 mod shared;
 mod store;
 mod subscriber;
@@ -39,7 +47,7 @@ use bus::engine::{
 };
 use bus::{Position, StreamKey};
 
-pub use config::{Address, Config, ConfigError, Login, Secret, Times};
+pub use config::{Address, Config, ConfigError, Login, Times};
 
 use crate::running::Tasks;
 use shared::Shared;
@@ -117,8 +125,8 @@ impl Engine for Nats {
         let shared = &self.shared;
         let subject = shared.names.delivered(stream).into();
         let partition = shared.names.partition(stream);
-        // What was published while the stream was not wanted is unknown, so the offset is a new one.
-        let newest = (!shared.has_history()).then(|| shared.count());
+        // What was published while the stream was not wanted is unknown, so the position is a new one.
+        let newest = (!shared.has_history()).then(|| Position::new(shared.epoch, shared.count()));
         shared.wants.want(subject, partition, stream, newest);
     }
 
@@ -140,7 +148,7 @@ impl Engine for Nats {
 
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
         let shared = self.shared.clone();
-        Box::pin(async move { reader::heads(&shared, &streams).await })
+        Box::pin(async move { heads::heads(&shared, &streams).await })
     }
 
     fn control(&self) -> &dyn Control {

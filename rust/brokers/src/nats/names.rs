@@ -97,6 +97,12 @@ impl Names {
         format!("{}.rev.*", self.prefix)
     }
 
+    /// The subject of messages that show the time of the server.
+    pub(super) fn clock(&self) -> String {
+        // No revocation has it: theirs end with hexadecimal digits.
+        format!("{}.rev.clock", self.prefix)
+    }
+
     /// The subject of a revocation.
     pub(super) fn revocation(&self, entry: &[u8]) -> String {
         format!("{}.rev.{}", self.prefix, digest(&[entry]))

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bus::engine::{Arrival, Arrivals, ControlArrivals, Health, Role, Scope};
-use bus::{Epoch, Position, StreamKey};
+use bus::Epoch;
+use bus::engine::{Arrivals, ControlArrivals, Role, Scope};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -16,6 +16,7 @@ use super::link::{Link, LinkOwner};
 use super::names::Names;
 use super::store::Store;
 use super::wants::Wants;
+use crate::ignored::Ignored;
 use crate::running::InFlight;
 
 /// The most servers that are remembered.
@@ -206,14 +207,4 @@ impl Overrun {
         state.is_pending = false;
         state.reported = Some(Instant::now());
     }
-}
-
-/// Ignores everything.
-struct Ignored;
-
-impl Arrivals for Ignored {
-    fn ready(&self, _: &StreamKey, _: Position) {}
-    fn event(&self, _: Arrival) {}
-    fn doubt(&self, _: Scope) {}
-    fn health(&self, _: Role, _: Health) {}
 }

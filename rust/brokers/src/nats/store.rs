@@ -10,6 +10,7 @@ use async_nats::jetstream::stream::{
 };
 use bus::Epoch;
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::config::Config;
@@ -21,9 +22,19 @@ use super::names::{Names, fnv};
 const DUPLICATES: Duration = Duration::from_mins(2);
 /// What the description of a store begins with.
 const MARK: &str = "fraiseql-subs";
-/// How often a lower last sequence is asked for before it is believed. A server that has just become
-/// the leader may be behind for a moment.
+/// How often a lower last sequence is asked for before it is believed, every 0.2 s.
 const LOSS_CONFIRMATIONS: u32 = 3;
+/// The same where copies are kept: a server that has become the leader is behind until it has handled
+/// what the others have accepted.
+const LOSS_CONFIRMATIONS_OF_LEADERS: u32 = 50;
+
+/// The most deleted events that are asked for one by one.
+const MAX_DELETED: u64 = 50_000;
+
+#[derive(Serialize)]
+struct Details {
+    deleted_details: bool,
+}
 
 /// The JetStream stream of a partition.
 #[derive(Debug)]
@@ -42,21 +53,34 @@ pub(super) struct Store {
 pub(super) struct Known {
     /// `None` before the server has answered.
     pub(super) epoch: Option<Epoch>,
-    /// The highest sequence that was seen.
-    pub(super) newest: u64,
-    /// The last sequence at the newest refresh on this link, and at the one before. Events up to the
-    /// second one have arrived where nothing was lost since.
-    refreshed: Option<u64>,
-    pub(super) complete_to: u64,
+    /// The highest sequence of this epoch that the servers have answered with. Sequences of messages that
+    /// were delivered do not count: whoever may publish there can write any.
+    newest: u64,
+    /// On how many servers each event is kept; 0 before the server has answered.
+    pub(super) replicas: usize,
     /// The epoch is another one, and the subscriber does not know it yet.
     is_renumbered: bool,
+    /// The events that were deleted by hand, as they were last asked for.
+    deleted: Deletions,
+}
+
+/// Events that were deleted by hand: by their sequences, or all of a subject. Those that are too old are
+/// always the first of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Deletions {
+    /// How many there are after the oldest event that is kept.
+    count: u64,
+    /// The sequence of that event. While it and the count are the same, so are the deleted events.
+    first: u64,
+    /// The highest sequence of a deleted event.
+    newest: u64,
 }
 
 /// The state of a store.
 #[derive(Debug)]
 pub(super) struct StoreState {
     pub(super) epoch: Epoch,
-    /// The sequence of the oldest event; one more than the last if there is none.
+    /// The sequence from which on every event is kept; one more than the last if there is none.
     pub(super) first: u64,
     /// The highest sequence.
     pub(super) last: u64,
@@ -84,18 +108,12 @@ impl Store {
         *self.known.lock()
     }
 
-    /// Notes the sequence of an event. Returns the epoch, if it is known.
-    pub(super) fn note(&self, sequence: u64) -> Option<Epoch> {
+    /// Notes the sequence of an event that was stored. `epoch`: the one that was known before.
+    pub(super) fn note_answer(&self, epoch: Epoch, sequence: u64) {
         let mut known = self.known.lock();
-        known.newest = known.newest.max(sequence);
-        known.epoch
-    }
-
-    /// Notes that events may have been lost, and that all streams will be reported as ready again.
-    pub(super) fn reset(&self) {
-        let mut known = self.known.lock();
-        known.refreshed = None;
-        known.is_renumbered = false;
+        if known.epoch == Some(epoch) {
+            known.newest = known.newest.max(sequence);
+        }
     }
 
     /// Whether the epoch is another one since the last call.
@@ -105,7 +123,7 @@ impl Store {
 
     /// Creates the store if it is absent, and checks its settings.
     pub(super) async fn ensure(&self, config: &Config, link: &Link) -> Result<StoreState, Fault> {
-        let before = self.known().newest;
+        let before = self.known();
         let info = match self.info(link).await? {
             Some(info) => self.correct(config, link, info).await?,
             None => self.create(config, link).await?,
@@ -115,22 +133,13 @@ impl Store {
 
     /// Asks the leader for the state of the store.
     pub(super) async fn refresh(&self, link: &Link) -> Result<StoreState, Fault> {
-        // Read before the question: events that arrive after it may be newer than the answer.
-        let before = self.known().newest;
+        let before = self.known();
         match self.info(link).await? {
             Some(info) => self.judge(link, before, info).await,
             None => Err(Fault::busy(format!(
                 "the JetStream stream {} does not exist",
                 self.name
             ))),
-        }
-    }
-
-    /// Notes a refresh on the link that delivers events.
-    pub(super) fn note_refresh(&self, state: &StoreState) {
-        let mut known = self.known.lock();
-        if let Some(before) = known.refreshed.replace(state.last) {
-            known.complete_to = known.complete_to.max(before);
         }
     }
 
@@ -232,23 +241,32 @@ impl Store {
         self.update(link, &found).await
     }
 
-    /// Decides which numbering the sequences belong to. `before`: the highest sequence that was seen
-    /// before the server was asked.
-    async fn judge(&self, link: &Link, before: u64, mut info: Info) -> Result<StoreState, Fault> {
-        let known = self.known();
-        if known.epoch == Some(self.epoch(&info)) {
-            let mut asked = 0;
-            while info.state.last_sequence < before && asked < LOSS_CONFIRMATIONS {
-                asked += 1;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                info = self.info(link).await?.unwrap_or(info);
-            }
-            if info.state.last_sequence < before && known.epoch == Some(self.epoch(&info)) {
-                info = self.renumber(link, info).await?;
-            }
+    /// Decides which numbering the sequences belong to. `before`: what was known before the server was
+    /// asked, as events that are stored after it may be newer than the answer.
+    async fn judge(&self, link: &Link, before: Known, mut info: Info) -> Result<StoreState, Fault> {
+        let is_short = |info: &Info| {
+            before.epoch == Some(self.epoch(info)) && info.state.last_sequence < before.newest
+        };
+        let confirmations = match info.config.num_replicas {
+            ..=1 => LOSS_CONFIRMATIONS,
+            _ => LOSS_CONFIRMATIONS_OF_LEADERS,
+        };
+        let mut asked = 0;
+        while is_short(&info) && asked < confirmations {
+            asked += 1;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            info = self.info(link).await?.unwrap_or(info);
+        }
+        if is_short(&info) {
+            info = self.renumber(link, info).await?;
         }
         let epoch = self.epoch(&info);
+        let deleted = self.deleted(link, &info, before.deleted).await?;
         let mut known = self.known.lock();
+        if known.epoch != before.epoch && known.epoch != Some(epoch) {
+            // The answer may be older than what another task was told.
+            return Err(Fault::busy("the numbering has just changed"));
+        }
         let is_renumbered = known.epoch.is_some_and(|before| before != epoch);
         if is_renumbered {
             *known = Known {
@@ -258,11 +276,48 @@ impl Store {
             self.renumbered.notify_one();
         }
         known.epoch = Some(epoch);
+        known.deleted = deleted;
         known.newest = known.newest.max(info.state.last_sequence);
+        known.replicas = info.config.num_replicas;
         Ok(StoreState {
             epoch,
-            first: info.state.first_sequence,
+            first: info.state.first_sequence.max(deleted.newest + 1),
             last: info.state.last_sequence,
+        })
+    }
+
+    /// Which events were deleted by hand.
+    async fn deleted(
+        &self,
+        link: &Link,
+        info: &Info,
+        before: Deletions,
+    ) -> Result<Deletions, Fault> {
+        let state = &info.state;
+        let (first, last) = (state.first_sequence, state.last_sequence);
+        let count = (last + 1)
+            .saturating_sub(first)
+            .saturating_sub(state.messages);
+        if count == 0 {
+            return Ok(Deletions::default());
+        }
+        if (count, first) == (before.count, before.first) {
+            return Ok(before);
+        }
+        let mut newest = None;
+        if count <= MAX_DELETED {
+            let subject = format!("STREAM.INFO.{}", self.name);
+            let details = Details {
+                deleted_details: true,
+            };
+            let answer = link.ask_jetstream::<_, Info>(&subject, &details).await?;
+            let info = answer.map_err(|error| Fault::of_jetstream(&error))?;
+            newest = info.state.deleted.unwrap_or_default().into_iter().max();
+        }
+        Ok(Deletions {
+            count,
+            first,
+            newest: newest.unwrap_or(last),
         })
     }
 

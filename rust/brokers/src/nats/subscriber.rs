@@ -1,30 +1,34 @@
 //! The work of the link that delivers: subscribes to the wanted streams, and reports when they are ready.
 //!
 //! One task does it step by step, so it always knows what is subscribed. It compares that with the wants
-//! at the time of the step: earlier changes of a want do not matter.
+//! at the time of the step: earlier changes of a want do not matter. No step waits for a store.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::{Message, Subscriber};
-use bus::engine::{Arrival, Role, Scope};
-use bus::{Offset, Position, StreamKey, Throttle};
-use futures_util::StreamExt;
+use async_nats::Subscriber;
+use bus::engine::{Role, Scope};
+use bus::{StreamKey, Throttle};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
-use tokio::time::{interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::delivery::Delivery;
 use super::fault::{Fault, FaultKind};
+use super::heads;
 use super::link::Link;
-use super::reader::{self, number};
+use super::looks::{Look, Looks, Readiness};
 use super::shared::Shared;
-use super::wants::Wanted;
 
-/// Limit of the streams that one step handles (count). If all are refused, the crate has room for all
-/// refusals.
-const STREAMS: usize = 100;
+/// Limit of the streams that one step subscribes to (count). The crate drops what servers say while 128
+/// errors wait: a step whose streams are all refused leaves room for as many that were removed.
+const STREAMS: usize = 64;
+/// How many subscriptions the servers may remove before the link ends (count). If they remove more at
+/// once, the crate may drop what they say about others.
+const REMOVED: usize = 64;
+/// After which time a stream is tried again for which there was no answer.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Serves a link until it fails. Returns why.
 pub(super) async fn serve(shared: &Arc<Shared>, link: &Arc<Link>) -> Fault {
@@ -33,7 +37,13 @@ pub(super) async fn serve(shared: &Arc<Shared>, link: &Arc<Link>) -> Fault {
         link,
         subscribed: HashMap::new(),
         refused: HashMap::new(),
+        control: Vec::new(),
+        join_at: None,
+        denials: link.denials(),
+        removed: 0,
+        looks: Looks::new(shared, link),
         unreadable: Arc::default(),
+        refusals: Throttle::new(),
     };
     match reconciler.reconcile().await {
         Ok(never) => match never {},
@@ -48,16 +58,16 @@ struct Reconciler<'a> {
     subscribed: HashMap<Arc<str>, Delivery>,
     /// Streams that the server refuses, and when to try them again.
     refused: HashMap<Arc<str>, Instant>,
+    /// The messages of nodes, and when to subscribe to them again if the server refuses that.
+    control: Vec<Delivery>,
+    join_at: Option<Instant>,
+    /// How many denials of the link were handled.
+    denials: u64,
+    /// How many subscriptions the servers have removed.
+    removed: usize,
+    looks: Looks<'a>,
     unreadable: Arc<Mutex<Throttle>>,
-}
-
-/// A task that delivers the messages of one subscription. It ends when this is dropped.
-struct Delivery(AbortHandle);
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    refusals: Throttle,
 }
 
 impl Drop for Reconciler<'_> {
@@ -75,33 +85,36 @@ impl Reconciler<'_> {
             shared.arrivals().doubt(Scope::All);
         }
         for store in &shared.stores {
-            store.reset();
-            store.ensure(&shared.config, self.link).await?;
+            // All streams are reported as ready again anyway.
+            store.take_renumbered();
         }
         shared.wants.begin();
-        let _control = self.join_nodes().await?;
+        self.join_nodes().await?;
         let mut refreshes = interval(shared.config.times.refresh_after);
-        refreshes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut is_live = false;
+        refreshes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick is due at once.
+        refreshes.tick().await;
+        if !shared.has_history() {
+            // Without history there is no other link that could fail.
+            shared.health.live(Role::Subscriber, shared.arrivals());
+            shared.health.live(Role::Reader, shared.arrivals());
+        }
         loop {
-            let changed = shared.wants.take();
-            for subjects in changed.chunks(STREAMS) {
-                self.reconcile_some(subjects).await?;
-            }
-            if !changed.is_empty() {
-                continue;
-            }
-            if !is_live {
-                shared.health.live(Role::Subscriber, shared.arrivals());
-                if !shared.has_history() {
-                    // Without history there is no other link that could fail.
-                    shared.health.live(Role::Reader, shared.arrivals());
-                }
-                is_live = true;
-            }
-            let again = self.refused.values().min().copied();
+            let next_look = self.looks.start();
+            let next_refused = self.refused.values().min().copied();
+            let times = [next_look, next_refused, self.join_at];
+            let again = times.into_iter().flatten().min();
+            // In random order, so that many changed streams do not keep up the rest.
             tokio::select! {
+                () = std::future::ready(()), if shared.wants.has_changed() => {
+                    let subjects = shared.wants.take(STREAMS);
+                    self.reconcile_some(&subjects).await?;
+                }
                 () = shared.wants.changed.notified() => sleep(shared.config.times.collect).await,
+                look = self.looks.next() => self.handle_look(look).await?,
+                () = self.link.denied_after(self.denials) => {
+                    self.handle_denials(Vec::new())?;
+                }
                 () = shared.refresh.notified() => self.refresh().await?,
                 () = shared.overrun.pending() => shared.arrivals().doubt(Scope::All),
                 _ = refreshes.tick() => self.refresh().await?,
@@ -110,212 +123,220 @@ impl Reconciler<'_> {
                     for (subject, _) in self.refused.extract_if(|_, at| *at <= now) {
                         shared.wants.mark_changed(&subject);
                     }
+                    if self.join_at.is_some_and(|at| at <= now) {
+                        self.join_nodes().await?;
+                    }
                 }
             }
         }
     }
 
     /// Checks that the link answers, and that the stores are still the same.
-    async fn refresh(&self) -> Result<(), Fault> {
-        let shared = self.shared;
-        if !shared.has_history() {
+    async fn refresh(&mut self) -> Result<(), Fault> {
+        if !self.shared.has_history() {
             return self.link.round_trip().await;
         }
-        let mut is_renumbered = false;
-        for store in &shared.stores {
-            let state = match store.refresh(self.link).await {
-                // Deleted, or without a leader.
-                Err(fault) if fault.kind == FaultKind::Busy => {
-                    store.ensure(&shared.config, self.link).await?
-                }
-                state => state?,
-            };
-            store.note_refresh(&state);
-            if store.take_renumbered() {
-                shared.wants.mark_partition_changed(store.partition);
-                is_renumbered = true;
-            }
-        }
-        if is_renumbered {
-            shared.arrivals().doubt(Scope::All);
-        }
+        self.looks.refresh();
         Ok(())
     }
 
     /// Subscribes to the messages of nodes. If they are refused, events are still delivered.
-    async fn join_nodes(&self) -> Result<Vec<Delivery>, Fault> {
-        let shared = self.shared;
-        let Some(joined) = shared.control.get() else {
-            return Ok(Vec::new());
+    async fn join_nodes(&mut self) -> Result<(), Fault> {
+        let Some(joined) = self.shared.control.get() else {
+            return Ok(());
         };
-        let before = self.link.denials();
-        let mut deliveries = Vec::new();
+        self.join_at = None;
         for subject in &joined.subjects {
-            let mut messages = self.subscribe(subject).await?;
-            let arrivals = joined.arrivals.clone();
-            let task = tokio::spawn(async move {
-                while let Some(message) = messages.next().await {
-                    arrivals.message(message.payload);
-                }
-            });
-            deliveries.push(Delivery(task.abort_handle()));
+            let messages = subscribe(self.link, subject).await?;
+            let delivery = Delivery::of_control(joined.arrivals.clone(), messages);
+            self.control.push(delivery);
         }
         self.link.round_trip().await?;
-        let denied = |subject: &String| self.link.denial(subject, before);
-        match joined.subjects.iter().find_map(denied) {
-            None => joined.arrivals.joined(),
-            Some(fault) => tracing::warn!(
-                target: "fraiseql_subs",
-                reason = fault.reason,
-                "nodes cannot exchange messages: the bus refuses them"
-            ),
+        self.handle_denials(Vec::new())?;
+        if self.join_at.is_none() {
+            joined.arrivals.joined();
         }
-        Ok(deliveries)
+        Ok(())
     }
 
-    async fn subscribe(&self, subject: &str) -> Result<Subscriber, Fault> {
-        let subscriber = self.link.client.subscribe(subject.to_owned()).await;
-        subscriber.map_err(|_| Fault::away("the link to NATS has ended"))
+    /// The server refuses the messages of nodes. They are subscribed to again later.
+    fn leave_nodes(&mut self, fault: &Fault) {
+        tracing::warn!(
+            target: "fraiseql_subs",
+            reason = fault.reason,
+            "nodes cannot exchange messages: the bus refuses them"
+        );
+        self.control.clear();
+        self.join_at = Some(Instant::now() + self.shared.config.times.configuration_pause);
     }
 
     async fn reconcile_some(&mut self, subjects: &[Arc<str>]) -> Result<(), Fault> {
-        let wants = &self.shared.wants;
-        let before = self.link.denials();
-        let mut wanted: Vec<(Arc<str>, Wanted)> = Vec::new();
+        let shared = self.shared;
+        let mut wanted = Vec::new();
         let mut new = Vec::new();
         for subject in subjects {
             // It is tried now, so an earlier refusal does not count.
             self.refused.remove(subject);
-            let Some(want) = wants.get(subject) else {
+            let Some(want) = shared.wants.get(subject) else {
                 self.subscribed.remove(subject);
                 continue;
             };
             if !self.subscribed.contains_key(subject) {
-                let messages = self.subscribe(subject).await?;
+                let messages = subscribe(self.link, subject).await?;
                 new.push((subject.clone(), want.stream.clone(), messages));
             }
             wanted.push((subject.clone(), want));
         }
         // From here on the server delivers.
         self.link.round_trip().await?;
-        wanted.retain(|(subject, _)| match self.link.denial(subject, before) {
-            None => true,
-            Some(fault) => {
-                self.refuse(subject, &fault);
-                false
-            }
-        });
+        let new = self.handle_denials(new)?;
         for (subject, stream, messages) in new {
-            if self.refused.contains_key(&subject) {
-                continue;
-            }
-            if !self.shared.has_history() {
+            if !shared.has_history() {
                 // What came before can never be read, so this is reported when all that follows arrives,
                 // and before it.
-                self.shared.arrivals().doubt(Scope::Stream(stream));
+                shared.arrivals().doubt(Scope::Stream(stream));
             }
-            let delivery = self.deliver(subject.clone(), messages);
+            let unreadable = self.unreadable.clone();
+            let delivery =
+                Delivery::of_events(shared.clone(), unreadable, subject.clone(), messages);
             self.subscribed.insert(subject, delivery);
         }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let streams: Vec<StreamKey> = wanted.iter().map(|(_, want)| want.stream.clone()).collect();
-        let heads = reader::heads_on(self.shared, self.link, &streams).await;
-        for ((subject, want), head) in wanted.iter().zip(heads) {
-            match head {
-                Ok(head) => {
-                    if wants.ready(subject, want.generation, head.offset.major) {
-                        self.shared.arrivals().ready(&want.stream, head);
-                    }
-                }
-                Err(fault) if fault.is_configuration() => self.refuse(subject, &fault),
-                // Such as a store without a leader.
-                Err(_) => {
-                    let soon = Instant::now() + Duration::from_millis(500);
-                    self.refused.insert(subject.clone(), soon);
-                }
+        wanted.retain(|(subject, _)| self.subscribed.contains_key(subject));
+        for (subject, want) in wanted {
+            if shared.has_history() {
+                self.looks.ask(want.partition, subject);
+                continue;
+            }
+            let head = heads::counted(shared, &want.stream);
+            if shared.wants.ready(&subject, want.generation, head) {
+                shared.arrivals().ready(&want.stream, head);
             }
         }
         Ok(())
     }
 
-    /// Tries a stream again later.
-    fn refuse(&mut self, subject: &Arc<str>, fault: &Fault) {
-        tracing::warn!(
-            target: "fraiseql_subs",
-            subject = &**subject,
-            reason = fault.reason,
-            "the bus refuses a stream"
-        );
-        let pause = self.shared.config.times.configuration_pause;
-        self.refused.insert(subject.clone(), Instant::now() + pause);
+    /// Handles the subscriptions that the server has denied, also those that it has removed since. Keeps
+    /// those of `new` that are not denied.
+    fn handle_denials(&mut self, mut new: Vec<New>) -> Result<Vec<New>, Fault> {
+        let shared = self.shared;
+        let (denied, denials) = self.link.denied_subscriptions(self.denials)?;
+        self.denials = denials;
+        for (subject, fault) in denied {
+            if let Some(index) = new.iter().position(|(of, ..)| **of == *subject) {
+                new.swap_remove(index);
+                self.refuse(subject.into(), &fault);
+            } else if self.subscribed.remove(&*subject).is_some() {
+                self.removed += 1;
+                if let Some(want) = shared.wants.get(&subject) {
+                    shared.arrivals().doubt(Scope::Stream(want.stream));
+                }
+                self.refuse(subject.into(), &fault);
+            } else if self.join_at.is_none()
+                && let Some(joined) = shared.control.get()
+                && joined.subjects.contains(&subject)
+            {
+                self.leave_nodes(&fault);
+            }
+        }
+        if self.removed > REMOVED {
+            return Err(Fault::away("the server has removed many subscriptions"));
+        }
+        Ok(new)
     }
 
-    /// Delivers the messages of a subscription.
-    fn deliver(&self, subject: Arc<str>, mut messages: Subscriber) -> Delivery {
-        let (shared, unreadable) = (self.shared.clone(), self.unreadable.clone());
-        let task = tokio::spawn(async move {
-            while let Some(message) = messages.next().await {
-                if deliver(&shared, &subject, message) {
-                    continue;
+    /// Handles the answer to a look.
+    async fn handle_look(&mut self, look: Look) -> Result<(), Fault> {
+        let shared = self.shared;
+        let before = self.looks.note(&look);
+        let Look {
+            partition, answer, ..
+        } = look;
+        let answered = match answer {
+            Ok(answered) => answered,
+            Err(fault) if fault.is_of_store() => {
+                if fault.kind == FaultKind::Late {
+                    self.link.round_trip().await?;
                 }
-                shared.arrivals().unreadable();
-                if let Some(suppressed) = unreadable.lock().admit(Instant::now()) {
+                if !matches!(before, Readiness::Unready(_)) {
                     tracing::warn!(
                         target: "fraiseql_subs",
-                        subject = &*subject,
-                        suppressed,
-                        "a message on a subject of the bus has no position, and is dropped: another program publishes there"
+                        partition,
+                        reason = fault.reason,
+                        "a JetStream stream of the bus does not answer"
                     );
                 }
+                self.report();
+                return Ok(());
             }
-        });
-        Delivery(task.abort_handle())
+            Err(fault) => return Err(fault),
+        };
+        if let Some(store) = shared.stores.get(partition) {
+            if store.take_renumbered() {
+                shared.wants.mark_partition_changed(store.partition);
+                shared.arrivals().doubt(Scope::All);
+            } else if matches!(before, Readiness::Unready(_)) {
+                // The servers may have lost messages with their leader.
+                for (subject, stream) in shared.wants.of_partition(store.partition) {
+                    shared.arrivals().doubt(Scope::Stream(stream));
+                    shared.wants.mark_changed(&subject);
+                }
+            }
+        }
+        for (subject, want, head) in answered {
+            // The server may have removed it meanwhile.
+            if !self.subscribed.contains_key(&subject) {
+                continue;
+            }
+            match head {
+                Ok(head) => {
+                    if shared.wants.ready(&subject, want.generation, head) {
+                        shared.arrivals().ready(&want.stream, head);
+                    }
+                }
+                Err(fault) if fault.is_configuration() => self.refuse(subject, &fault),
+                Err(_) => {
+                    self.refused.insert(subject, Instant::now() + RETRY);
+                }
+            }
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Reports whether events are delivered. One partition whose store does not answer is told by the
+    /// doubts of its streams alone.
+    fn report(&self) {
+        let (health, arrivals) = (&self.shared.health, self.shared.arrivals());
+        match self.looks.state() {
+            Readiness::Ready => health.live(Role::Subscriber, arrivals),
+            Readiness::Unready(fault) => health.away(Role::Subscriber, &fault, arrivals),
+            Readiness::Unknown => {}
+        }
+    }
+
+    /// Tries a stream again later.
+    fn refuse(&mut self, subject: Arc<str>, fault: &Fault) {
+        let now = Instant::now();
+        if let Some(suppressed) = self.refusals.admit(now) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                subject = &*subject,
+                reason = fault.reason,
+                suppressed,
+                "the bus refuses a stream"
+            );
+        }
+        let pause = self.shared.config.times.configuration_pause;
+        self.refused.insert(subject, now + pause);
     }
 }
 
-/// Delivers a message. Returns false if it has no position.
-fn deliver(shared: &Shared, subject: &str, message: Message) -> bool {
-    let Some(want) = shared.wants.get(subject) else {
-        return true;
-    };
-    let (epoch, before, offset) = match shared.stores.get(want.partition as usize) {
-        None => (shared.epoch, None, None),
-        Some(store) => {
-            let is_of_store = message
-                .headers
-                .as_ref()
-                .and_then(|headers| headers.get("Nats-Stream"))
-                .is_some_and(|name| name.as_str() == store.name);
-            let sequences = (
-                number(&message, "Nats-Sequence"),
-                number(&message, "Nats-Last-Sequence"),
-            );
-            let (true, (Some(sequence), Some(before))) = (is_of_store, sequences) else {
-                return false;
-            };
-            let Some(epoch) = store.note(sequence) else {
-                return true;
-            };
-            if want.newest.is_some_and(|newest| sequence < newest) {
-                // The store may be another one, or have lost its newest events.
-                shared.refresh.notify_one();
-            }
-            (epoch, Some(Offset::new(before)), Some(sequence))
-        }
-    };
-    let offset = || offset.unwrap_or_else(|| shared.count());
-    if let Some((stream, offset)) = shared.wants.deliver(subject, offset) {
-        shared.arrivals().event(Arrival {
-            stream,
-            position: Position::new(epoch, offset),
-            before,
-            transaction: None,
-            envelope: message.payload,
-        });
-    }
-    true
+/// A subscription whose messages are not delivered yet.
+type New = (Arc<str>, StreamKey, Subscriber);
+
+async fn subscribe(link: &Link, subject: &str) -> Result<Subscriber, Fault> {
+    let subscriber = link.client.subscribe(subject.to_owned()).await;
+    subscriber.map_err(|_| Fault::away("the link to NATS has ended"))
 }
 
 async fn at(time: Option<Instant>) {

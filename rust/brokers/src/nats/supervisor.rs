@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus::engine::Role;
+use futures_util::future::join_all;
 
 use super::config::Address;
 use super::fault::{Fault, FaultKind};
@@ -86,21 +87,26 @@ async fn serve(shared: &Arc<Shared>, role: Role, link: Arc<Link>) -> Fault {
     }
 }
 
-/// Creates the stores, also when they are missing later.
+/// Creates the stores, also when they are missing later. Nothing is published to a store that has not
+/// answered yet.
 async fn publisher(shared: &Arc<Shared>, link: &Arc<Link>) -> Fault {
     let mut registered = None;
     loop {
-        for store in &shared.stores {
-            match store.ensure(&shared.config, link).await {
-                Ok(_) => {}
-                Err(fault) if fault.kind == FaultKind::Busy && registered.is_some() => {
-                    shared.create.notify_one();
-                }
-                Err(fault) => return fault,
+        let stores = shared.stores.iter();
+        let ensured = join_all(stores.map(|store| store.ensure(&shared.config, link))).await;
+        let is_any_ready = ensured.is_empty() || ensured.iter().any(Result::is_ok);
+        for fault in ensured.into_iter().filter_map(Result::err) {
+            if !fault.is_of_store() || (registered.is_none() && !is_any_ready) {
+                return fault;
             }
+            if fault.kind == FaultKind::Late
+                && let Err(fault) = link.round_trip().await
+            {
+                return fault;
+            }
+            shared.create.notify_one();
         }
         if registered.is_none() {
-            // Nothing is published before the numbering of the stores is known.
             registered = Some(Registered::new(shared, Role::Publisher, link));
             shared.health.live(Role::Publisher, shared.arrivals());
         }

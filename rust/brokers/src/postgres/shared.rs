@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
-use bus::{Epoch, Position, StreamKey};
+use bus::Epoch;
+use bus::engine::{Arrivals, Role};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio_postgres::Client;
@@ -16,6 +16,7 @@ use super::fault::Fault;
 use super::health::HealthBoard;
 use super::recent::Recent;
 use super::wants::Wants;
+use crate::ignored::Ignored;
 use crate::running::InFlight;
 
 /// The state that the tasks of an engine share.
@@ -110,14 +111,4 @@ impl Shared {
         };
         place.current().ok_or_else(|| self.health.fault(role))
     }
-}
-
-/// Ignores everything.
-pub(super) struct Ignored;
-
-impl Arrivals for Ignored {
-    fn ready(&self, _: &StreamKey, _: Position) {}
-    fn event(&self, _: Arrival) {}
-    fn doubt(&self, _: Scope) {}
-    fn health(&self, _: Role, _: Health) {}
 }

@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
-use bus::{Position, StreamKey};
+use bus::engine::{Arrivals, Role};
 use tokio::sync::{Notify, watch};
 
 use super::config::{Config, ConfigError, Topology};
@@ -15,6 +14,7 @@ use super::master::Master;
 use super::masters::Masters;
 use super::names::Names;
 use super::wants::Wants;
+use crate::ignored::Ignored;
 use crate::running::InFlight;
 
 /// The state that the tasks of an engine share.
@@ -107,14 +107,4 @@ impl Shared {
     pub(super) fn probe(&self, partition: u32) -> Arc<str> {
         self.names.probe(partition, self.engine).into()
     }
-}
-
-/// Ignores everything.
-struct Ignored;
-
-impl Arrivals for Ignored {
-    fn ready(&self, _: &StreamKey, _: Position) {}
-    fn event(&self, _: Arrival) {}
-    fn doubt(&self, _: Scope) {}
-    fn health(&self, _: Role, _: Health) {}
 }

@@ -1,5 +1,6 @@
 //! A cluster of three servers, which keeps each event three times.
 
+use async_nats::jetstream::stream as store;
 use bus::Position;
 use bus::engine::Engine;
 
@@ -16,7 +17,7 @@ fn cluster() -> Vec<Server> {
     (0..3)
         .map(|number| {
             Server::with(&format!(
-                "jetstream {{}}\nserver_name: s{number}\n\
+                "jetstream {{}}\nserver_name: s{number}\nserver_tags: [\"s{number}\"]\n\
                  cluster {{ name: c, listen: \"127.0.0.1:{}\", routes: [{routes}] }}",
                 ports[number]
             ))
@@ -87,6 +88,73 @@ async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
         assert!(began.elapsed() < PATIENCE, "no later event arrives");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+}
+
+/// Creates the stream of a partition out of two on one server.
+async fn create_on(client: &async_nats::Client, partition: u32, server: u32) {
+    let subject = format!("fs1.in.{partition}.>");
+    let config = store::Config {
+        name: format!("fs1-{partition}-of-2"),
+        subjects: vec![subject.clone()],
+        allow_direct: true,
+        republish: Some(store::Republish {
+            source: subject,
+            destination: "fs1.e.>".to_owned(),
+            headers_only: false,
+        }),
+        placement: Some(store::Placement {
+            cluster: None,
+            tags: vec![format!("s{server}")],
+        }),
+        ..store::Config::default()
+    };
+    let jetstream = async_nats::jetstream::new(client.clone());
+    let start = std::time::Instant::now();
+    while let Err(error) = jetstream.create_stream(config.clone()).await {
+        assert!(start.elapsed() < PATIENCE, "not created: {error}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_without_its_server_keeps_up_no_other() {
+    let mut servers = cluster();
+    let client = servers[0].client().await;
+    create_on(&client, 0, 0).await;
+    create_on(&client, 1, 1).await;
+    let mut config = servers[0].config_of("?partitions=2");
+    config.times.answer = std::time::Duration::from_secs(3);
+    let of_partition = |partition: u32| {
+        let names = (0..).map(|number| stream(&format!("s{number}")));
+        let engine = brokers::nats::Nats::new(config.clone()).unwrap();
+        let mut names = names.filter(move |one| engine.partition(one) == partition);
+        names.next().unwrap()
+    };
+    let (good, bad) = (of_partition(0), of_partition(1));
+    let old = Node::live(config.clone()).await;
+    old.want(&good).await;
+    old.want(&bad).await;
+    servers[1].kill();
+    // Its links may have been to that server.
+    let new = Node::live(config.clone()).await;
+    new.engine.want(&bad);
+    new.want(&good).await;
+    for number in 0..5 {
+        let text = number.to_string();
+        publish(&new, &good, &text).await;
+        old.received.event(&good, &text).await;
+        new.received.event(&good, &text).await;
+    }
+    let is_ready = |all: &[Happened]| {
+        let mut all = all.iter();
+        all.any(|one| matches!(one, Happened::Ready(of, _) if *of == bad))
+    };
+    assert!(!is_ready(&new.received.all()));
+    servers[1].restart();
+    new.received.ready(&bad).await;
+    publish(&new, &bad, "back").await;
+    old.received.event(&bad, "back").await;
+    new.received.event(&bad, "back").await;
 }
 
 /// Waits until each server has all events.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use brokers::nats::{Config, Nats};
+use brokers::Credentials;
+use brokers::nats::{Config, Login, Nats};
 use bus::engine::{ControlArrivals, ControlError, Engine};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::servers::{Receiver, Server, eventually, free_port};
+use crate::servers::{PATIENCE, Receiver, Server, eventually, free_port};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -165,4 +166,109 @@ async fn revocations_are_kept_without_history_and_over_a_restart() {
     server.restart();
     a.is_back(2).await;
     assert_eq!(a.revoked().await.len(), 1);
+}
+
+#[tokio::test]
+async fn revocations_end_by_the_clock_of_the_server() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    a.revoke("x", MINUTE).await.unwrap();
+    // What another node stores, whatever its clock says: for how long, and what.
+    let mut text = 60_000_u64.to_le_bytes().to_vec();
+    text.extend(b"y");
+    let client = server.client().await;
+    let jetstream = async_nats::jetstream::new(client);
+    let stored = jetstream.publish("fs1.rev.00", text.into()).await;
+    stored.unwrap().await.unwrap();
+    let found = a.revoked().await;
+    let names: Vec<&str> = found.iter().map(|(entry, _)| &**entry).collect();
+    assert_eq!(names, ["x", "y"]);
+    assert!(
+        found
+            .iter()
+            .all(|(_, left)| *left <= MINUTE && *left > MINUTE / 2)
+    );
+    // Asking for the time stores no second message for it.
+    a.revoked().await;
+    let mut store = jetstream.get_stream("fs1-revocations").await.unwrap();
+    assert_eq!(store.info().await.unwrap().state.messages, 3);
+}
+
+fn with_denied(subject: &str) -> String {
+    format!(
+        "authorization {{ users: [ {{ user: admin, password: admin }}, {{ user: bus, password: s3cret, permissions: {{ publish: [\">\"], \
+         subscribe: {{ allow: [\">\"], deny: [\"{subject}\"] }} }} }} ] }}"
+    )
+}
+
+#[tokio::test]
+async fn messages_that_are_no_longer_allowed_are_received_again_when_they_are() {
+    let mut server = Server::with(&with_denied("none"));
+    let mut config = server.config_of("?history=off");
+    let credentials = Credentials::fixed(Some("bus".to_owned()), "s3cret".to_owned());
+    config.login = Login::Password(credentials);
+    let a = Joined::live(config, "a").await;
+    server.reload(&with_denied("fs1.ctl"));
+    let admin = async_nats::ConnectOptions::with_user_and_password("admin".into(), "admin".into())
+        .request_timeout(Some(Duration::from_millis(100)));
+    let admin = admin.connect(server.url()).await.unwrap();
+    let asked = std::time::Instant::now();
+    while admin
+        .request("fs1.ctl", Bytes::new())
+        .await
+        .unwrap_err()
+        .kind()
+        != async_nats::RequestErrorKind::NoResponders
+    {
+        assert!(
+            asked.elapsed() < PATIENCE,
+            "the subscription is not removed"
+        );
+    }
+    server.reload(&with_denied("none"));
+    a.is_back(2).await;
+    a.send(None, "again").await;
+    eventually("a has it", || a.messages().contains(&"again".to_owned())).await;
+}
+
+#[tokio::test]
+async fn the_longer_of_two_revocations_stored_at_the_same_time_stays() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    let b = Joined::live(server.config(), "b").await;
+    a.revoke("first", MINUTE).await.unwrap();
+    for number in 0..100 {
+        let entry = number.to_string();
+        let (long, short) = tokio::join!(a.revoke(&entry, MINUTE * 60), b.revoke(&entry, MINUTE));
+        assert!(long.is_ok() && short.is_ok(), "{long:?}, {short:?}");
+        let found = a.revoked().await;
+        let (_, left) = found.iter().find(|(of, _)| *of == entry).unwrap();
+        assert!(*left > MINUTE * 30, "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_no_revocation_hides_none() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    a.revoke("before", MINUTE).await.unwrap();
+    let jetstream = async_nats::jetstream::new(server.client().await);
+    for content in ["", "short"] {
+        let stored = jetstream.publish("fs1.rev.x", content.into()).await;
+        stored.unwrap().await.unwrap();
+    }
+    a.revoke("after", MINUTE).await.unwrap();
+    let mut found: Vec<String> = a.revoked().await.into_iter().map(|(of, _)| of).collect();
+    found.sort();
+    assert_eq!(found, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn many_revocations_are_read() {
+    let server = Server::start();
+    let a = Joined::live(server.config(), "a").await;
+    for number in 0..500 {
+        a.revoke(&number.to_string(), MINUTE * 60).await.unwrap();
+    }
+    assert_eq!(a.revoked().await.len(), 500);
 }

@@ -126,3 +126,39 @@ async fn events_of_two_streams_do_not_look_like_losses() {
         .collect();
     assert_eq!(heads, [head]);
 }
+
+/// Events that a node finds when it goes on: a few megabytes, which the sockets hold.
+const BURST: usize = 30_000;
+
+#[tokio::test]
+async fn a_burst_of_small_events_of_one_stream_is_no_loss() {
+    let server = Server::with("");
+    let node = Node::live(server.config_of("?history=off")).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    node.received.clear();
+    // The node runs on this thread, so it reads nothing until all were published.
+    let url = server.url();
+    std::thread::scope(|scope| {
+        scope.spawn(move || publish_elsewhere(url));
+    });
+    let events = node.received.events(&orders, BURST).await;
+    assert!(
+        events.iter().map(|(_, text)| text).eq((0..BURST)
+            .map(|number| number.to_string())
+            .collect::<Vec<_>>()
+            .iter())
+    );
+    let doubts = node.received.all();
+    assert!(!doubts.iter().any(|one| matches!(one, Happened::Doubt(_))));
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn publish_elsewhere(url: String) {
+    let client = async_nats::connect(url).await.unwrap();
+    for number in 0..BURST {
+        let sent = client.publish("fs1.e.-.orders", number.to_string().into());
+        sent.await.unwrap();
+    }
+    client.flush().await.unwrap();
+}

@@ -138,6 +138,77 @@ async fn no_event_overtakes_one_of_its_stream_that_was_not_published() {
 }
 
 #[tokio::test]
+async fn programs_that_publish_to_one_stream_at_once_keep_their_orders() {
+    const BATCHES: usize = 20;
+    const EVENTS: usize = 64;
+    let server = Server::start();
+    let orders = stream("orders");
+    let publish = async |name: &str| {
+        let node = Node::live(server.config()).await;
+        for batch in 0..BATCHES {
+            let of_batch = batch * EVENTS..(batch + 1) * EVENTS;
+            let texts: Vec<String> = of_batch.map(|at| format!("{name} {at}")).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            for answer in node.publish(&orders, &texts).await {
+                answer.unwrap();
+            }
+        }
+    };
+    let reader = Node::live(server.config()).await;
+    reader.want(&orders).await;
+    tokio::join!(publish("a"), publish("b"), publish("c"));
+    let events = reader.received.events(&orders, 3 * BATCHES * EVENTS).await;
+    for name in ["a", "b", "c"] {
+        let of_one = events
+            .iter()
+            .filter_map(|(_, text)| text.strip_prefix(name));
+        let expected = (0..BATCHES * EVENTS).map(|at| format!(" {at}"));
+        assert!(of_one.eq(expected), "the events of {name}: {events:?}");
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_sent_again_after_lost_links_keep_their_order() {
+    let mut server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    let start = node.head(&orders).await;
+    let all = (0..300).map(|at| event(&orders, &at.to_string(), &at.to_string()));
+    let all: Vec<Outgoing> = all.collect();
+    let mut rest = &all[..];
+    let mut attempts = 0;
+    while !rest.is_empty() {
+        let batch: Arc<[Outgoing]> = rest[..rest.len().min(64)].into();
+        let publishing = node.engine.publish(batch);
+        if attempts % 3 == 0 && attempts < 30 {
+            // The batch is on its way, and some of it is stored.
+            let publishing = tokio::spawn(publishing);
+            tokio::time::sleep(Duration::from_micros(fastrand::u64(0..3000))).await;
+            server.restart();
+            let answers = publishing.await.unwrap();
+            rest = &rest[answers.iter().take_while(|answer| answer.is_ok()).count()..];
+        } else {
+            let answers = publishing.await;
+            rest = &rest[answers.iter().take_while(|answer| answer.is_ok()).count()..];
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        attempts += 1;
+    }
+    let mut read = Vec::new();
+    let mut after = start;
+    while read.len() < all.len() {
+        let page = node.read(&orders, after, 256).await.unwrap();
+        assert!(!page.events.is_empty(), "only {} are kept", read.len());
+        after = page.events[page.events.len() - 1].0;
+        read.extend(page.events.into_iter().map(|(_, envelope)| envelope));
+    }
+    assert!(
+        read.iter().eq(all.iter().map(|event| &event.envelope)),
+        "{read:?}"
+    );
+}
+
+#[tokio::test]
 async fn nothing_is_sent_without_a_link_and_the_reason_is_told() {
     let mut server = Server::start();
     let node = Node::live(server.config()).await;

@@ -3,19 +3,25 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use brokers::Credentials;
+use brokers::nats::Login;
 use bus::StreamKey;
-use bus::engine::{AttemptError, ControlError, Engine, Health, Role};
+use bus::engine::{AttemptError, ControlError, Engine, Health, ReadError, Role, Scope};
 use bytes::Bytes;
 
-use crate::servers::{Node, Server, event, eventually, stream};
+use crate::servers::{Happened, Node, Server, event, eventually, stream};
 
-/// The permissions in `docs/how-to/nats.md`: exactly these are enough.
+/// The permissions in `docs/how-to/nats.md`: exactly these are enough with JetStream.
 const PERMISSIONS: &str = r#"
-  publish: ["fs1.>", "$JS.API.STREAM.*.fs1", "$JS.API.STREAM.MSG.GET.fs1", "$JS.API.DIRECT.GET.fs1",
-    "$JS.API.STREAM.*.fs1-revocations", "$JS.API.STREAM.MSG.*.fs1-revocations",
-    "$JS.API.DIRECT.GET.fs1-revocations"]
+  publish: {
+    allow: ["fs1.>", "$JS.API.STREAM.*.fs1", "$JS.API.STREAM.MSG.GET.fs1", "$JS.API.DIRECT.GET.fs1",
+      "$JS.API.STREAM.*.fs1-revocations", "$JS.API.STREAM.MSG.*.fs1-revocations"]
+    deny: ["fs1.e.>"]
+  }
   subscribe: ["fs1.>"]
 "#;
+/// Without history nodes publish there.
+const DENIED: &str = r#"deny: ["fs1.e.>"]"#;
 
 fn with_user(permissions: &str) -> String {
     format!(
@@ -39,8 +45,11 @@ async fn the_documented_permissions_are_enough() {
         plain(&page).contains(&plain(PERMISSIONS)),
         "the page lists others"
     );
-    let server = Server::with(&with_user(PERMISSIONS));
-    for options in ["", "?history=off"] {
+    for (options, permissions) in [
+        ("", PERMISSIONS.to_owned()),
+        ("?history=off", PERMISSIONS.replace(DENIED, "")),
+    ] {
+        let server = Server::with(&with_user(&permissions));
         let node = Node::live(config(&server, "bus:s3cret", options)).await;
         let orders = StreamKey::of_tenant("orders.eu", "t 1");
         let head = node.want(&orders).await;
@@ -80,6 +89,34 @@ async fn a_refused_login_says_what_to_check_and_no_secret() {
         let answer = node.publish(&stream("orders"), &["x"]).await.remove(0);
         assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_password_that_cannot_be_asked_for_is_asked_for_again() {
+    let server = Server::with(&with_user(PERMISSIONS));
+    let mut config = config(&server, "bus:s3cret", "");
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    config.login = Login::Password(Credentials::from_callable(move || {
+        // For each of the three links.
+        match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0..=2 => Err("the vault is closed".to_owned()),
+            _ => Ok((Some("bus".to_owned()), "s3cret".to_owned())),
+        }
+    }));
+    let node = Node::start(config);
+    node.received
+        .wait("the reason is reported", |all| {
+            all.iter().find_map(|one| match one {
+                Happened::Health(Health::Away {
+                    reason,
+                    is_configuration: false,
+                    ..
+                }) => reason.contains("vault").then_some(()),
+                _ => None,
+            })
+        })
+        .await;
+    node.is_live().await;
 }
 
 #[tokio::test]
@@ -135,11 +172,127 @@ async fn a_stream_that_may_not_be_subscribed_is_not_ready_until_it_is_allowed() 
     let is_ready = |node: &Node| {
         let all = node.received.all();
         all.iter()
-            .any(|one| matches!(one, crate::servers::Happened::Ready(of, _) if *of == secret))
+            .any(|one| matches!(one, Happened::Ready(of, _) if *of == secret))
     };
     assert!(!is_ready(&node));
     server.reload(&with_user(PERMISSIONS));
     node.received.ready(&secret).await;
+}
+
+/// Waits until a stream is in doubt.
+async fn in_doubt(node: &Node, stream: &StreamKey) {
+    let doubt = Happened::Doubt(Scope::Stream(stream.clone()));
+    node.received
+        .wait("the stream is in doubt", |all| {
+            all.contains(&doubt).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_longer_allowed_is_told_and_used_again_when_it_is() {
+    let limited = r#"publish: [">"], subscribe: { allow: ["fs1.>"], deny: ["fs1.e.-.secret"] }"#;
+    let all = r#"publish: [">"], subscribe: ["fs1.>"]"#;
+    for options in ["", "?history=off"] {
+        let mut server = Server::with(&with_user(all));
+        let node = Node::live(config(&server, "bus:s3cret", options)).await;
+        let (orders, secret) = (stream("orders"), stream("secret"));
+        node.want(&secret).await;
+        node.want(&orders).await;
+        node.received.clear();
+        server.reload(&with_user(limited));
+        in_doubt(&node, &secret).await;
+        node.publish_for_certain(&orders, "1").await;
+        node.received.event(&orders, "1").await;
+        server.reload(&with_user(all));
+        node.received.ready(&secret).await;
+        node.publish_for_certain(&secret, "2").await;
+        node.received.event(&secret, "2").await;
+        // All that on one link.
+        let happened = node.received.all();
+        assert!(
+            !happened
+                .iter()
+                .any(|one| matches!(one, Happened::Health(_)))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_refused_for_a_time_is_not_taken_for_a_quiet_one() {
+    let limited = r#"publish: [">"], subscribe: { allow: [">"], deny: ["fs1.e.-.secret"] }"#;
+    let all = r#"publish: [">"], subscribe: [">"]"#;
+    let mut server = Server::with(&with_user(all));
+    let node = Node::live(config(&server, "bus:s3cret", "")).await;
+    let other = Node::live(config(&server, "admin:admin", "")).await;
+    let (busy, secret) = (stream("busy"), stream("secret"));
+    let start = node.want(&secret).await;
+    server.reload(&with_user(limited));
+    in_doubt(&node, &secret).await;
+    other.publish_for_certain(&secret, "not delivered").await;
+    for number in 0..20 {
+        node.publish_for_certain(&busy, &number.to_string()).await;
+        node.head(&busy).await;
+    }
+    let admin = async_nats::ConnectOptions::with_user_and_password("admin".into(), "admin".into());
+    let client = admin.connect(server.url()).await.unwrap();
+    let mut store = crate::servers::store(&client).await;
+    let last = store.info().await.unwrap().state.last_sequence;
+    store.purge().sequence(last).await.unwrap();
+    let read = node.read(&secret, start, 10).await;
+    assert!(matches!(read, Err(ReadError::TooLate { .. })), "{read:?}");
+}
+
+#[tokio::test]
+async fn many_streams_that_are_no_longer_allowed_are_all_told() {
+    let limited = r#"publish: [">"], subscribe: { allow: ["fs1.>"], deny: ["fs1.e.t.>"] }"#;
+    let all = r#"publish: [">"], subscribe: ["fs1.>"]"#;
+    let mut server = Server::with(&with_user(all));
+    let node = Node::live(config(&server, "bus:s3cret", "?history=off")).await;
+    let streams: Vec<StreamKey> = (0..500)
+        .map(|number| StreamKey::of_tenant(format!("s{number}"), "t"))
+        .collect();
+    for stream in &streams {
+        node.engine.want(stream);
+    }
+    for stream in &streams {
+        node.received.ready(stream).await;
+    }
+    node.received.clear();
+    server.reload(&with_user(limited));
+    node.received
+        .wait("a stream is in doubt", |all| {
+            let mut doubts = all.iter();
+            doubts
+                .any(|one| matches!(one, Happened::Doubt(_)))
+                .then_some(())
+        })
+        .await;
+    server.reload(&with_user(all));
+    for stream in &streams {
+        in_doubt(&node, stream).await;
+        node.received.ready(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_link_whose_answers_are_no_longer_allowed_ends_and_says_why() {
+    let limited = r#"publish: [">"], subscribe: ["fs1.e.>"]"#;
+    let mut server = Server::with(&with_user(PERMISSIONS));
+    let node = Node::live(config(&server, "bus:s3cret", "")).await;
+    server.reload(&with_user(limited));
+    for role in Role::ALL {
+        eventually("each role says that answers are refused", || {
+            match node.engine.health().of(role) {
+                Health::Away { reason, .. } => reason.contains("inbox"),
+                _ => false,
+            }
+        })
+        .await;
+    }
+    server.reload(&with_user(PERMISSIONS));
+    node.is_live().await;
+    node.publish_for_certain(&stream("orders"), "x").await;
 }
 
 #[tokio::test]

@@ -181,3 +181,24 @@ async fn a_bus_of_several_partitions_delivers_all_streams() {
         node.received.event(one, "x").await;
     }
 }
+
+#[tokio::test]
+async fn a_node_whose_streams_change_all_the_time_is_live() {
+    let server = Server::start();
+    let node = Node::start(server.config());
+    let changes = async {
+        loop {
+            for number in 0..10 {
+                let stream = stream(&number.to_string());
+                // It is wanted at the end of each turn.
+                node.engine.unwant(&stream);
+                node.engine.want(&stream);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = node.is_live() => {}
+        () = changes => {}
+    }
+}

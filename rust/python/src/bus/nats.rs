@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use brokers::nats::{Config, Login, Secret};
+use brokers::Credentials;
+use brokers::nats::{Config, Login};
 use pyo3::prelude::*;
 
 use super::login::{AskedLogin, PySecret, add_tls};
@@ -47,7 +48,8 @@ impl PyNats {
 
     fn log_in(&mut self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
         let user_of_url = match &config.login {
-            Login::Password { user, .. } | Login::UserAlone(user) => Some(user.clone()),
+            Login::Password(credentials) => credentials.user_of_url(),
+            Login::UserAlone(user) => Some(user.clone()),
             _ => None,
         };
         let ways = [
@@ -68,7 +70,7 @@ impl PyNats {
             config.login = Login::Nkey(path);
         } else if let Some(token) = self.token.take() {
             match token {
-                PySecret::Text(text) => config.login = Login::Token(Secret::fixed(text)),
+                PySecret::Text(text) => config.login = Login::Token(Credentials::fixed(None, text)),
                 PySecret::Function(function) => {
                     return Ok(Some(AskedLogin {
                         user: None,
@@ -82,10 +84,7 @@ impl PyNats {
             )?;
             match password {
                 PySecret::Text(text) => {
-                    config.login = Login::Password {
-                        user,
-                        password: Secret::fixed(text),
-                    };
+                    config.login = Login::Password(Credentials::fixed(Some(user), text));
                 }
                 PySecret::Function(function) => {
                     return Ok(Some(AskedLogin {
@@ -95,10 +94,12 @@ impl PyNats {
                 }
             }
         } else if let Some(user) = self.username.take() {
-            let Login::Password { password, .. } = config.login.clone() else {
-                return Err("Nats(username=...) needs a password: set password=".to_owned());
+            let credentials = match config.login.clone() {
+                Login::Password(credentials) => credentials.of_user(user),
+                _ => None,
             };
-            config.login = Login::Password { user, password };
+            let needs = "Nats(username=...) needs a password: set password=";
+            config.login = Login::Password(credentials.ok_or(needs)?);
         }
         Ok(None)
     }

@@ -6,10 +6,10 @@ mod url;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Pauses;
+use crate::credentials::Credentials;
 use crate::tls::Tls;
 
 /// The most partitions.
@@ -59,27 +59,16 @@ pub enum Login {
     /// Without a user.
     Anonymous,
     /// A user and a password.
-    Password {
-        /// The user.
-        user: String,
-        /// Its password.
-        password: Secret,
-    },
+    Password(Credentials),
     /// The URL has a user without a password; it is added, or the configuration is refused.
     UserAlone(String),
-    /// A token.
-    Token(Secret),
+    /// A token, in the place of the password.
+    Token(Credentials),
     /// A credentials file, as `nsc` writes it.
     Credentials(PathBuf),
     /// A file with the seed of an nkey.
     Nkey(PathBuf),
 }
-
-/// Provides a secret before each connection. If there is none, the error says why, for the log.
-#[derive(Clone)]
-pub struct Secret(Arc<Ask>);
-
-type Ask = dyn Fn() -> Result<String, String> + Send + Sync;
 
 /// Timeouts and intervals. The defaults are right outside of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +113,8 @@ impl Times {
 }
 
 impl Config {
-    /// Parses a URL: `nats://h1,h2` or `tls://h1,h2`, with `user:password@` or `token@` before the hosts
-    /// and options after `?`.
+    /// Parses a URL: `nats://h1,h2` or `tls://h1,h2`, with `user:password@` before the hosts and
+    /// options after `?`.
     ///
     /// # Errors
     ///
@@ -153,6 +142,9 @@ impl Config {
     /// [`ConfigError`] says what is wrong and what to write.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: &str| Err(ConfigError(text.to_owned()));
+        if self.servers.is_empty() {
+            return wrong("the bus has no server: name one at least");
+        }
         if matches!(self.login, Login::UserAlone(_)) {
             return wrong(
                 "the URL of the bus has a user without a password: write user:password@host, \
@@ -233,30 +225,6 @@ impl Default for Times {
             collect: Duration::from_millis(2),
             refresh_after: Duration::from_secs(5),
         }
-    }
-}
-
-impl Secret {
-    /// Creates a secret from a callable, which is called before each connection so that it may change.
-    /// It may block: it is called on a separate thread.
-    pub fn from_callable(ask: impl Fn() -> Result<String, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
-    }
-
-    /// Creates a secret that does not change.
-    #[must_use]
-    pub fn fixed(secret: String) -> Self {
-        Self(Arc::new(move || Ok(secret.clone())))
-    }
-
-    pub(super) fn ask(&self) -> Result<String, String> {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Address, Config, ConfigError, Login, Secret};
+use super::{Address, Config, ConfigError, Login};
+use crate::credentials::Credentials;
 use crate::tls::Tls;
 
 const OPTIONS: &str = "credentials, history, max_bytes, nkey, partitions, prefix, replicas, tls_ca, \
@@ -121,10 +122,9 @@ fn login(text: &str) -> Result<Login, ConfigError> {
     let Some((user, password)) = text.split_once(':') else {
         return Ok(Login::UserAlone(decoded(text, "the user")?));
     };
-    Ok(Login::Password {
-        user: decoded(user, "the user")?,
-        password: Secret::fixed(decoded(password, "the password")?),
-    })
+    let user = decoded(user, "the user")?;
+    let password = decoded(password, "the password")?;
+    Ok(Login::Password(Credentials::fixed(Some(user), password)))
 }
 
 fn option(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> {
@@ -154,7 +154,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigErro
                 ));
             }
             config.login = match name {
-                "token" => Login::Token(Secret::fixed(value.to_owned())),
+                "token" => Login::Token(Credentials::fixed(None, value.to_owned())),
                 "nkey" => Login::Nkey(PathBuf::from(value)),
                 _ => Login::Credentials(PathBuf::from(value)),
             };
@@ -205,6 +205,13 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_without_a_server_is_refused() {
+        let mut config = Config::from_url("nats://cache").unwrap();
+        config.servers.clear();
+        assert!(config.check().unwrap_err().to_string().contains("server"));
+    }
+
+    #[test]
     fn a_url_names_servers_and_a_login() {
         let config = Config::from_url("nats://cache").unwrap();
         assert_eq!(config.servers, [server("cache", 4222)]);
@@ -220,10 +227,11 @@ mod tests {
             (config.replicas, config.max_bytes),
             (Some(3), Some(2_000_000))
         );
-        let Login::Password { user, password } = config.login else {
+        let Login::Password(credentials) = config.login else {
             panic!("no password");
         };
-        assert_eq!((&*user, password.ask()), ("me", Ok("p@ss".to_owned())));
+        let expected = (Some("me".to_owned()), "p@ss".to_owned());
+        assert_eq!(credentials.ask(), Ok(expected));
 
         let login = |options: &str| {
             Config::from_url(&format!("nats://h?{options}"))

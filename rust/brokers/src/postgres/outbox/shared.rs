@@ -13,8 +13,9 @@ use super::super::config::Config;
 use super::super::control::Joined;
 use super::super::fault::Fault;
 use super::super::health::HealthBoard;
-use super::super::shared::{Ignored, LinkPlace};
+use super::super::shared::LinkPlace;
 use super::super::wants::Wants;
+use crate::ignored::Ignored;
 use crate::running::InFlight;
 
 /// How long events are kept where there is no history: nodes read them within that.

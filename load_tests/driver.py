@@ -1,11 +1,9 @@
-"""Runs nodes, and clients of them, for measurements in `measurements.py`."""
+"""Runs nodes, and clients of them, for measurements."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -29,15 +27,18 @@ class Node:
     Args:
         bus: URL of its bus.
         has_history: Whether it keeps events for clients that return.
+        table: Table of PostgreSQL whose rows are events.
 
     Attributes:
         url: Where clients connect.
     """
 
-    def __init__(self, bus: str, *, has_history: bool = True) -> None:
+    def __init__(self, bus: str, *, has_history: bool = True, table: str | None = None) -> None:
         self._command = [sys.executable, str(NODE), "--bus", bus]
         if not has_history:
             self._command.append("--no-history")
+        if table is not None:
+            self._command += ["--table", table]
         self.url = ""
 
     async def __aenter__(self) -> Node:
@@ -56,6 +57,11 @@ class Node:
     ) -> None:
         self._process.kill()
         await self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     async def _read(self) -> str:
         assert self._process.stdout is not None
@@ -84,14 +90,6 @@ class Node:
         """
         self._tell(f"until {events}")
         return json.loads(await self._read())
-
-    def pause(self) -> None:
-        """Stop it."""
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it run again."""
-        os.kill(self._process.pid, signal.SIGCONT)
 
 
 class Client:
@@ -165,6 +163,12 @@ class Client:
 
     async def begin(self, channel: str, user: int | None = None) -> None:
         """Subscribe, and wait until the engine delivers the channel to the node."""
-        await self.subscribe(channel, user=user, resume={})
-        first = await self.receive()
-        assert first["payload"]["extensions"]["resume"]["missed"] is False, first
+        await self.begin_all([channel], user)
+
+    async def begin_all(self, channels: list[str], user: int | None = None) -> None:
+        """Subscribe to channels, and wait until the engine delivers all of them to the node."""
+        for channel in channels:
+            await self.subscribe(channel, user=user, resume={})
+        for _ in channels:
+            first = await self.receive()
+            assert first["payload"]["extensions"]["resume"]["missed"] is False, first

@@ -1,6 +1,6 @@
 """A node that is measured: it serves, publishes on command, and reports its CPU time.
 
-    python load_tests/redis/node.py --bus URL [--no-history]
+    python load_tests/node.py --bus URL [--no-history] [--table NAME]
 
 It prints its address, then obeys lines of its input: `publish N` publishes a batch of N events,
 `stats` prints CPU time and counters as JSON, `until N` does so once N events were broadcast, or no
@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from fraiseql_subs import History, SubscriptionManager, passthrough
+from fraiseql_subs import History, Limits, Postgres, SubscriptionManager, Table, passthrough
 
 POLL = 0.005
 """Time between two looks at the counters (seconds)."""
@@ -38,6 +38,9 @@ class Order:
     total: float
     note: str
 
+
+LIMITS = Limits(max_subscriptions_per_connection=100_000, max_retained_bytes=1 << 30)
+"""No client of a measurement is refused."""
 
 feed = passthrough(
     "feed",
@@ -75,9 +78,15 @@ async def obey(manager: SubscriptionManager, line: str) -> None:
     sys.stdout.flush()
 
 
-async def serve(bus: str, history: History | None) -> None:
+async def serve(bus: str, history: History | None, table: str | None) -> None:
     """Serve until the input ends."""
-    manager = SubscriptionManager([feed], bus=bus, history=history)
+    tables = [Table(table, channel="{channel}", events=("insert",))] if table else []
+    manager = SubscriptionManager(
+        [feed],
+        bus=Postgres(bus, tables=tables) if tables else bus,
+        history=history,
+        limits=LIMITS,
+    )
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -104,8 +113,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bus", required=True)
     parser.add_argument("--no-history", action="store_true")
+    parser.add_argument("--table", help="whose rows are events, in the channel of a column")
     options = parser.parse_args()
-    asyncio.run(serve(options.bus, None if options.no_history else History()))
+    history = None if options.no_history else History()
+    asyncio.run(serve(options.bus, history, options.table))
 
 
 if __name__ == "__main__":
