@@ -27,10 +27,10 @@ pub(super) struct Recent {
 #[derive(Default)]
 struct RecentState {
     epoch: Epoch,
-    streams: HashMap<StreamKey, Kept>,
+    streams: HashMap<StreamKey, RecentStream>,
     /// The streams of the kept events, in the order of the events.
     order: VecDeque<(StreamKey, Offset, Instant)>,
-    /// Kept events (count).
+    /// RecentStream events (count).
     count: usize,
     bytes: usize,
     /// The newest offset up to which events of a stream that is not in `streams` may have been dropped.
@@ -40,7 +40,7 @@ struct RecentState {
 }
 
 /// The events of a stream.
-struct Kept {
+struct RecentStream {
     events: VecDeque<(Offset, Bytes)>,
     /// Events up to here may have been dropped.
     lost: Offset,
@@ -162,11 +162,11 @@ impl Recent {
 }
 
 impl RecentState {
-    fn entry(&mut self, stream: &StreamKey) -> &mut Kept {
+    fn entry(&mut self, stream: &StreamKey) -> &mut RecentStream {
         let (bytes, floor) = (&mut self.bytes, self.floor);
         self.streams.entry_ref(stream).or_insert_with(|| {
             *bytes += stream_bytes(stream);
-            Kept {
+            RecentStream {
                 events: VecDeque::new(),
                 lost: floor,
             }

@@ -72,7 +72,7 @@ pub(super) async fn serve(
 }
 
 /// What a link has read.
-struct Reader {
+struct OutboxReader {
     read: Position,
     /// The newest message of a node, and when it was looked for the last time.
     message: i64,
@@ -86,7 +86,7 @@ async fn begin(
     listener: &Client,
     client: &Client,
     read: &mut Option<Position>,
-) -> Result<Reader, Fault> {
+) -> Result<OutboxReader, Fault> {
     sql::check(client, &shared.config).await?;
     // Listens first: what is published after that wakes the node.
     let listen = "LISTEN fraiseql_subs; LISTEN fraiseql_subs_messages";
@@ -106,7 +106,7 @@ async fn begin(
         }
     };
     *read = Some(at);
-    Ok(Reader {
+    Ok(OutboxReader {
         read: at,
         message,
         looked: Instant::now(),
@@ -118,7 +118,7 @@ async fn deliver(
     shared: &OutboxShared,
     listener: &Client,
     client: &Client,
-    mut reader: Reader,
+    mut reader: OutboxReader,
     read: &mut Option<Position>,
 ) -> Fault {
     shared.progress.send_replace(Some(OutboxProgress {
@@ -148,7 +148,7 @@ async fn deliver(
 async fn read_on(
     shared: &OutboxShared,
     client: &Client,
-    reader: &mut Reader,
+    reader: &mut OutboxReader,
     read: &mut Option<Position>,
 ) -> Result<Infallible, Fault> {
     let mut pause = FIRST_PAUSE;
@@ -203,7 +203,7 @@ async fn read_on(
 async fn drain(
     shared: &OutboxShared,
     client: &Client,
-    reader: &mut Reader,
+    reader: &mut OutboxReader,
     read: &mut Option<Position>,
 ) -> Result<bool, Fault> {
     let arrivals = shared.arrivals().clone();
@@ -250,7 +250,11 @@ async fn drain(
     }
 }
 
-fn pass_on(shared: &OutboxShared, reader: &mut Reader, page: &NewEvents) -> Result<(), Fault> {
+fn pass_on(
+    shared: &OutboxShared,
+    reader: &mut OutboxReader,
+    page: &NewEvents,
+) -> Result<(), Fault> {
     let epoch = reader.read.epoch;
     for row in &page.events {
         let event = Event::of_row(row)?;
@@ -280,7 +284,7 @@ fn pass_on(shared: &OutboxShared, reader: &mut Reader, page: &NewEvents) -> Resu
 }
 
 /// Reports events that wait for other transactions.
-fn report_waiting(shared: &OutboxShared, reader: &mut Reader, waits: Option<f64>) {
+fn report_waiting(shared: &OutboxShared, reader: &mut OutboxReader, waits: Option<f64>) {
     let limit = shared.config.times.behind;
     let is_late = waits.is_some_and(|seconds| seconds > limit.as_secs_f64());
     if !is_late {

@@ -33,7 +33,7 @@ const TURN_BYTES: usize = 1 << 20;
 const SILENT: Duration = Duration::from_secs(90);
 
 /// The state of the link that reads.
-struct Reader<'a> {
+struct SourceReader<'a> {
     state: &'a State,
     target: &'a SourceTarget,
     client: &'a Client,
@@ -66,7 +66,7 @@ pub(super) async fn serve(
         published,
     } = started;
     let tables = &state.config.tables;
-    let mut reader = Reader {
+    let mut reader = SourceReader {
         state,
         target,
         client,
@@ -85,7 +85,7 @@ pub(super) async fn serve(
     }
 }
 
-impl Reader<'_> {
+impl SourceReader<'_> {
     async fn run(&mut self) -> Result<Infallible, Fault> {
         let times = self.state.config.times;
         let mut ticks = interval(times.confirm);

@@ -11,12 +11,12 @@ use super::state::State;
 pub(super) struct Seen {
     /// Who holds the lock: the process of PostgreSQL, the program and its address.
     pub(super) reader: Option<String>,
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<SlotState>,
 }
 
 /// How much of the log is kept for the slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct SlotState {
     /// `wal_status` of the slot.
     pub(super) status: String,
     /// What is not confirmed (bytes).
@@ -77,7 +77,7 @@ pub(super) async fn look(state: &State, client: &Client) -> Result<Seen, Fault> 
 
 fn seen(row: &SimpleQueryRow) -> Seen {
     let text = |index: usize| row.try_get(index).ok().flatten();
-    let kept = text(1).map(|status| Kept {
+    let kept = text(1).map(|status| SlotState {
         status: status.to_owned(),
         // Negative for a moment after a confirmation.
         lag: text(2).and_then(|lag| lag.parse().ok()).unwrap_or_default(),
@@ -96,8 +96,8 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    pub(super) fn update(&mut self, slot: &str, kept: Option<&Kept>) {
-        let Some(Kept { status, lag, .. }) = kept else {
+    pub(super) fn update(&mut self, slot: &str, kept: Option<&SlotState>) {
+        let Some(SlotState { status, lag, .. }) = kept else {
             return;
         };
         let before = self.status.replace(status.clone());
