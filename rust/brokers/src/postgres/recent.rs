@@ -30,7 +30,7 @@ struct RecentState {
     streams: HashMap<StreamKey, RecentStream>,
     /// The streams of the kept events, in the order of the events.
     order: VecDeque<(StreamKey, Offset, Instant)>,
-    /// RecentStream events (count).
+    /// Kept events (count).
     count: usize,
     bytes: usize,
     /// The newest offset up to which events of a stream that is not in `streams` may have been dropped.
