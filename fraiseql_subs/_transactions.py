@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from .errors import ConfigurationError, PublishError
 
@@ -76,7 +76,27 @@ def check_bus(*, has_transactions: bool) -> None:
         )
 
 
-async def publish(
+class _Done(Coroutine[Any, Any, "Receipt"]):
+    """The result of a call that is done: it may be awaited, and need not be."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self._receipt = receipt
+
+    def send(self, value: object) -> NoReturn:
+        raise StopIteration(self._receipt)
+
+    def throw(self, *error: Any) -> NoReturn:
+        raise error[0]
+
+    def close(self) -> None:
+        pass
+
+    def __await__(self) -> Generator[Any, Any, Receipt]:
+        return self._receipt
+        yield
+
+
+def publish(
     core: Preparer,
     connection: Any,
     channel: str,
@@ -84,8 +104,12 @@ async def publish(
     event_type: str | None,
     tenant_id: str | None,
     event_id: str | None,
-) -> Receipt:
+) -> Coroutine[Any, Any, Receipt]:
     """Publish an event in the transaction of a connection of any kind.
+
+    Returns:
+        What has to be awaited for an asynchronous connection. With one that blocks the event is
+        published by the call.
 
     Raises:
         PublishError: The event is malformed, or the connection is of no known kind. Nothing was
@@ -93,8 +117,11 @@ async def publish(
     """
     receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id)
     done = _execute(connection, event)
-    if done is not None:
-        await done
+    return _Done(receipt) if done is None else _wait(done, receipt)
+
+
+async def _wait(done: Awaitable[object], receipt: Receipt) -> Receipt:
+    await done
     return receipt
 
 

@@ -355,8 +355,9 @@ class SubscriptionManager(Membership):
             event_id: Your own id; None: the bus creates one.
             connection: With PostgreSQL as the engine: an open connection or session of SQLAlchemy,
                 Django, psycopg, psycopg2 or asyncpg, synchronous or not. The event is published
-                when its transaction commits, and never if it is rolled back; awaiting executes
-                one statement. The receipt has no position.
+                when its transaction commits, and never if it is rolled back. One statement is
+                executed: by the call, or by awaiting it where the connection is asynchronous. The
+                receipt has no position.
 
         Returns:
             The event's id, and its offset among the events of its channel (under tenant isolation,

@@ -89,7 +89,9 @@ def add(commands: Commands) -> None:
         help="the servers have TenantIsolation: the tenant is in the data as `tenant_id`",
     )
     command.add_argument(
-        "--event-id", metavar="ID", help="id of the event; the same again is no second event"
+        "--event-id",
+        metavar="ID",
+        help="id of the event; with Redis, JetStream or an outbox the same again is one event",
     )
     command.add_argument(
         "--lines", action="store_true", help="each line of stdin is the data of an event"

@@ -135,7 +135,8 @@ class SyncPublisher(_LinkedPublisher):
             data: Anything with a JSON form, as for `SubscriptionManager.publish`.
             event_type: What `event_types` of subscriptions select by.
             tenant_id: The tenant the event belongs to.
-            event_id: An id of your own: publishing it again within five minutes is no second event.
+            event_id: An id of your own: publishing it again within five minutes is no second event
+                with Redis; other engines have other times, or none.
             connection: With PostgreSQL as the engine: an open connection or session, in whose
                 transaction the event is published, as for `SubscriptionManager.publish`. It must
                 not be asynchronous.

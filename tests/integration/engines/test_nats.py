@@ -57,7 +57,7 @@ async def test_events_of_either_node_reach_clients_of_both_once_and_in_order(
             assert received == list(range(100))
 
 
-async def test_events_are_carried_without_jetstream(tmp_path):
+async def test_events_are_carried_without_jetstream(tmp_path, caplog):
     async with (
         NatsServer(tmp_path, jetstream=False) as nats,
         managers(nats.url, history=None) as (a, b),
@@ -65,6 +65,8 @@ async def test_events_are_carried_without_jetstream(tmp_path):
     ):
         await a.publish("feed", 1)
         assert await take(results, 1) == [1]
+        await know_each_other(a, b)
+    assert not caplog.messages
 
 
 @every_kind

@@ -136,6 +136,30 @@ async def test_text_that_looks_like_a_zero_character_is_published(text, postgres
         assert receipt.event_id
 
 
+async def test_a_call_on_a_thread_publishes_without_await(postgres):
+    def write() -> None:
+        with psycopg_connection(postgres.url) as transaction:
+            manager.publish("feed", 1, connection=transaction.connection)
+            transaction.commit()
+
+    async with node(postgres.url) as manager, manager.subscribe(FEED) as results:
+        await asyncio.to_thread(write)
+        assert await take(results, 1) == [1]
+
+
+async def test_the_cursors_of_a_connection_may_be_of_another_kind(postgres):
+    async with node(postgres.url) as manager, manager.subscribe(FEED) as results:
+        with psycopg.connect(postgres.url, cursor_factory=psycopg.RawCursor) as connection:
+            await manager.publish("feed", 1, connection=connection)
+        kind = psycopg.AsyncRawCursor
+        async with await psycopg.AsyncConnection.connect(
+            postgres.url, cursor_factory=kind
+        ) as connection:
+            task = asyncio.create_task(manager.publish("feed", 2, connection=connection))
+            assert (await task).event_id
+        assert await take(results, 2) == [1, 2]
+
+
 async def test_an_object_that_is_no_connection_is_refused_with_advice(postgres):
     async with node(postgres.url) as manager:
         with pytest.raises(PublishError, match=r"dict.*SQLAlchemy"):
