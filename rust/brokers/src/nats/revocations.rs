@@ -180,7 +180,7 @@ async fn create(shared: &Shared, link: &Link) -> Result<Info, Fault> {
     answer.map_err(|error| Fault::of_jetstream(&error))
 }
 
-/// Returns all stored revocations.
+/// Returns all stored revocations, oldest first.
 async fn stored(shared: &Shared, link: &Link) -> Result<Vec<Stored>, Fault> {
     let question = OfSubjects {
         subjects_filter: shared.names.all_revocations(),
@@ -200,6 +200,7 @@ async fn stored(shared: &Shared, link: &Link) -> Result<Vec<Stored>, Fault> {
     while let Some(found) = asked.next().await {
         all.extend(found?);
     }
+    all.sort_unstable_by_key(|one| one.sequence);
     Ok(all)
 }
 
