@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from load_tests.private_server import PATIENCE, PrivateServer, as_user
@@ -104,15 +105,19 @@ class PostgresServer(PrivateServer):
             raise SystemExit(f"psql: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def walsender(self) -> int:
-        """Return the process that sends the log to the only node."""
-        return int(self.sql("SELECT pid FROM pg_stat_replication"))
+    def walsenders(self) -> list[int]:
+        """Return the processes that send the log to nodes."""
+        return [int(pid) for pid in self.sql("SELECT pid FROM pg_stat_replication").split()]
 
     def _psql(self, text: str) -> subprocess.CompletedProcess[str]:
         options = ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url]
         return subprocess.run(
             ["psql", *options], input=text, capture_output=True, text=True, check=False
         )
+
+
+OUTBOX = partial(PostgresServer, "--outbox", options="?outbox=true")
+"""Makes a server whose events are rows of an outbox."""
 
 
 def program(name: str) -> str:

@@ -142,6 +142,13 @@ def contenders(workers: int | None) -> list[Contender]:
             partial(PostgresServer, "--table", TABLE, schema=SCHEMA),
         ),
         Contender(
+            "ours-outbox",
+            "fraiseql-subs over PostgreSQL, outbox",
+            ours,
+            (PYTHON, _script("sql_publisher.py")),
+            postgres_server.OUTBOX,
+        ),
+        Contender(
             "graphql-nats",
             "graphql-ws over NATS, `nats`",
             ("node", _script("graphql_nats.mjs")),

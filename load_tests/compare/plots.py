@@ -33,6 +33,7 @@ COLOURS = {
     "ours-jetstream": "#f59f00",
     "ours-postgres": "#4c6ef5",
     "ours-table": "#15aabf",
+    "ours-outbox": "#7048e8",
     "graphql-nats": "#0ca678",
     "strawberry-postgres": "#ae3ec9",
     "graphql-postgres": "#5c636a",

@@ -44,6 +44,7 @@ ENGINES = (
     "ours-jetstream",
     "ours-postgres",
     "ours-table",
+    "ours-outbox",
     "graphql-nats",
     "strawberry-postgres",
     "graphql-postgres",

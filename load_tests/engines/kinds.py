@@ -19,7 +19,7 @@ from load_tests.driver import Node
 from load_tests.intake import CHANNELS, PENDING
 from load_tests.nats_server import NatsServer
 from load_tests.node import EVENT
-from load_tests.postgres_server import PostgresServer
+from load_tests.postgres_server import OUTBOX, PostgresServer
 from load_tests.private_server import PrivateServer
 from load_tests.redis_server import RedisServer
 
@@ -65,7 +65,7 @@ class Kind:
     def readers(self, engine: PrivateServer, node: Node) -> list[int]:
         """Return what reads from the engine: the node, and what PostgreSQL runs for it."""
         if isinstance(engine, PostgresServer):
-            return [node.pid, engine.walsender()]
+            return [node.pid, *engine.walsenders()]
         return [node.pid]
 
     @asynccontextmanager
@@ -106,4 +106,5 @@ KINDS = (
         sql=INSERT,
         table=TABLE,
     ),
+    Kind("PostgreSQL, outbox", OUTBOX, sql=PUBLISH),
 )

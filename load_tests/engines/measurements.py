@@ -107,7 +107,7 @@ async def _beside(size: Size, engine: PostgresServer, node: Node, what: str, url
     )
     rows = []
     for _ in range(size.runs):
-        sender = engine.walsender()
+        (sender,) = engine.walsenders()
         start = engine.sql("SELECT pg_current_wal_flush_lsn()")
         used, of_node = cpu_seconds(sender), cpu_seconds(node.pid)
         await asyncio.to_thread(engine.sql, f"\\c {url}\n{write}")

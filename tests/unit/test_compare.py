@@ -167,6 +167,7 @@ def test_a_server_is_measured_again_until_its_work_can_be_measured():
         "ours-jetstream",
         "ours-postgres",
         "ours-table",
+        "ours-outbox",
     ],
 )
 async def test_our_server_publishes_the_lines_of_its_control_port(name):
