@@ -86,9 +86,9 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
         matches!(&told[..], [one] if one.contains("from outbox to log")),
         "{told:?}"
     );
-    let tables = "SELECT string_agg(relname, ',') FROM pg_class WHERE relkind IN ('r', 'p') AND \
+    let tables = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class WHERE relkind IN ('r', 'p') AND \
         relnamespace = 'fraiseql_subs'::regnamespace";
-    assert_eq!(server.sql(tables), "revocations");
+    assert_eq!(server.sql(tables), "revocations,sources");
     let with_log = crate::servers::Node::live(server.config_of("subs")).await;
     with_log.want(&orders).await;
     server.try_sql("app", &publish("orders", 2)).unwrap();
