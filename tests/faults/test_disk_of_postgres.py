@@ -13,8 +13,6 @@ from support import eventually
 from support.disks import fill, small_disk
 from support.postgres_server import PostgresServer
 
-from fraiseql_subs._core import postgres_execute, postgres_install_sql
-
 pytestmark = pytest.mark.faults
 
 
@@ -33,7 +31,7 @@ async def test_the_disk_of_postgres_is_full(stack, deploy):
     disk = stack.enter_context(disk_of_postgres())
     server = PostgresServer(disk, max_wal_size="32MB", min_wal_size="32MB")
     postgres = await stack.enter_async_context(server)
-    assert postgres_execute(postgres.url, postgres_install_sql([], [], [])) is None
+    postgres.install()
     deployment = await deploy(postgres, url=postgres.url, publish_timeout=5.0)
     async with deployment.traffic() as traffic:
         await traffic.accepts()

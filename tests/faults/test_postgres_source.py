@@ -18,7 +18,6 @@ from support import eventually
 from support.postgres_server import PostgresServer
 
 from fraiseql_subs import Postgres, Security, SubscriptionManager, TenantIsolation, passthrough
-from fraiseql_subs._core import postgres_execute, postgres_install_sql
 
 pytestmark = pytest.mark.faults
 
@@ -28,7 +27,7 @@ END_READERS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication"
 @contextlib.asynccontextmanager
 async def prepared(**settings: str) -> AsyncIterator[PostgresServer]:
     async with PostgresServer(**settings) as server:
-        assert postgres_execute(server.url, postgres_install_sql([], [], [])) is None
+        server.install()
         yield server
 
 

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from fraiseql_subs._core import postgres_execute, postgres_install_sql
 from support.redis_server import free_port
 from support.waiting import PATIENCE, eventually
 
@@ -66,6 +68,20 @@ class PostgresServer:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
+
+    def install(self, *tables: str, role: str = "postgres", **options: Any) -> None:
+        """Prepare the database, as `fraiseql-subs postgres install` does.
+
+        Args:
+            tables: Those whose changes are events.
+            role: The role that prepares it.
+            options: `publishers`, `nodes`: roles; `outbox`: whether events are rows.
+        """
+        chosen = {"publishers": [], "nodes": [], "outbox": False, **options}
+        failure, _ = postgres_execute(
+            self.url_of(role), postgres_install_sql([*tables], *chosen.values())
+        )
+        assert failure is None, failure
 
     async def sql(self, text: str) -> str:
         """Run SQL by psql; return what it prints."""

@@ -35,7 +35,12 @@ class Tutorial:
                 self.commands += [line.removeprefix("$ ") for line in code.splitlines()]
             elif named := FILE.match(code):
                 (folder / named[1]).write_text(code[named.end() :])
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        script = folder / "bin" / "fraiseql-subs"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} -m fraiseql_subs "$@"\n')
+        script.chmod(0o755)
+        places = [script.parent, Path(sys.executable).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, places))
         place = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": "postgres"}
         self.environment = {**os.environ, **place, "PATH": path, "PYTHONPATH": str(ROOT)}
 

@@ -9,8 +9,6 @@ import pytest
 from support.postgres_server import PostgresServer
 from support.redis_server import RedisServer
 
-from fraiseql_subs._core import postgres_execute, postgres_install_sql
-
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
@@ -23,8 +21,7 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 async def postgres() -> AsyncIterator[PostgresServer]:
     """Run a private server, whose database is prepared."""
     async with PostgresServer() as server:
-        failure, _ = postgres_execute(server.url, postgres_install_sql([], [], [], False))
-        assert failure is None
+        server.install()
         yield server
 
 
@@ -39,7 +36,5 @@ async def outbox() -> AsyncIterator[PostgresServer]:
             "CREATE ROLE installer LOGIN; CREATE ROLE subs LOGIN; CREATE ROLE app LOGIN"
         )
         await server.sql("GRANT CREATE ON DATABASE postgres TO installer")
-        install = postgres_install_sql([], ["app"], ["subs"], True)
-        failure, _ = postgres_execute(server.url_of("installer"), install)
-        assert failure is None
+        server.install(role="installer", publishers=["app"], nodes=["subs"], outbox=True)
         yield server

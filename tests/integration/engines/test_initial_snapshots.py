@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
@@ -21,7 +22,6 @@ from fraiseql_subs import (
     Table,
     subscription,
 )
-from fraiseql_subs._core import postgres_execute, postgres_install_sql
 
 ITEMS = "SELECT id, version FROM items ORDER BY id"
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
@@ -33,7 +33,7 @@ END = 0
 async def items(postgres: PostgresServer) -> AsyncIterator[PostgresServer]:
     """Make a table whose changes are events."""
     await postgres.sql("CREATE TABLE items (id int PRIMARY KEY, version int NOT NULL)")
-    assert postgres_execute(postgres.url, postgres_install_sql(["items"], [], [])) is None
+    postgres.install("items")
     yield postgres
 
 
@@ -143,6 +143,25 @@ async def test_subscriptions_that_start_among_writers_miss_and_repeat_nothing(it
             assert all(rows == expected for rows in lists)
 
 
+async def insert_that_waits(
+    items: PostgresServer, pool: asyncpg.Pool, ids: Iterator[int]
+) -> asyncio.Future[str]:
+    """Insert rows until the commit of one waits for a standby: the server takes a setting up later."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    while True:
+        inserting = asyncio.ensure_future(
+            pool.execute(f"INSERT INTO items VALUES ({next(ids)}, 1)")
+        )
+
+        async def is_decided(inserting: asyncio.Future[str] = inserting) -> bool:
+            return inserting.done() or await items.sql(waiting) == "1"
+
+        await eventually(is_decided, "the commit is done, or waits")
+        if not inserting.done():
+            return inserting
+        await inserting
+
+
 async def test_a_commit_that_others_do_not_see_yet_is_in_the_initial_value(items):
     """The log has a commit before others see it: here it waits for a standby."""
     async with asyncpg.create_pool(items.url, min_size=2, max_size=2) as pool:
@@ -152,9 +171,12 @@ async def test_a_commit_that_others_do_not_see_yet_is_in_the_initial_value(items
                 assert (await anext(arriving)).data == {"arrivals": 1}
                 await items.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
                 await items.sql("SELECT pg_reload_conf()")
-                hangs = asyncio.ensure_future(pool.execute("INSERT INTO items VALUES (2, 1)"))
-                assert (await anext(arriving)).data == {"arrivals": 2}
-                assert await pool.fetchval("SELECT count(*) FROM items") == 1
+                ids = itertools.count(2)
+                hangs = await insert_that_waits(items, pool, ids)
+                rows = [f"{id} 1" for id in range(1, next(ids))]
+                for _ in rows[1:]:
+                    await anext(arriving)
+                assert await pool.fetchval("SELECT count(*) FROM items") == len(rows) - 1
                 results = manager.subscribe("subscription { items }")
                 first = asyncio.ensure_future(anext(results))
                 await eventually(
@@ -164,9 +186,9 @@ async def test_a_commit_that_others_do_not_see_yet_is_in_the_initial_value(items
                 await items.sql("ALTER SYSTEM RESET synchronous_standby_names")
                 await items.sql("SELECT pg_reload_conf()")
                 await hangs
-                assert (await first).data == {"items": ["1 1", "2 1"]}
-                await pool.execute("INSERT INTO items VALUES (3, 1)")
-                assert (await anext(results)).data == {"items": ["3 1"]}
+                assert (await first).data == {"items": rows}
+                await pool.execute("INSERT INTO items VALUES (0, 1)")
+                assert (await anext(results)).data == {"items": ["0 1"]}
                 await results.aclose()
 
 

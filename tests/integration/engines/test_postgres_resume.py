@@ -15,7 +15,6 @@ from support import eventually
 from support.postgres_server import PostgresServer
 
 from fraiseql_subs import Event, Postgres, SubscriptionManager, Table, subscription
-from fraiseql_subs._core import postgres_execute, postgres_install_sql
 
 FEED = "subscription { feed }"
 OTHER = 'subscription { anyChannel(channel: "other") }'
@@ -96,7 +95,7 @@ async def test_a_quiet_channel_is_resumed_without_waiting_for_its_next_event(pos
 
 async def test_rows_that_nobody_had_subscribed_to_are_resumed(postgres):
     await postgres.sql("CREATE TABLE items (id int PRIMARY KEY, owner text)")
-    assert postgres_execute(postgres.url, postgres_install_sql(["items"], [], [])) is None
+    postgres.install("items")
 
     @subscription(channel="items.{owner}")
     async def items(event: Event, *, owner: str) -> int:

@@ -23,7 +23,7 @@ from fraiseql_subs import (
     Table,
     subscription,
 )
-from fraiseql_subs._core import postgres_execute, postgres_install_sql, postgres_uninstall_sql
+from fraiseql_subs._core import postgres_execute, postgres_uninstall_sql
 
 FEED = "subscription { feed }"
 SLOT = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'fraiseql_subs' AND NOT active"
@@ -99,7 +99,7 @@ async def item(event: Event) -> str:
 
 async def test_changes_of_tables_are_events(redis, postgres):
     await postgres.sql("CREATE TABLE items (id int PRIMARY KEY)")
-    assert postgres_execute(postgres.url, postgres_install_sql(["items"], [], [])) is None
+    postgres.install("items")
     source = Postgres(postgres.url, tables=[Table("items", channel="items")])
     async with SubscriptionManager([item], bus=redis.url, sources=[source]) as manager:
         await eventually(lambda: manager.metrics().source_reads, "the node reads")
@@ -183,12 +183,12 @@ async def slot_is_free(postgres: PostgresServer) -> bool:
 
 async def test_uninstalling_drops_the_slots(redis, postgres):
     async with nodes(redis, postgres, 1, slot="mine"):
-        failure = postgres_execute(postgres.url, postgres_uninstall_sql(["mine"]))
+        failure, _ = postgres_execute(postgres.url, postgres_uninstall_sql(["mine"]))
         assert failure is not None and "is active" in failure
-        assert await postgres.sql("SELECT fraiseql_subs.version()") == "1"
+        assert await postgres.sql("SELECT fraiseql_subs.form()") == "log"
 
     async def is_removed() -> bool:
-        return postgres_execute(postgres.url, postgres_uninstall_sql(["mine"])) is None
+        return postgres_execute(postgres.url, postgres_uninstall_sql(["mine"]))[0] is None
 
     await eventually(is_removed, "the slot is free, and dropped")
     assert await postgres.sql("SELECT count(*) FROM pg_replication_slots") == "0"
