@@ -146,7 +146,7 @@ async def test_subscriptions_that_start_among_writers_miss_and_repeat_nothing(it
 async def insert_that_waits(
     items: PostgresServer, pool: asyncpg.Pool, ids: Iterator[int]
 ) -> asyncio.Future[str]:
-    """Insert rows until the commit of one waits for a standby: the server takes a setting up later."""
+    """Insert rows until a commit waits for a standby: a server takes a setting up later."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     while True:
         inserting = asyncio.ensure_future(
