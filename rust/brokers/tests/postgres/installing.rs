@@ -25,7 +25,7 @@ async fn it_can_be_run_again_and_be_undone() {
 #[tokio::test]
 async fn psql_can_run_it() {
     let server = Server::bare(&[]);
-    server.sql(&Installation::default().sql());
+    server.sql(&Installation::default().sql().unwrap());
     server.sql("SELECT fraiseql_subs.publish('a', '1')");
 }
 

@@ -46,7 +46,9 @@ impl Server {
     }
 
     pub(crate) async fn install(&self, installation: &Installation) -> Result<(), String> {
-        execute(&self.config(), &installation.sql()).await.map(drop)
+        execute(&self.config(), &installation.sql()?)
+            .await
+            .map(drop)
     }
 
     /// Starts it, also again.
