@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,8 @@ def add(commands: Commands) -> None:
     )
     _add_target(install)
     for option, metavar, text in (
-        ("--table", "TABLE", "table whose changes are events, such as public.orders"),
-        ("--publisher", "ROLE", "role that may publish by fraiseql_subs.publish"),
+        ("--table", "TABLE", "table whose changes are events, spelled as in SQL"),
+        ("--publisher", "ROLE", "role that may publish, by SQL or as a Publisher"),
         ("--node", "ROLE", "role as which servers connect"),
     ):
         install.add_argument(
@@ -83,7 +84,7 @@ def _add_target(command: argparse.ArgumentParser) -> None:
         "--url", metavar="URL", help=f"the database, postgresql://user@host/name (default: ${URL})"
     )
     command.add_argument(
-        "--print", action="store_true", help="print the SQL, for psql, and do nothing"
+        "--print", action="store_true", help="print the SQL, one transaction for psql, and do nothing"
     )
 
 
@@ -93,13 +94,16 @@ def _install(options: argparse.Namespace) -> int:
             "--table needs logical decoding, which --outbox does without: leave out one of them"
         )
         raise UsageError(together)
-    sql = postgres_install_sql(options.table, options.publisher, options.node, options.outbox)
+    try:
+        sql = postgres_install_sql(options.table, options.publisher, options.node, options.outbox)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
     if options.outbox:
         done = ["created the schema fraiseql_subs with an outbox: write ?outbox=true in each URL"]
     else:
         done = ["created the schema fraiseql_subs and the publication fraiseql_subs"]
     done += [f"changes of {table} are events" for table in options.table]
-    done += [f"{role} may call fraiseql_subs.publish" for role in options.publisher]
+    done += [f"{role} may publish" for role in options.publisher]
     more = "" if options.outbox else "; it needs REPLICATION as well: ALTER ROLE ... REPLICATION"
     done += [f"{role} may be a node{more}" for role in options.node]
     return _run(options, sql, done)
@@ -119,6 +123,9 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
     if not url:
         missing = f"--url is missing: write postgresql://user@host/database, or set {URL}"
         raise UsageError(missing)
+    # The call does not come back to Python before its end, so Ctrl-C ends the process, and PostgreSQL
+    # takes back what it has done.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         failure, warnings = postgres_execute(url, sql)
     except ConfigurationError as error:
