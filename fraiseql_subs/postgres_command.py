@@ -6,9 +6,12 @@ Not here: the SQL itself, which the engine has.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ._core import postgres_execute, postgres_install_sql, postgres_uninstall_sql
@@ -84,7 +87,9 @@ def _add_target(command: argparse.ArgumentParser) -> None:
         "--url", metavar="URL", help=f"the database, postgresql://user@host/name (default: ${URL})"
     )
     command.add_argument(
-        "--print", action="store_true", help="print the SQL, one transaction for psql, and do nothing"
+        "--print",
+        action="store_true",
+        help="print the SQL, one transaction for psql, and do nothing",
     )
 
 
@@ -123,11 +128,9 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
     if not url:
         missing = f"--url is missing: write postgresql://user@host/database, or set {URL}"
         raise UsageError(missing)
-    # The call does not come back to Python before its end, so Ctrl-C ends the process, and PostgreSQL
-    # takes back what it has done.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        failure, warnings = postgres_execute(url, sql)
+        with _ended_by_interrupt():
+            failure, warnings = postgres_execute(url, sql)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
     if failure is not None:
@@ -136,3 +139,19 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
     sys.stderr.writelines(f"{line}\n" for line in warnings)
     sys.stdout.writelines(f"{line}\n" for line in done)
     return 0
+
+
+@contextlib.contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process: the call within does not come back to Python before its end.
+
+    PostgreSQL takes back what it has done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
