@@ -168,7 +168,8 @@ class Table:
     The data of an event is the row: a member for each column. Its type is INSERT, UPDATE or DELETE.
 
     Attributes:
-        name: The table, `schema.table`, or `table` in the schema `public`.
+        name: The table, `schema.table`, or `table` in the schema `public`. It is spelled as in SQL,
+            where letters become small outside of double quotes: `'public."My orders"'`.
         channel: Channel of the events; columns of the row stand in braces. A row that moves to
             another channel is told to both, where its replica identity has the column.
         events: Which changes are events.

@@ -6,8 +6,12 @@ Not here: the SQL itself, which the engine has.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ._core import postgres_execute, postgres_install_sql, postgres_uninstall_sql
@@ -50,8 +54,8 @@ def add(commands: Commands) -> None:
     )
     _add_target(install)
     for option, metavar, text in (
-        ("--table", "TABLE", "table whose changes are events, such as public.orders"),
-        ("--publisher", "ROLE", "role that may publish by fraiseql_subs.publish"),
+        ("--table", "TABLE", "table whose changes are events, spelled as in SQL"),
+        ("--publisher", "ROLE", "role that may publish, by SQL or as a Publisher"),
         ("--node", "ROLE", "role as which servers connect"),
     ):
         install.add_argument(
@@ -83,7 +87,9 @@ def _add_target(command: argparse.ArgumentParser) -> None:
         "--url", metavar="URL", help=f"the database, postgresql://user@host/name (default: ${URL})"
     )
     command.add_argument(
-        "--print", action="store_true", help="print the SQL, for psql, and do nothing"
+        "--print",
+        action="store_true",
+        help="print the SQL, one transaction for psql, and do nothing",
     )
 
 
@@ -93,13 +99,16 @@ def _install(options: argparse.Namespace) -> int:
             "--table needs logical decoding, which --outbox does without: leave out one of them"
         )
         raise UsageError(together)
-    sql = postgres_install_sql(options.table, options.publisher, options.node, options.outbox)
+    try:
+        sql = postgres_install_sql(options.table, options.publisher, options.node, options.outbox)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from None
     if options.outbox:
         done = ["created the schema fraiseql_subs with an outbox: write ?outbox=true in each URL"]
     else:
         done = ["created the schema fraiseql_subs and the publication fraiseql_subs"]
     done += [f"changes of {table} are events" for table in options.table]
-    done += [f"{role} may call fraiseql_subs.publish" for role in options.publisher]
+    done += [f"{role} may publish" for role in options.publisher]
     more = "" if options.outbox else "; it needs REPLICATION as well: ALTER ROLE ... REPLICATION"
     done += [f"{role} may be a node{more}" for role in options.node]
     return _run(options, sql, done)
@@ -120,7 +129,8 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
         missing = f"--url is missing: write postgresql://user@host/database, or set {URL}"
         raise UsageError(missing)
     try:
-        failure, warnings = postgres_execute(url, sql)
+        with _ended_by_interrupt():
+            failure, warnings = postgres_execute(url, sql)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
     if failure is not None:
@@ -129,3 +139,19 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
     sys.stderr.writelines(f"{line}\n" for line in warnings)
     sys.stdout.writelines(f"{line}\n" for line in done)
     return 0
+
+
+@contextlib.contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process: the call within does not come back to Python before its end.
+
+    PostgreSQL takes back what it has done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio_postgres::AsyncMessage;
+use tokio_postgres::error::SqlState;
 
 use super::config::Config;
 use super::fault::Fault;
-use super::sql;
+use super::tables::{TableName, quoted};
+use super::{outbox, publisher, sql};
 
 /// The name of the publication, which has the tables whose changes are events.
 pub(super) const PUBLICATION: &str = "fraiseql_subs";
 /// The version of the schema that this program needs.
 pub(super) const VERSION: i32 = 2;
 
+const BEGIN: &str = include_str!("sql/begin.sql");
 const INSTALL: &str = include_str!("sql/install.sql");
 const LOG: &str = include_str!("sql/log.sql");
 const OUTBOX: &str = include_str!("sql/outbox.sql");
@@ -25,56 +28,73 @@ const SOURCE: &str = include_str!("sql/source.sql");
 const TABLE: &str = include_str!("sql/table.sql");
 const UNINSTALL: &str = include_str!("sql/uninstall.sql");
 
+/// What a publisher calls, by SQL and as a program.
+const PUBLISHER: [&str; 3] = [
+    "fraiseql_subs.version()",
+    "fraiseql_subs.form()",
+    "fraiseql_subs.publish(text, jsonb, text, text, text)",
+];
+
+const COMMIT: &str = "\nCOMMIT;\n";
+
 const PRIVILEGES: &str = "
 -- To be run by an administrator, where it is wanted:
 -- nodes read the log of the whole database, which needs REPLICATION. Such a role can read each table.
 --     ALTER ROLE the_role_of_nodes REPLICATION;
 -- Every role may write such messages without fraiseql_subs.publish until that is revoked:
---     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, bytea) FROM PUBLIC;
---     REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC;
+--     DO $do$
+--     DECLARE emit regprocedure;
+--     BEGIN
+--         FOR emit IN SELECT oid FROM pg_catalog.pg_proc WHERE proname = 'pg_logical_emit_message' LOOP
+--             EXECUTE pg_catalog.format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', emit);
+--         END LOOP;
+--     END
+--     $do$;
 -- The role that installs this then needs it: GRANT EXECUTE ON FUNCTION ... TO the_role;
 ";
+
+const BLOCKED: &str = "another transaction has locked what is changed: end it, see pg_stat_activity, and run \
+    this again";
 
 /// What a database is prepared for.
 #[derive(Debug, Clone, Default)]
 pub struct Installation {
     /// Whether events are rows of a table, which needs no logical decoding.
     pub outbox: bool,
-    /// Tables whose changes are events, such as `public.orders`, as SQL spells them.
+    /// Tables whose changes are events, such as `public.orders`, as [`TableName::parse`] reads them.
     pub tables: Vec<String>,
-    /// Roles that publish by `fraiseql_subs.publish`.
+    /// Roles that publish: by `fraiseql_subs.publish`, or as a program that serves nobody.
     pub publishers: Vec<String>,
     /// Roles as which nodes connect.
     pub nodes: Vec<String>,
 }
 
 impl Installation {
-    /// Returns the SQL that prepares a database. It may be run by psql as well, in one transaction.
-    #[must_use]
-    pub fn sql(&self) -> String {
+    /// Returns the SQL that prepares a database: one transaction, which psql can run as well.
+    ///
+    /// # Errors
+    ///
+    /// The name of a table is wrong.
+    pub fn sql(&self) -> Result<String, String> {
         let mut sql = if self.outbox {
-            [INSTALL, OUTBOX, GRANTS].concat()
+            [BEGIN, INSTALL, OUTBOX, GRANTS].concat()
         } else {
-            [INSTALL, LOG, SOURCE, GRANTS].concat()
+            [BEGIN, INSTALL, LOG, SOURCE, GRANTS].concat()
         };
         for table in &self.tables {
-            let name = table.replace(['\n', '\r'], " ");
-            sql += &TABLE
-                .replace("{name}", &name)
-                .replace("{literal}", &literal(table));
+            let name = TableName::parse(table)?.quoted();
+            sql += &TABLE.replace("{table}", &literal(&name));
         }
-        grants(
-            &mut sql,
-            "publishes by SQL",
-            &self.publishers,
-            |sql, role| {
-                let _ = writeln!(sql, "GRANT USAGE ON SCHEMA fraiseql_subs TO {role};");
-                let _ = writeln!(
-                    sql,
-                    "GRANT EXECUTE ON FUNCTION fraiseql_subs.publish(text, jsonb, text, text, text) TO {role};"
-                );
-            },
-        );
+        let by_programs = match self.outbox {
+            true => outbox::PUBLISH,
+            false => publisher::CHECK,
+        };
+        grants(&mut sql, "publishes", &self.publishers, |sql, role| {
+            let _ = writeln!(sql, "GRANT USAGE ON SCHEMA fraiseql_subs TO {role};");
+            for function in PUBLISHER.into_iter().chain([by_programs]) {
+                let _ = writeln!(sql, "GRANT EXECUTE ON FUNCTION {function} TO {role};");
+            }
+        });
         grants(&mut sql, "is a node", &self.nodes, |sql, role| {
             let _ = writeln!(sql, "GRANT USAGE ON SCHEMA fraiseql_subs TO {role};");
             let _ = writeln!(
@@ -85,7 +105,8 @@ impl Installation {
         if !self.outbox {
             sql += PRIVILEGES;
         }
-        sql
+        sql += COMMIT;
+        Ok(sql)
     }
 }
 
@@ -96,10 +117,10 @@ pub fn uninstall_sql(slots: &[String]) -> String {
     let slots = slots.iter().map(|slot| literal(slot));
     let slots = std::iter::once(literal(super::DEFAULT_SLOT)).chain(slots);
     let slots = slots.collect::<Vec<_>>().join(", ");
-    UNINSTALL.replace("{slots}", &slots)
+    [BEGIN, &UNINSTALL.replace("{slots}", &slots), COMMIT].concat()
 }
 
-/// Runs SQL in one transaction. Returns the warnings of PostgreSQL.
+/// Runs SQL that is one transaction. Returns the warnings of PostgreSQL.
 ///
 /// # Errors
 ///
@@ -119,11 +140,13 @@ pub async fn execute(config: &Config, statements: &str) -> Result<Vec<String>, S
         };
         let (client, connection) = sql::connect_and_hear(config, hear).await?;
         let work = async {
-            let statements = format!("BEGIN;\n{statements}\nCOMMIT;");
-            client
-                .batch_execute(&statements)
-                .await
-                .map_err(|error| Fault::of_sql(&error))
+            client.batch_execute(statements).await.map_err(|error| {
+                let fault = Fault::of_sql(&error);
+                match error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+                    true => fault.advise(BLOCKED),
+                    false => fault,
+                }
+            })
         };
         tokio::select! {
             biased;
@@ -162,19 +185,17 @@ fn grants(sql: &mut String, what: &str, roles: &[String], write: impl Fn(&mut St
         let _ = writeln!(
             sql,
             "\n-- {} {what}.",
-            identifier(role).replace(['\n', '\r'], " ")
+            quoted(role).replace(['\n', '\r'], " ")
         );
-        write(sql, &identifier(role));
+        write(sql, &quoted(role));
     }
 }
 
 fn literal(text: &str) -> String {
-    // An escape string is read alike whatever standard_conforming_strings is.
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    // An escape string is read alike whatever standard_conforming_strings is. Without a dollar it cannot
+    // end the body that it stands in.
+    let text = text.replace('\\', "\\\\").replace('\'', "''");
+    format!("E'{}'", text.replace('$', "\\044"))
 }
 
 #[cfg(test)]
@@ -185,12 +206,13 @@ mod tests {
     fn names_are_quoted() {
         let installation = Installation {
             outbox: false,
-            tables: vec!["public.\"it's\\\"".to_owned()],
+            tables: vec!["public.\"it's\\$do$\"".to_owned()],
             publishers: vec!["app\"; DROP".to_owned()],
             nodes: Vec::new(),
         };
-        let sql = installation.sql();
-        assert!(sql.contains("regclass := E'public.\"it''s\\\\\"'"), "{sql}");
+        let sql = installation.sql().unwrap();
+        let literal = r#"regclass := E'"public"."it''s\\\044do\044"'"#;
+        assert!(sql.contains(literal), "{sql}");
         assert!(sql.contains("TO \"app\"\"; DROP\";"));
         assert!(sql.contains(
             "--     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fraiseql_subs TO the_role;"

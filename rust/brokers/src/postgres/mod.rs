@@ -73,7 +73,7 @@ pub use install::{Installation, execute, execute_blocking, uninstall_sql};
 pub use jsonb::{JsonbError, MAX_PUBLISHED_BYTES, jsonb_bytes};
 pub use outbox::Outbox;
 pub use source::{DEFAULT_SLOT, LogSource};
-pub use tables::{Changes, Table};
+pub use tables::{Changes, Table, TableName};
 
 use crate::running::Tasks;
 use shared::Shared;

@@ -29,6 +29,18 @@ impl Connection {
         self.0.await
     }
 
+    /// Runs the first statement.
+    async fn begin(
+        &mut self,
+        statement: impl Future<Output = Result<(), tokio_postgres::Error>>,
+    ) -> Result<(), Fault> {
+        tokio::select! {
+            biased;
+            done = statement => done.map_err(|error| Fault::of_sql(&error).of_link()),
+            fault = &mut self.0 => Err(fault),
+        }
+    }
+
     fn of<S, T>(
         mut connection: tokio_postgres::Connection<S, T>,
         heard: impl Fn(AsyncMessage) + Send + 'static,
@@ -49,6 +61,10 @@ impl Connection {
     }
 }
 
+/// Makes names and operators those of PostgreSQL: any role may have made others in `public`, or where the
+/// settings of the database or of the URL look. A statement, as poolers refuse it as a setting of the login.
+const SEARCH_PATH: &str = "SET search_path = pg_catalog, pg_temp";
+
 /// Connects and logs in.
 pub(super) async fn connect(config: &Config) -> Result<(Client, Connection), Fault> {
     connect_and_hear(config, |_| {}).await
@@ -68,7 +84,12 @@ pub(super) async fn connect_and_hear(
         if let Some(password) = &password {
             server.password(password);
         }
-        log_in(server, tls.clone(), heard.clone())
+        let login = log_in(server, tls.clone(), heard.clone());
+        async {
+            let (client, mut connection) = login.await?;
+            connection.begin(client.batch_execute(SEARCH_PATH)).await?;
+            Ok((client, connection))
+        }
     })
     .await
 }
@@ -193,8 +214,8 @@ pub(super) fn cell<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, 
 }
 
 /// What to do where a privilege is missing.
-pub(super) const GRANT: &str =
-    "run `fraiseql-subs postgres install --node ROLE` as an administrator";
+pub(super) const GRANT: &str = "run `fraiseql-subs postgres install --node ROLE` as an administrator, or --publisher ROLE for a program \
+     that only publishes";
 
 /// What to do where the schema is of an earlier version.
 pub(super) const INSTALL_AGAIN: &str =

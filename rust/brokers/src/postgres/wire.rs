@@ -79,6 +79,8 @@ impl Wire {
             ("TimeZone", "UTC"),
             ("extra_float_digits", "3"),
             ("bytea_output", "hex"),
+            // Names and operators are those of PostgreSQL. This holds whatever `options` say.
+            ("search_path", "pg_catalog, pg_temp"),
         ];
         if let Some(options) = config.options() {
             parameters.push(("options", options));

@@ -9,6 +9,7 @@
 mod support;
 
 mod control;
+mod hostile;
 mod installing;
 mod links;
 mod order;

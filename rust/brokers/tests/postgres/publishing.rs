@@ -176,10 +176,10 @@ async fn a_role_without_the_grant_may_not_publish() {
     };
     server.install(&installation).await.unwrap();
     server.try_sql("app", call).unwrap();
-    let envelopes = "SELECT fraiseql_subs.publish_envelopes(ARRAY['\\x00'::bytea])";
+    let message = "SELECT fraiseql_subs.send_message('a')";
     assert!(
         server
-            .try_sql("app", envelopes)
+            .try_sql("app", message)
             .unwrap_err()
             .contains("permission denied")
     );

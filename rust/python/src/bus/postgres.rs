@@ -97,14 +97,14 @@ pub(crate) fn postgres_install_sql(
     publishers: Vec<String>,
     nodes: Vec<String>,
     outbox: bool,
-) -> String {
+) -> PyResult<String> {
     let installation = Installation {
         outbox,
         tables,
         publishers,
         nodes,
     };
-    installation.sql()
+    installation.sql().map_err(config_error)
 }
 
 /// Returns the SQL that removes what was installed, and the slots of sources.

@@ -37,6 +37,7 @@ use bus::{Position, StreamKey};
 
 use super::config::{Config, ConfigError};
 use crate::running::Tasks;
+pub(super) use publisher::CHECK as PUBLISH;
 use shared::OutboxShared;
 
 /// An engine whose events are rows of a table of PostgreSQL. Its tasks end when it is closed or dropped.

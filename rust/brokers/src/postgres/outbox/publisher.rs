@@ -11,7 +11,8 @@ use super::page::{column, epoch};
 use super::shared::{OutboxShared, offset};
 
 /// The function by which nodes publish.
-pub(super) const CHECK: &str = "fraiseql_subs.publish_events(text[], text[], text[], bytea[])";
+pub(in crate::postgres) const CHECK: &str =
+    "fraiseql_subs.publish_events(text[], text[], text[], bytea[])";
 const PUBLISH: &str = "SELECT epoch, tx, n FROM fraiseql_subs.publish_events($1, $2, $3, $4)";
 
 /// Publishes events in this order. All of them are committed, or none.

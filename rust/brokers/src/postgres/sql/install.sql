@@ -1,7 +1,60 @@
 -- The schema of fraiseql-subs, version 2. Needs PostgreSQL 14 or later, and a role that may create a
 -- schema in this database. It may be run again: then it changes what differs.
 
-CREATE SCHEMA IF NOT EXISTS fraiseql_subs;
+-- What is there already is used only if nobody made it who could gain by that: who runs this calls it,
+-- and so do others, with the privileges of its owner.
+DO $do$
+DECLARE
+    me oid := (SELECT oid FROM pg_roles WHERE rolname = current_user);
+    home oid;
+    schema_owner oid;
+    strange text;
+BEGIN
+    SELECT oid, nspowner INTO home, schema_owner FROM pg_namespace WHERE nspname = 'fraiseql_subs';
+    IF NOT FOUND THEN
+        -- An error if another role makes it in this moment.
+        CREATE SCHEMA fraiseql_subs;
+        RETURN;
+    END IF;
+    IF NOT pg_has_role(schema_owner, 'USAGE') THEN
+        RAISE EXCEPTION 'the schema fraiseql_subs belongs to %, so % cannot change it',
+            schema_owner::regrole, me::regrole
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Let an administrator run this.';
+    END IF;
+    IF schema_owner <> me AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = schema_owner) THEN
+        RAISE EXCEPTION 'the schema fraiseql_subs belongs to %, which is neither % nor a superuser',
+            schema_owner::regrole, me::regrole
+            USING ERRCODE = 'insufficient_privilege', HINT = format(
+                'If %1$s has prepared the database on purpose, run this as %1$s. If not, look at the schema, and drop it.',
+                schema_owner::regrole);
+    END IF;
+    strange := (
+        SELECT string_agg(format('%s of %s', object.name, object.owner::regrole), ', ')
+        FROM (
+            SELECT format('function %s', oid::regprocedure), proowner
+                FROM pg_proc WHERE pronamespace = home
+            UNION ALL SELECT format('relation %s', oid::regclass), relowner
+                FROM pg_class WHERE relnamespace = home
+            UNION ALL SELECT format('type %s', oid::regtype), typowner
+                FROM pg_type WHERE typnamespace = home AND typrelid = 0 AND typelem = 0
+            UNION ALL SELECT format('operator %s', oid::regoperator), oprowner
+                FROM pg_operator WHERE oprnamespace = home
+            UNION ALL SELECT format('trigger %I, and its function, on %s', tgname, tgrelid::regclass), proowner
+                FROM pg_trigger
+                JOIN pg_class ON pg_class.oid = tgrelid
+                JOIN pg_proc ON pg_proc.oid = tgfoid
+                WHERE relnamespace = home
+        ) AS object (name, owner)
+        JOIN pg_roles ON pg_roles.oid = object.owner
+        WHERE object.owner <> ALL (ARRAY[me, schema_owner])
+            AND NOT rolsuper
+    );
+    IF strange IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema fraiseql_subs has objects of other roles: %', strange
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Look at them, and drop them.';
+    END IF;
+END
+$do$;
 COMMENT ON SCHEMA fraiseql_subs IS
     'fraiseql-subs: publishes events, see fraiseql_subs.publish';
 REVOKE ALL ON SCHEMA fraiseql_subs FROM PUBLIC;

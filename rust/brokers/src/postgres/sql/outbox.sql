@@ -6,6 +6,7 @@ BEGIN
         RAISE WARNING 'fraiseql_subs: the form changes from log to outbox; the publication is gone'
             USING HINT = 'Start the servers with outbox=true in the URL of the bus.';
         DROP FUNCTION fraiseql_subs.publish_envelopes(bytea[]);
+        DROP FUNCTION IF EXISTS fraiseql_subs.emit(bytea);
         DROP PUBLICATION IF EXISTS fraiseql_subs;
     END IF;
 END
@@ -153,7 +154,7 @@ BEGIN
 END
 $function$;
 
--- For the nodes: publishes envelopes, and returns the position of each.
+-- For nodes and publishers: publishes envelopes, and returns the position of each.
 CREATE OR REPLACE FUNCTION fraiseql_subs.publish_events(
     channels text[], tenants text[], ids text[], envelopes bytea[]
 ) RETURNS TABLE (epoch bigint, tx bigint, n integer)

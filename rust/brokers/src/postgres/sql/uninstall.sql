@@ -1,7 +1,31 @@
--- Removes what the installation has made. Nodes that are running lose their engine.
+-- Removes what the installation has made, and nothing else. Nodes that are running lose their engine.
+DO $do$
+DECLARE
+    made regprocedure;
+    of_others text;
+BEGIN
+    FOR made IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = to_regnamespace('fraiseql_subs')::oid AND proname IN (
+            'begin_epoch', 'begin_source', 'current_revocations', 'emit', 'envelope', 'envelope_text',
+            'form', 'has_position', 'last_message', 'maintain_outbox', 'open_outbox', 'outbox_horizon',
+            'publish', 'publish_envelopes', 'publish_events', 'publishing', 'put', 'read_messages',
+            'read_outbox', 'read_stream', 'renew_outbox', 'revoke', 'send_message', 'sleeping', 'version'
+        )
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', made);
+    END LOOP;
+    DROP TABLE IF EXISTS fraiseql_subs.messages, fraiseql_subs.outbox, fraiseql_subs.outbox_marks,
+        fraiseql_subs.outbox_state, fraiseql_subs.revocations, fraiseql_subs.sources;
+    DROP SCHEMA IF EXISTS fraiseql_subs;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    GET STACKED DIAGNOSTICS of_others = PG_EXCEPTION_DETAIL;
+    RAISE EXCEPTION 'other objects need the schema fraiseql_subs: %', of_others
+        USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop them, or move them, before.';
+END
+$do$;
 DROP PUBLICATION IF EXISTS fraiseql_subs;
-DROP SCHEMA IF EXISTS fraiseql_subs CASCADE;
 -- Slots that keep the log for a cluster over another engine. Last, as it is not undone by a rollback.
 -- A slot that a node uses is an error, which changes nothing: end the nodes before.
-SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots
-    WHERE slot_name IN ({slots}) AND database = pg_catalog.current_database();
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+    WHERE slot_name IN ({slots}) AND database = current_database();

@@ -7,6 +7,7 @@
 //! Not here: reading the log (`subscriber`).
 
 mod json;
+mod name;
 mod rows;
 mod template;
 mod types;
@@ -16,14 +17,15 @@ use std::fmt;
 use self::template::Template;
 use super::cursor::TextRow;
 use super::pgoutput::Relation;
+pub use name::TableName;
+pub(super) use name::quoted;
 pub(super) use rows::{Row, RowChange, RowFault, Tables};
 pub(super) use types::Types;
 
 /// A table whose changes are events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    schema: String,
-    name: String,
+    name: TableName,
     channel: Template,
     changes: Changes,
     tenant: Option<String>,
@@ -43,7 +45,7 @@ pub struct Changes {
 impl Table {
     /// A table and the channel of its events.
     ///
-    /// `name` is `schema.table`, or `table` in the schema `public`. `channel` may have columns in braces,
+    /// `name` is that of [`TableName::parse`]. `channel` may have columns in braces,
     /// as in `orders.{customer_id}`. `tenant` is the column with the tenant of a row, where tenants are
     /// isolated.
     ///
@@ -56,20 +58,12 @@ impl Table {
         changes: Changes,
         tenant: Option<String>,
     ) -> Result<Self, String> {
-        let (schema, name) = name.split_once('.').unwrap_or(("public", name));
-        if schema.is_empty() || name.is_empty() || name.contains('.') {
-            return Err(format!(
-                "the table {schema}.{name} is wrong: write schema.table, such as public.orders"
-            ));
-        }
+        let name = TableName::parse(name)?;
         if !(changes.insert || changes.update || changes.delete) {
-            return Err(format!(
-                "the table {schema}.{name} has no events: name one of them"
-            ));
+            return Err(format!("the table {name} has no events: name one of them"));
         }
         Ok(Self {
-            schema: schema.to_owned(),
-            name: name.to_owned(),
+            name,
             channel: Template::parse(channel)?,
             changes,
             tenant,
@@ -78,11 +72,11 @@ impl Table {
 
     /// Whether another one puts the same changes on the same channel.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (&self.schema, &self.name, &self.channel) == (&other.schema, &other.name, &other.channel)
+        (&self.name, &self.channel) == (&other.name, &other.channel)
     }
 
     fn is_of(&self, relation: &Relation) -> bool {
-        self.schema == relation.schema && self.name == relation.name
+        self.name.schema == relation.schema && self.name.table == relation.name
     }
 
     /// The columns that decide where an event goes.
@@ -93,10 +87,17 @@ impl Table {
     /// The query whose rows [`Self::check`] reads.
     pub(super) fn check_sql(&self) -> String {
         let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-        let (schema, name) = (literal(&self.schema), literal(&self.name));
+        let (schema, name) = (literal(&self.name.schema), literal(&self.name.table));
+        // Servers before PostgreSQL 15 have no columns for row filters and column lists.
         format!(
-            "SELECT (EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t WHERE t.pubname = \
-             'fraiseql_subs' AND t.schemaname = {schema} AND t.tablename = {name}))::text, a.attname, \
+            "SELECT CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t WHERE t.pubname = \
+             'fraiseql_subs' AND t.schemaname = {schema} AND t.tablename = {name}) THEN 'no' WHEN EXISTS \
+             (SELECT FROM pg_catalog.pg_publication AS p WHERE p.pubname = 'fraiseql_subs' AND NOT \
+             (p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot)) OR EXISTS \
+             (SELECT FROM pg_catalog.pg_publication_rel AS r JOIN pg_catalog.pg_publication AS p ON p.oid = \
+             r.prpubid WHERE p.pubname = 'fraiseql_subs' AND r.prrelid = c.oid AND \
+             coalesce(pg_catalog.to_jsonb(r) ->> 'prqual', pg_catalog.to_jsonb(r) ->> 'prattrs') IS NOT \
+             NULL) THEN 'partly' ELSE 'yes' END, a.attname, \
              (c.relreplident = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = \
              c.oid AND a.attnum = ANY (i.indkey) AND CASE c.relreplident WHEN 'd' THEN i.indisprimary \
              WHEN 'i' THEN i.indisreplident ELSE false END))::text \
@@ -110,12 +111,22 @@ impl Table {
     pub(super) fn check(&self, rows: &[TextRow]) -> Result<(), String> {
         let text = |row: &TextRow, index: usize| row.get(index).cloned().flatten();
         let Some(first) = rows.first() else {
-            return Err(format!("there is no table {self}: correct its name"));
-        };
-        if text(first, 0).as_deref() != Some("true") {
             return Err(format!(
-                "the changes of {self} are not published: run `fraiseql-subs postgres install --table \
-                 {self}` as its owner"
+                "there is no table {self}: correct its name, which has double quotes where SQL needs them"
+            ));
+        };
+        let problem = match text(first, 0).as_deref() {
+            Some("yes") => None,
+            Some("partly") => {
+                Some("are published in part: some events, rows or columns are left out")
+            }
+            _ => Some("are not published"),
+        };
+        if let Some(problem) = problem {
+            return Err(format!(
+                "the changes of {self} {problem}: run `fraiseql-subs postgres install --table {}` as an \
+                 administrator",
+                self.name.argument()
             ));
         }
         for column in self.columns() {
@@ -140,6 +151,6 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
+        self.name.fmt(f)
     }
 }

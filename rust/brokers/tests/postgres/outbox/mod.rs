@@ -28,7 +28,9 @@ async fn server_with(settings: &[&str]) -> Server {
     server.sql("CREATE ROLE installer LOGIN; CREATE ROLE subs LOGIN; CREATE ROLE app LOGIN");
     server.sql("GRANT CREATE ON DATABASE postgres TO installer");
     let installer = server.config_of("installer");
-    execute(&installer, &installation().sql()).await.unwrap();
+    execute(&installer, &installation().sql().unwrap())
+        .await
+        .unwrap();
     server
 }
 

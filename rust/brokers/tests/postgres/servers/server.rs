@@ -46,7 +46,9 @@ impl Server {
     }
 
     pub(crate) async fn install(&self, installation: &Installation) -> Result<(), String> {
-        execute(&self.config(), &installation.sql()).await.map(drop)
+        execute(&self.config(), &installation.sql()?)
+            .await
+            .map(drop)
     }
 
     /// Starts it, also again.
@@ -168,8 +170,17 @@ impl Server {
 
     /// Runs each statement in a transaction of its own.
     pub(crate) fn sql_by_statement(&self, sql: &str) {
+        self.input(&["-f", "-"], sql);
+    }
+
+    /// Runs each statement, also after one that has failed, as psql does when it is not told otherwise.
+    pub(crate) fn sql_past_errors(&self, sql: &str) {
+        self.input(&["-v", "ON_ERROR_STOP=0", "-f", "-"], sql);
+    }
+
+    fn input(&self, options: &[&str], sql: &str) {
         let mut psql = self.psql("postgres", "");
-        psql.args(["-f", "-"])
+        psql.args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
         let mut process = psql.spawn().unwrap();
