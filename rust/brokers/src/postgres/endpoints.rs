@@ -70,7 +70,7 @@ where
             }
         };
         for endpoint in endpoints {
-            match timeout(limit, attempt(endpoint.clone())).await {
+            match timeout(limit, Box::pin(attempt(endpoint.clone()))).await {
                 Ok(Ok(link)) => return Ok(link),
                 Ok(Err(fault)) => last = fault,
                 Err(_) => last = late(&endpoint),
