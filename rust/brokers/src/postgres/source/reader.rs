@@ -15,6 +15,7 @@ use bus::source::{Lost, SourceTarget};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Client;
 
+use super::super::dropped::Reason;
 use super::super::fault::Fault;
 use super::super::tables::Types;
 use super::super::wire::Wire;
@@ -166,7 +167,7 @@ impl SourceReader<'_> {
     fn landed(&mut self, landed: Landed) {
         self.state.events.fetch_add(landed.accepted as u64, Relaxed);
         for (stream, why) in landed.refused {
-            self.events.log_dropped(&why);
+            self.events.log_dropped(0, Reason::Unreadable, &why);
             self.untold.push_back(Lost::EventsOf(stream));
         }
         if self.untold.is_empty() && self.telling.is_none() {

@@ -8,6 +8,7 @@
 
 mod json;
 mod name;
+mod places;
 mod rows;
 mod template;
 mod types;
@@ -19,7 +20,7 @@ use super::cursor::TextRow;
 use super::pgoutput::Relation;
 pub use name::TableName;
 pub(super) use name::quoted;
-pub(super) use rows::{Row, RowChange, RowFault, Tables};
+pub(super) use rows::{Lacking, Row, RowChange, RowFault, Tables};
 pub(super) use types::Types;
 
 /// A table whose changes are events.
