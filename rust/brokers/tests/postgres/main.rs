@@ -12,6 +12,7 @@ mod control;
 mod hostile;
 mod installing;
 mod links;
+mod lost_rows;
 mod order;
 mod outbox;
 mod publishing;

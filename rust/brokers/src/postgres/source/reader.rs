@@ -115,7 +115,7 @@ impl SourceReader<'_> {
                 _ = ticks.tick() => is_due = true,
             }
             if self.events.tables.has_unknown_types() {
-                self.learn_types().await;
+                self.learn_types().await?;
             }
             if !may_read {
                 // The server is not heard because this node does not read.
@@ -210,12 +210,11 @@ impl SourceReader<'_> {
         published.map_or(0, |published| published.mark.end)
     }
 
-    /// Asks for types that were made after the link.
-    async fn learn_types(&mut self) {
-        let answer = self.client.simple_query(Types::SQL);
-        let answer = tokio::time::timeout(self.state.config.times.answer, answer).await;
-        let rows = answer.ok().and_then(Result::ok).unwrap_or_default();
-        self.events.tables.learn(Types::of_messages(&rows));
+    /// Asks for types that were made after the link. Without an answer the link ends: another one knows them.
+    async fn learn_types(&mut self) -> Result<(), Fault> {
+        let types = Types::ask(self.client, self.state.config.times.answer).await?;
+        self.events.tables.learn(types);
+        Ok(())
     }
 }
 

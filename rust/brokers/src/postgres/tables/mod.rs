@@ -1,7 +1,7 @@
 //! Changes of tables as events.
 //!
 //! An event has the row as its data: a member for each column. `_old` has the values before the change,
-//! where the replica identity of the table has them. `_unchanged` lists the columns that the log does not
+//! where the replica identity of the table has them, and the row was on the same stream. `_unchanged` lists the columns that the log does not
 //! have, because they are stored apart and were not changed.
 //!
 //! Not here: reading the log (`subscriber`).
@@ -128,6 +128,15 @@ impl Table {
                 "the changes of {self} {problem}: run `fraiseql-subs postgres install --table {}` as an \
                  administrator",
                 self.name.argument()
+            ));
+        }
+        let is_ours = |row: &&TextRow| {
+            let name = text(row, 1);
+            name.is_some_and(|name| ["_old", "_unchanged"].contains(&&*name))
+        };
+        if let Some(name) = rows.iter().find(is_ours).and_then(|row| text(row, 1)) {
+            return Err(format!(
+                "the table {self} has a column {name:?}, which events have for themselves: rename it"
             ));
         }
         for column in self.columns() {

@@ -261,7 +261,7 @@ impl Defined {
         };
         let columns = self.relation.columns.iter().zip(current.iter().copied());
         let unchanged: Vec<Json> = columns.filter_map(unchanged).collect();
-        // A column of that name has precedence.
+        // A column of that name, which may be added later, has precedence.
         if let Some(old) = old {
             data.entry("_old")
                 .or_insert_with(|| self.object(old).into());
