@@ -21,7 +21,7 @@
 //! - `recent`: the newest events of all streams;
 //! - `commits`: which transactions others see;
 //! - `publisher`, `echoes`: publishing, and where the events are;
-//! - `tables`: changes of tables as events;
+//! - `tables`, `table_watch`: changes of tables as events, and what is wrong with the tables;
 //! - `control`, `revocations`: messages between nodes, and what they have revoked;
 //! - `links`: keeps connections for statements;
 //! - `outbox`: the other form, an engine whose events are rows of a table;
@@ -58,6 +58,7 @@ mod source;
 mod sql;
 mod subscriber;
 mod supervisor;
+mod table_watch;
 mod tables;
 mod wants;
 mod wire;

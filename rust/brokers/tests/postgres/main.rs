@@ -22,4 +22,5 @@ mod secure;
 mod servers;
 mod snapshots;
 mod sources;
+mod table_faults;
 mod tables;

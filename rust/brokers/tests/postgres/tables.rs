@@ -279,7 +279,7 @@ async fn partitions_are_rows_of_their_table() {
 }
 
 #[tokio::test]
-async fn tables_that_cannot_be_events_are_refused() {
+async fn tables_that_cannot_be_events_are_named() {
     let server = server(
         "CREATE TABLE things (id int PRIMARY KEY, a text); CREATE TABLE apart (id int PRIMARY KEY); \
          CREATE TABLE ours (id int PRIMARY KEY, _old text)",

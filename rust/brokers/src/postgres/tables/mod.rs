@@ -80,6 +80,11 @@ impl Table {
         self.name.schema == relation.schema && self.name.table == relation.name
     }
 
+    /// Whether a channel may have events of the table.
+    pub(super) fn may_be_on(&self, channel: &str) -> bool {
+        self.channel.may_be(channel)
+    }
+
     /// The columns that decide where an event goes.
     fn columns(&self) -> impl Iterator<Item = &str> {
         self.channel.columns().chain(self.tenant.as_deref())

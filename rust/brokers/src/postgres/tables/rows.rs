@@ -153,7 +153,7 @@ impl Tables {
     pub(in super::super) fn may_be_on(&self, table: u32, channel: &str) -> bool {
         let defined = self.defined.get(&table);
         let mut tables = defined.into_iter().flat_map(|defined| &defined.tables);
-        tables.any(|index| self.tables[*index].channel.may_be(channel))
+        tables.any(|index| self.tables[*index].may_be_on(channel))
     }
 
     /// The events of a row, for the streams that `find` returns.
