@@ -80,7 +80,10 @@ mod tests {
             Skipped::read(&Bytes::from_static(b"U\0\0")),
             Skipped::Unknown
         );
-        assert_eq!(Skipped::read(&Bytes::from_static(b"M\x01")), Skipped::Unknown);
+        assert_eq!(
+            Skipped::read(&Bytes::from_static(b"M\x01")),
+            Skipped::Unknown
+        );
         assert_eq!(Skipped::read(&Bytes::new()), Skipped::Unknown);
         let foreign = Bytes::from_static(b"M\x01\0\0\0\0\0\0\0\x07other\0\0\0\0\x01x");
         let expected = Skipped::Foreign {

@@ -171,8 +171,5 @@ async fn a_row_with_a_new_type_waits_until_the_type_is_known() {
     // Time in which it could arrive with a wrong value.
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.sql("ALTER ROLE subs CONNECTION LIMIT -1");
-    assert_eq!(
-        node.data(&t, 1).await,
-        [json!({"id": 1, "c": ["p", "q"]})]
-    );
+    assert_eq!(node.data(&t, 1).await, [json!({"id": 1, "c": ["p", "q"]})]);
 }

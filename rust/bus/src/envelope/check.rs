@@ -78,7 +78,12 @@ mod tests {
         for text in ["1e400", &"9".repeat(400), &deep, "", "{\"a\"", "[1,]"] {
             assert!(serde_json::from_str::<Checked>(text).is_err(), "{text}");
         }
-        for text in ["1e300", "[[{\"a\": [null, true, \"b\"]}]]", "-1", "18446744073709551616"] {
+        for text in [
+            "1e300",
+            "[[{\"a\": [null, true, \"b\"]}]]",
+            "-1",
+            "18446744073709551616",
+        ] {
             assert!(serde_json::from_str::<Checked>(text).is_ok(), "{text}");
         }
     }

@@ -139,9 +139,8 @@ async fn keep_watch(
         let found = table_watch::look(config, client).await?;
         let before = std::mem::replace(&mut problems, found);
         log_tables(state, &before, &problems);
-        let mended = |(before, now): (&Option<String>, &Option<String>)| {
-            before.is_some() && now.is_none()
-        };
+        let mended =
+            |(before, now): (&Option<String>, &Option<String>)| before.is_some() && now.is_none();
         if before.iter().zip(&problems).any(mended) {
             // What was committed in the meantime was not published, and may have been of any channel.
             state.has_lost();

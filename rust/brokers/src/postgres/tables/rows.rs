@@ -394,7 +394,8 @@ mod tests {
     #[test]
     fn a_row_that_moves_is_deleted_in_one_channel_and_new_in_the_other() {
         let row = moved([text("ann"), text("long")], [text("bob"), Value::Unchanged]);
-        let of = |channel, kind: &str, data| (StreamKey::of_channel(channel), kind.to_owned(), data);
+        let of =
+            |channel, kind: &str, data| (StreamKey::of_channel(channel), kind.to_owned(), data);
         let left = json!({"id": 1, "customer": "ann", "body": "long"});
         let come = json!({"id": 1, "customer": "bob", "body": "long"});
         let expected = [

@@ -59,10 +59,7 @@ impl Template {
     }
 
     /// Returns the channel of a row, whose columns `value` returns.
-    pub(super) fn render<E>(
-        &self,
-        value: impl Fn(&str) -> Result<String, E>,
-    ) -> Result<String, E> {
+    pub(super) fn render<E>(&self, value: impl Fn(&str) -> Result<String, E>) -> Result<String, E> {
         let mut channel = String::new();
         for part in &self.parts {
             match part {
