@@ -1,7 +1,6 @@
 //! How often it is logged that events of the log reach no subscriber: once a minute for each table and reason.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use bus::Throttle;
 
@@ -27,14 +26,13 @@ pub(super) enum Reason {
 }
 
 impl Dropped {
-    /// Whether an event of a table is to be logged; with how many were not since the last one, if any.
-    /// Published events count as those of table 0.
-    pub(super) fn admit(&mut self, table: u32, reason: Reason) -> Option<Option<u64>> {
+    /// Returns what limits the log of a reason of a table. Published events count as those of table 0.
+    pub(super) fn throttle(&mut self, table: u32, reason: Reason) -> &mut Throttle {
         let of = (table, reason);
         if self.0.len() >= KNOWN && !self.0.contains_key(&of) {
             self.0.clear();
         }
-        self.0.entry(of).or_default().admit(Instant::now())
+        self.0.entry(of).or_default()
     }
 }
 
@@ -50,18 +48,21 @@ impl From<&Lacking> for Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
     fn each_table_and_reason_is_logged() {
-        let mut dropped = Dropped::default();
+        let (mut dropped, now) = (Dropped::default(), Instant::now());
         for of in [
             (1, Reason::TooLarge),
             (2, Reason::TooLarge),
             (1, Reason::Nowhere),
         ] {
-            assert_eq!(dropped.admit(of.0, of.1), Some(None), "{of:?}");
-            assert_eq!(dropped.admit(of.0, of.1), None, "{of:?}");
+            let throttle = dropped.throttle(of.0, of.1);
+            assert_eq!(throttle.admit(now), Some(None), "{of:?}");
+            assert_eq!(throttle.admit(now), None, "{of:?}");
         }
     }
 
@@ -69,7 +70,7 @@ mod tests {
     fn what_is_known_is_bounded() {
         let mut dropped = Dropped::default();
         for table in 0..10 * KNOWN as u32 {
-            dropped.admit(table, Reason::TooLarge);
+            dropped.throttle(table, Reason::TooLarge);
             assert!(dropped.0.len() <= KNOWN);
         }
     }

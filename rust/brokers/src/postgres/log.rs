@@ -372,7 +372,8 @@ impl Log {
     /// Counts and logs an event that reaches no subscriber. `table`: 0 for one that was published.
     fn drop_event(&mut self, table: u32, reason: Reason, problem: &str) {
         self.shared.arrivals().unreadable();
-        if let Some(suppressed) = self.dropped.admit(table, reason) {
+        let throttle = self.dropped.throttle(table, reason);
+        if let Some(suppressed) = throttle.admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 problem,

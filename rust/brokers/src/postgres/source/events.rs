@@ -5,6 +5,8 @@
 //! same id, on each node. Two transactions at the same place of two timelines differ in their time.
 //! The id that users have given is part of the envelope, and stays the id of the event.
 
+use std::time::Instant;
+
 use bus::engine::Outgoing;
 use bus::source::{Lost, SourceTarget};
 use bus::{Envelope, StreamKey};
@@ -268,7 +270,8 @@ impl LogEvents {
     }
 
     pub(super) fn log_dropped(&mut self, table: u32, reason: Reason, problem: &str) {
-        if let Some(suppressed) = self.dropped.admit(table, reason) {
+        let throttle = self.dropped.throttle(table, reason);
+        if let Some(suppressed) = throttle.admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 problem,
