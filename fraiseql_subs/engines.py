@@ -171,8 +171,9 @@ class Table:
         name: The table, `schema.table`, or `table` in the schema `public`. It is spelled as in SQL,
             where letters become small outside of double quotes: `'public."My orders"'`.
         channel: Channel of the events; columns of the row stand in braces. A row that moves to
-            another channel is told to both, where its replica identity has the column.
-        events: Which changes are events.
+            another channel, or tenant, is a DELETE there and an INSERT here, where its replica
+            identity has the column.
+        events: Which changes are events. A move is an update.
         tenant: Column with the tenant of a row, for `TenantIsolation`; None: rows have no tenant.
 
     Raises:

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bus::engine::{Arrival, Scope};
-use bus::{Envelope, Epoch, Offset, Position, StreamKey, Throttle};
+use bus::{Envelope, Epoch, Offset, Position, StreamKey};
 use bytes::Bytes;
 
 use super::control;
+use super::dropped::{Dropped, Reason};
 use super::fault::Fault;
 use super::pgoutput::Change;
 use super::shared::{Progress, Shared};
+use super::skipped::{self, Skipped};
 use super::slot::StartedSlot;
-use super::tables::{Row, RowChange, RowFault, Tables};
+use super::tables::{Lacking, Row, RowChange, RowFault, Tables};
 use super::wants::StreamName;
 use super::wire::{Frame, Wire};
 
@@ -31,7 +33,7 @@ pub(super) struct Log {
     transaction: Option<Transaction>,
     pub(super) tables: Tables,
     /// Limits how often events that are dropped are logged.
-    dropped: Throttle,
+    dropped: Dropped,
 }
 
 /// A committed transaction whose events arrive.
@@ -65,7 +67,7 @@ impl Log {
             head: before(slot.start),
             transaction: None,
             tables: Tables::new(&shared.config.tables, slot.types),
-            dropped: Throttle::new(),
+            dropped: Dropped::default(),
             shared,
         };
         (slot.wire, log)
@@ -131,11 +133,7 @@ impl Log {
                 content,
             } => match &*prefix {
                 PREFIX => {
-                    let at = if is_transactional {
-                        self.next()
-                    } else {
-                        self.at(Offset::new(end))
-                    };
+                    let at = self.place_of(is_transactional, end);
                     self.shared.echoes.found(end, at);
                     self.event(at, content);
                 }
@@ -178,13 +176,9 @@ impl Log {
             }
             Change::Truncate { tables } => {
                 let at = self.next();
-                for table in tables.into_iter().filter(|table| self.tables.has(*table)) {
-                    let is_meant = |channel: &str| self.tables.may_be_on(table, channel);
-                    self.shared.recent.lose_of(at.offset, is_meant);
-                    for stream in self.shared.wants.matching(is_meant) {
-                        // The rows are gone without an event for each: clients have to ask again.
-                        self.shared.arrivals().doubt(Scope::Stream(stream));
-                    }
+                for table in tables {
+                    // The rows are gone without an event for each: clients have to ask again.
+                    self.lose_table(table, at);
                 }
             }
             Change::Other => {}
@@ -216,6 +210,16 @@ impl Log {
         self.at(offset)
     }
 
+    /// The position of a message. One that is part of no transaction has the place before its end: a
+    /// transaction may have its commit at the end.
+    fn place_of(&mut self, is_transactional: bool, end: u64) -> Position {
+        if is_transactional {
+            self.next()
+        } else {
+            self.at(before(end))
+        }
+    }
+
     fn at(&mut self, offset: Offset) -> Position {
         self.head = self.head.max(offset);
         Position {
@@ -225,17 +229,28 @@ impl Log {
     }
 
     fn event(&mut self, at: Position, content: Bytes) {
-        let stream = match Envelope::read(&content, false) {
+        let (stream, problem) = match Envelope::read(&content, false) {
             Ok(envelope) => {
-                let tenant = envelope.tenant.filter(|_| self.shared.config.by_tenant);
-                let channel = envelope.channel.unwrap_or_default();
-                find(&self.shared, StreamName { tenant, channel })
+                let stream = self.find(envelope.tenant, envelope.channel.unwrap_or_default());
+                // What is not looked for is not read.
+                let problem = stream.as_ref().and_then(|_| envelope.check_data().err());
+                (stream, problem)
             }
-            Err(error) => return self.drop_event(&error.to_string()),
+            Err(error) => (None, Some(error)),
         };
-        if let Some(stream) = stream {
-            self.pass(stream, at, content);
+        if let Some(error) = problem {
+            self.drop_event(0, Reason::Unreadable, &error.to_string());
+            if let Some(stream) = stream {
+                self.lose(stream, at);
+            }
+        } else if let Some(stream) = stream {
+            self.pass(0, stream, at, content);
         }
+    }
+
+    fn find(&self, tenant: Option<&str>, channel: &str) -> Option<StreamKey> {
+        let tenant = tenant.filter(|_| self.shared.config.by_tenant);
+        find(&self.shared, StreamName { tenant, channel })
     }
 
     fn row(&mut self, table: u32, row: &Row) {
@@ -247,21 +262,23 @@ impl Log {
             .events(table, row, by_tenant, |name| find(&shared, name));
         for event in events {
             match event {
-                Ok((stream, envelope)) => self.pass(stream, at, envelope),
-                Err(RowFault { stream, problem }) => {
-                    self.drop_event(&problem);
-                    if let Some(stream) = stream {
-                        self.lose(stream, at);
+                Ok((stream, envelope)) => self.pass(table, stream, at, envelope),
+                Err(RowFault { lacking, problem }) => {
+                    self.drop_event(table, (&lacking).into(), &problem);
+                    match lacking {
+                        Lacking::Nobody => {}
+                        Lacking::Stream(stream) => self.lose(stream, at),
+                        Lacking::AnyOfTable => self.lose_table(table, at),
                     }
                 }
             }
         }
     }
 
-    /// Keeps an event, and delivers it if its stream is wanted.
-    fn pass(&mut self, stream: StreamKey, at: Position, envelope: Bytes) {
+    /// Keeps an event, and delivers it if its stream is wanted. `table`: 0 for one that was published.
+    fn pass(&mut self, table: u32, stream: StreamKey, at: Position, envelope: Bytes) {
         if envelope.len() > self.shared.config.max_event_bytes {
-            self.drop_event("it is larger than max_event_bytes");
+            self.drop_event(table, Reason::TooLarge, &self.too_large_of(table));
             return self.lose(stream, at);
         }
         let shared = &self.shared;
@@ -290,26 +307,73 @@ impl Log {
         }
     }
 
-    /// A message that was skipped. It may have been of any stream.
-    fn too_large(&mut self, head: &Bytes) {
-        let prefix = || {
-            let rest = head.get(10..)?;
-            let end = rest.iter().position(|byte| *byte == 0)?;
-            rest.get(..end)
-        };
-        let is_of_others = head.first() == Some(&b'M') && prefix() != Some(PREFIX.as_bytes());
-        if !is_of_others {
-            let at = self.next();
-            self.drop_event("it is larger than max_event_bytes");
-            self.shared.recent.lose_of(at.offset, |_| true);
-            self.shared.arrivals().doubt(Scope::All);
+    /// Events of any stream of a table are missing.
+    fn lose_table(&self, table: u32, at: Position) {
+        if self.tables.has(table) {
+            let is_meant = |channel: &str| self.tables.may_be_on(table, channel);
+            self.shared.recent.lose_of(at.offset, is_meant);
+            for stream in self.shared.wants.matching(is_meant) {
+                self.shared.arrivals().doubt(Scope::Stream(stream));
+            }
         }
     }
 
-    /// Counts and logs an event that reaches no subscriber.
-    fn drop_event(&mut self, problem: &str) {
+    /// A message that was skipped.
+    fn too_large(&mut self, head: &Bytes) {
+        match Skipped::read(head) {
+            Skipped::Foreign { .. } => {}
+            Skipped::Row(table) => {
+                let at = self.next();
+                if self.tables.has(table) {
+                    self.drop_event(table, Reason::TooLarge, &self.too_large_of(table));
+                    self.lose_table(table, at);
+                }
+            }
+            Skipped::Event {
+                is_transactional,
+                end,
+                head,
+            } => {
+                let at = self.place_of(is_transactional, end);
+                self.drop_event(0, Reason::TooLarge, &self.too_large_of(0));
+                match skipped::stream_of(&head) {
+                    None => self.lose_all(at),
+                    Some((tenant, channel)) => {
+                        if let Some(stream) = self.find(tenant, channel) {
+                            self.lose(stream, at);
+                        }
+                    }
+                }
+            }
+            Skipped::Unknown => {
+                let at = self.next();
+                self.drop_event(0, Reason::TooLarge, &self.too_large_of(0));
+                self.lose_all(at);
+            }
+        }
+    }
+
+    /// Events of any stream are missing.
+    fn lose_all(&self, at: Position) {
+        self.shared.recent.lose_of(at.offset, |_| true);
+        self.shared.arrivals().doubt(Scope::All);
+    }
+
+    fn too_large_of(&self, table: u32) -> String {
+        let limit = self.shared.config.max_event_bytes;
+        match self.tables.name(table) {
+            Some(name) => {
+                format!("a row of {name} is larger than max_event_bytes ({limit} bytes)")
+            }
+            None => format!("it is larger than max_event_bytes ({limit} bytes)"),
+        }
+    }
+
+    /// Counts and logs an event that reaches no subscriber. `table`: 0 for one that was published.
+    fn drop_event(&mut self, table: u32, reason: Reason, problem: &str) {
         self.shared.arrivals().unreadable();
-        if let Some(suppressed) = self.dropped.admit(Instant::now()) {
+        let throttle = self.dropped.throttle(table, reason);
+        if let Some(suppressed) = throttle.admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 problem,

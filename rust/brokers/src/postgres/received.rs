@@ -8,8 +8,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::cursor::{Cursor, malformed};
 use super::fault::Fault;
 
-/// How much of a message that is too large is kept (bytes).
-const HEAD: usize = 256;
+/// How much of a message that is too large is kept (bytes): it has the head of an envelope with the longest
+/// names.
+const HEAD: usize = 2048;
 /// Tag, and length.
 const PREFIX: usize = 5;
 

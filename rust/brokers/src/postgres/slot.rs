@@ -84,13 +84,6 @@ pub(super) async fn open(config: &Config) -> Result<Opened, Fault> {
         return Err(sql::not_installed());
     }
     let keeps_all = kept == "-1";
-    for table in &config.tables {
-        let rows = wire
-            .query(&table.check_sql())
-            .await
-            .map_err(Fault::of_link)?;
-        table.check(&rows).map_err(Fault::configuration)?;
-    }
     Ok(Opened {
         wire,
         version,

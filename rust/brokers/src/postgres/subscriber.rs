@@ -20,6 +20,8 @@ use super::wire::Wire;
 const TURN: usize = 256;
 /// Pause while the receiver has no room.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
+/// Pause between two attempts to ask for types.
+const LEARN_PAUSE: Duration = Duration::from_millis(50);
 /// After this time without a byte the link ends. The server is silent while it decodes a large
 /// transaction, but ends a link itself after a minute (`wal_sender_timeout`).
 const SILENT: Duration = Duration::from_secs(90);
@@ -87,7 +89,7 @@ async fn read(
             () = shared.look.notified() => wire.confirm(log.end, true).await?,
         }
         if log.tables.has_unknown_types() {
-            learn_types(shared, log).await;
+            learn_types(shared, log).await?;
         }
         let silent_for = heard.elapsed();
         if silent_for > SILENT {
@@ -103,14 +105,23 @@ async fn read(
     }
 }
 
-/// Asks for types that were made after the slot had started.
-async fn learn_types(shared: &Shared, log: &mut Log) {
-    let rows = async {
-        let client = shared.link(Role::Reader).ok()?;
-        let answer = client.simple_query(Types::SQL);
-        let answer = tokio::time::timeout(shared.config.times.answer, answer).await;
-        answer.ok()?.ok()
-    };
-    let rows = rows.await.unwrap_or_default();
-    log.tables.learn(Types::of_messages(&rows));
+/// Asks for types that were made after the slot had started. Their rows wait; if there is no answer for long,
+/// the link ends.
+async fn learn_types(shared: &Shared, log: &mut Log) -> Result<(), Fault> {
+    let until = Instant::now() + shared.config.times.answer;
+    loop {
+        match types(shared).await {
+            Ok(types) => {
+                log.tables.learn(types);
+                return Ok(());
+            }
+            Err(fault) if Instant::now() > until => return Err(fault),
+            Err(_) => tokio::time::sleep(LEARN_PAUSE).await,
+        }
+    }
+}
+
+async fn types(shared: &Shared) -> Result<Types, Fault> {
+    let client = shared.link(Role::Reader)?;
+    Types::ask(&client, shared.config.times.answer).await
 }

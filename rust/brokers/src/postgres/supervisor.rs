@@ -8,7 +8,7 @@ use bus::engine::Role;
 
 use super::links::Links;
 use super::shared::Shared;
-use super::{heads, publisher, slot, subscriber};
+use super::{heads, publisher, slot, subscriber, table_watch};
 use crate::backoff::Backoff;
 
 /// Keeps all links. Never returns. They end when the future is dropped.
@@ -25,6 +25,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         links.keep(Role::Reader, &shared.reader, async |_| Ok(())),
         keep_subscriber(&shared, links),
         heads::watch(&shared),
+        table_watch::watch(&shared),
     );
 }
 

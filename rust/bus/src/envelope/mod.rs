@@ -4,6 +4,7 @@
 //! only; [`Envelope::json`] parses the data. Not here: the stream and the position of an event. The
 //! engine provides them, and the stream decides the tenant.
 
+mod check;
 mod error;
 mod read;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::check::Checked;
 use super::{
     ABSENT, BRACE, ENVELOPE_VERSION, Envelope, EnvelopeError, LAST_VERSION, MIN_READER, flags,
 };
@@ -44,6 +45,17 @@ impl<'a> Envelope<'a> {
     /// [`super::MAX_DATA_DEPTH`] levels, or have a number that is too large for a float.
     pub fn json(&self) -> Result<Value, EnvelopeError> {
         serde_json::from_slice(self.data).map_err(|error| EnvelopeError::Json(error.to_string()))
+    }
+
+    /// Checks that [`Self::json`] can read the data, without keeping what is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::json`].
+    pub fn check_data(&self) -> Result<(), EnvelopeError> {
+        serde_json::from_slice::<Checked>(self.data)
+            .map(drop)
+            .map_err(|error| EnvelopeError::Json(error.to_string()))
     }
 
     fn raw(bytes: &'a Bytes) -> Self {

@@ -64,7 +64,7 @@ pub struct Times {
     pub upkeep: Duration,
     /// How often nodes look, on average, whether a source has a reader.
     pub look: Duration,
-    /// How often the reader of a source looks at its slot, on average.
+    /// How often the reader of a source looks at its slot, and a node at its tables, on average.
     pub watch: Duration,
     /// How long the reader of a source may stand still: after that another node may read.
     pub lease: Duration,

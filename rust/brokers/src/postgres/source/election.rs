@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus::publishing::{OnUnavailable, PublishOptions, Publisher};
-use bus::source::SourceTarget;
+use bus::source::{Lost, SourceTarget};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::super::fault::Fault;
-use super::super::{slot, sql};
+use super::super::{slot, sql, table_watch};
 use super::lasting;
 use super::lease::{Lease, Leased};
 use super::reader;
@@ -90,7 +90,7 @@ async fn hold(state: &State, target: &SourceTarget, client: &Client) -> Result<(
         return Ok(());
     }
     let watched = async {
-        match keep_watch(state, client).await {
+        match keep_watch(state, target, client).await {
             Ok(never) => match never {},
             Err(fault) => Err(fault),
         }
@@ -126,20 +126,49 @@ async fn read(
     }
 }
 
-/// Looks at the slot while this node reads.
-async fn keep_watch(state: &State, client: &Client) -> Result<Infallible, Fault> {
+/// Looks at the slot and the tables while this node reads.
+async fn keep_watch(
+    state: &State,
+    target: &SourceTarget,
+    client: &Client,
+) -> Result<Infallible, Fault> {
+    let config = &state.config;
     let mut warnings = Warnings::default();
+    let mut problems = vec![None; config.tables.len()];
     loop {
-        sleep(
-            state
-                .config
-                .times
-                .watch
-                .mul_f64(0.8 + 0.4 * fastrand::f64()),
-        )
-        .await;
+        let found = table_watch::look(config, client).await?;
+        let before = std::mem::replace(&mut problems, found);
+        log_tables(state, &before, &problems);
+        let mended =
+            |(before, now): (&Option<String>, &Option<String>)| before.is_some() && now.is_none();
+        if before.iter().zip(&problems).any(mended) {
+            // What was committed in the meantime was not published, and may have been of any channel.
+            state.has_lost();
+            target.losses.tell(Lost::Events).await;
+        }
+        sleep(config.times.watch.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
         let seen = watch::look(state, client).await?;
         warnings.update(&state.slot, seen.kept.as_ref());
+    }
+}
+
+fn log_tables(state: &State, before: &[Option<String>], now: &[Option<String>]) {
+    let reason = table_watch::reason(now);
+    if reason == table_watch::reason(before) {
+        return;
+    }
+    match reason {
+        Some(reason) => tracing::error!(
+            target: "fraiseql_subs",
+            slot = &*state.slot,
+            reason,
+            "a table whose changes are events is wrong: correct it, or the configuration"
+        ),
+        None => tracing::info!(
+            target: "fraiseql_subs",
+            slot = &*state.slot,
+            "all tables whose changes are events are right again"
+        ),
     }
 }
 

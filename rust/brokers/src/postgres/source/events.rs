@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use bus::engine::Outgoing;
 use bus::source::{Lost, SourceTarget};
-use bus::{Envelope, StreamKey, Throttle};
+use bus::{Envelope, StreamKey};
 use bytes::Bytes;
 
+use super::super::dropped::{Dropped, Reason};
 use super::super::fault::Fault;
 use super::super::log::PREFIX;
 use super::super::pgoutput::Change;
-use super::super::tables::{Row, RowChange, RowFault, Table, Tables, Types};
+use super::super::skipped::{self, Skipped};
+use super::super::tables::{Lacking, Row, RowChange, RowFault, Table, Tables, Types};
 use super::super::wants::StreamName;
 use super::super::wire::Frame;
 use super::state::Mark;
@@ -37,7 +39,7 @@ pub(super) struct LogEvents {
     events: Vec<Outgoing>,
     /// What is lost, in the place where it is missing.
     losses: Vec<Lost>,
-    dropped: Throttle,
+    dropped: Dropped,
 }
 
 impl LogEvents {
@@ -61,7 +63,7 @@ impl LogEvents {
             tables: Tables::new(tables, types),
             events: Vec::new(),
             losses: Vec::new(),
-            dropped: Throttle::new(),
+            dropped: Dropped::default(),
         }
     }
 
@@ -169,18 +171,23 @@ impl LogEvents {
     }
 
     fn message(&mut self, id: String, envelope: Bytes) {
-        let stream = match Envelope::read(&envelope, false) {
-            Ok(read) => StreamName {
-                tenant: read.tenant.filter(|_| self.by_tenant),
-                channel: read.channel.unwrap_or_default(),
+        let read = Envelope::read(&envelope, false).map(|read| {
+            let stream = self.stream(read.tenant, read.channel.unwrap_or_default());
+            (stream, read.check_data())
+        });
+        match read {
+            Ok((stream, Ok(()))) => self.event(0, id, stream, envelope),
+            Ok((stream, Err(error))) => {
+                self.log_dropped(0, Reason::Unreadable, &error.to_string());
+                self.losses.push(Lost::EventsOf(stream));
             }
-            .key(),
-            Err(error) => {
-                self.log_dropped(&error.to_string());
-                return;
-            }
-        };
-        self.event(id, stream, envelope);
+            Err(error) => self.log_dropped(0, Reason::Unreadable, &error.to_string()),
+        }
+    }
+
+    fn stream(&self, tenant: Option<&str>, channel: &str) -> StreamKey {
+        let tenant = tenant.filter(|_| self.by_tenant);
+        StreamName { tenant, channel }.key()
     }
 
     fn row(&mut self, table: u32, change: RowChange, row: impl FnOnce(RowChange) -> Row) {
@@ -195,21 +202,24 @@ impl LogEvents {
                 // A row may be the event of several channels.
                 Ok((stream, envelope)) => {
                     let id = format!("{id}-{:x}", hash(&stream));
-                    self.event(id, stream, envelope);
+                    self.event(table, id, stream, envelope);
                 }
-                Err(RowFault { stream, problem }) => {
-                    self.log_dropped(&problem);
-                    if let Some(stream) = stream {
-                        self.losses.push(Lost::EventsOf(stream));
+                Err(RowFault { lacking, problem }) => {
+                    self.log_dropped(table, (&lacking).into(), &problem);
+                    match lacking {
+                        Lacking::Nobody => {}
+                        Lacking::Stream(stream) => self.losses.push(Lost::EventsOf(stream)),
+                        Lacking::AnyOfTable => self.losses.push(Lost::Events),
                     }
                 }
             }
         }
     }
 
-    fn event(&mut self, id: String, stream: StreamKey, envelope: Bytes) {
+    /// `table`: 0 for an event that was published.
+    fn event(&mut self, table: u32, id: String, stream: StreamKey, envelope: Bytes) {
         if envelope.len() > self.max_event_bytes {
-            self.log_dropped("it is larger than max_event_bytes of the bus");
+            self.log_dropped(table, Reason::TooLarge, &self.too_large_of(table));
             self.losses.push(Lost::EventsOf(stream));
             return;
         }
@@ -220,25 +230,48 @@ impl LogEvents {
         });
     }
 
-    /// A message that was skipped. It may have been of any stream.
+    /// A message that was skipped.
     fn too_large(&mut self, head: &Bytes) {
-        let prefix = || {
-            let rest = head.get(10..)?;
-            let end = rest.iter().position(|byte| *byte == 0)?;
-            rest.get(..end)
+        let (table, lost) = match Skipped::read(head) {
+            Skipped::Foreign { is_transactional } => {
+                if is_transactional {
+                    self.next();
+                }
+                return;
+            }
+            Skipped::Row(table) => {
+                let is_meant = self.next().is_some() && self.tables.has(table);
+                (table, is_meant.then_some(Lost::Events))
+            }
+            Skipped::Event {
+                is_transactional,
+                head,
+                ..
+            } => {
+                let is_new = !is_transactional || self.next().is_some();
+                let lost = skipped::stream_of(&head).map_or(Lost::Events, |(tenant, channel)| {
+                    Lost::EventsOf(self.stream(tenant, channel))
+                });
+                (0, is_new.then_some(lost))
+            }
+            Skipped::Unknown => (0, self.next().map(|_| Lost::Events)),
         };
-        let is_message = head.first() == Some(&b'M');
-        let is_transactional = !is_message || head.get(1).is_some_and(|flags| flags & 1 == 1);
-        let is_new = !is_transactional || self.next().is_some();
-        let is_of_others = is_message && prefix() != Some(PREFIX.as_bytes());
-        if is_new && !is_of_others {
-            self.log_dropped("it is larger than max_event_bytes");
-            self.losses.push(Lost::Events);
+        if let Some(lost) = lost {
+            self.log_dropped(table, Reason::TooLarge, &self.too_large_of(table));
+            self.losses.push(lost);
         }
     }
 
-    pub(super) fn log_dropped(&mut self, problem: &str) {
-        if let Some(suppressed) = self.dropped.admit(Instant::now()) {
+    fn too_large_of(&self, table: u32) -> String {
+        match self.tables.name(table) {
+            Some(name) => format!("a row of {name} is larger than max_event_bytes of the bus"),
+            None => "it is larger than max_event_bytes of the bus".to_owned(),
+        }
+    }
+
+    pub(super) fn log_dropped(&mut self, table: u32, reason: Reason, problem: &str) {
+        let throttle = self.dropped.throttle(table, reason);
+        if let Some(suppressed) = throttle.admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 problem,

@@ -15,6 +15,7 @@ use bus::source::{Lost, SourceTarget};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Client;
 
+use super::super::dropped::Reason;
 use super::super::fault::Fault;
 use super::super::tables::Types;
 use super::super::wire::Wire;
@@ -114,7 +115,7 @@ impl SourceReader<'_> {
                 _ = ticks.tick() => is_due = true,
             }
             if self.events.tables.has_unknown_types() {
-                self.learn_types().await;
+                self.learn_types().await?;
             }
             if !may_read {
                 // The server is not heard because this node does not read.
@@ -166,7 +167,7 @@ impl SourceReader<'_> {
     fn landed(&mut self, landed: Landed) {
         self.state.events.fetch_add(landed.accepted as u64, Relaxed);
         for (stream, why) in landed.refused {
-            self.events.log_dropped(&why);
+            self.events.log_dropped(0, Reason::Unreadable, &why);
             self.untold.push_back(Lost::EventsOf(stream));
         }
         if self.untold.is_empty() && self.telling.is_none() {
@@ -209,12 +210,11 @@ impl SourceReader<'_> {
         published.map_or(0, |published| published.mark.end)
     }
 
-    /// Asks for types that were made after the link.
-    async fn learn_types(&mut self) {
-        let answer = self.client.simple_query(Types::SQL);
-        let answer = tokio::time::timeout(self.state.config.times.answer, answer).await;
-        let rows = answer.ok().and_then(Result::ok).unwrap_or_default();
-        self.events.tables.learn(Types::of_messages(&rows));
+    /// Asks for types that were made after the link. Without an answer the link ends: another one knows them.
+    async fn learn_types(&mut self) -> Result<(), Fault> {
+        let types = Types::ask(self.client, self.state.config.times.answer).await?;
+        self.events.tables.learn(types);
+        Ok(())
     }
 }
 

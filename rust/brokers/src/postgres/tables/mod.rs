@@ -1,13 +1,14 @@
 //! Changes of tables as events.
 //!
 //! An event has the row as its data: a member for each column. `_old` has the values before the change,
-//! where the replica identity of the table has them. `_unchanged` lists the columns that the log does not
+//! where the replica identity of the table has them, and the row was on the same stream. `_unchanged` lists the columns that the log does not
 //! have, because they are stored apart and were not changed.
 //!
 //! Not here: reading the log (`subscriber`).
 
 mod json;
 mod name;
+mod places;
 mod rows;
 mod template;
 mod types;
@@ -19,7 +20,7 @@ use super::cursor::TextRow;
 use super::pgoutput::Relation;
 pub use name::TableName;
 pub(super) use name::quoted;
-pub(super) use rows::{Row, RowChange, RowFault, Tables};
+pub(super) use rows::{Lacking, Row, RowChange, RowFault, Tables};
 pub(super) use types::Types;
 
 /// A table whose changes are events.
@@ -79,6 +80,11 @@ impl Table {
         self.name.schema == relation.schema && self.name.table == relation.name
     }
 
+    /// Whether a channel may have events of the table.
+    pub(super) fn may_be_on(&self, channel: &str) -> bool {
+        self.channel.may_be(channel)
+    }
+
     /// The columns that decide where an event goes.
     fn columns(&self) -> impl Iterator<Item = &str> {
         self.channel.columns().chain(self.tenant.as_deref())
@@ -127,6 +133,15 @@ impl Table {
                 "the changes of {self} {problem}: run `fraiseql-subs postgres install --table {}` as an \
                  administrator",
                 self.name.argument()
+            ));
+        }
+        let is_ours = |row: &&TextRow| {
+            let name = text(row, 1);
+            name.is_some_and(|name| ["_old", "_unchanged"].contains(&&*name))
+        };
+        if let Some(name) = rows.iter().find(is_ours).and_then(|row| text(row, 1)) {
+            return Err(format!(
+                "the table {self} has a column {name:?}, which events have for themselves: rename it"
             ));
         }
         for column in self.columns() {

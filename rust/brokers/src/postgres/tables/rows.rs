@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::super::pgoutput::{Column, Old, Relation, Value};
 use super::super::wants::StreamName;
+use super::places::{self, NoPlace};
 use super::types::{Kind, Types};
 use super::{Changes, Table, json};
 
@@ -40,7 +41,7 @@ pub(in super::super) struct Tables {
 }
 
 /// A table as the log defines it.
-struct Defined {
+pub(super) struct Defined {
     relation: Relation,
     /// The kind of each column.
     kinds: Vec<Kind>,
@@ -49,7 +50,7 @@ struct Defined {
 }
 
 /// The values of a row, by column; `None` where the log does not have it.
-type Values<'a> = Vec<Option<&'a Value>>;
+pub(super) type Values<'a> = Vec<Option<&'a Value>>;
 
 /// An event of a row: its stream and its envelope; or why there is none.
 pub(in super::super) type RowEvent = Result<(StreamKey, Bytes), RowFault>;
@@ -57,9 +58,19 @@ pub(in super::super) type RowEvent = Result<(StreamKey, Bytes), RowFault>;
 /// Why a row is no event.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct RowFault {
-    /// The stream that lacks the event; `None`: the row has no channel.
-    pub(in super::super) stream: Option<StreamKey>,
+    pub(in super::super) lacking: Lacking,
     pub(in super::super) problem: String,
+}
+
+/// Who lacks the event of a row.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) enum Lacking {
+    /// Nobody: the row is on no channel.
+    Nobody,
+    /// A stream.
+    Stream(StreamKey),
+    /// Any stream of the table.
+    AnyOfTable,
 }
 
 impl RowChange {
@@ -142,7 +153,7 @@ impl Tables {
     pub(in super::super) fn may_be_on(&self, table: u32, channel: &str) -> bool {
         let defined = self.defined.get(&table);
         let mut tables = defined.into_iter().flat_map(|defined| &defined.tables);
-        tables.any(|index| self.tables[*index].channel.may_be(channel))
+        tables.any(|index| self.tables[*index].may_be_on(channel))
     }
 
     /// The events of a row, for the streams that `find` returns.
@@ -158,55 +169,62 @@ impl Tables {
         };
         let old = row.old.as_ref().map(|old| defined.old(old));
         let new = row.new.as_ref().map(|new| after(new, old.as_ref()));
-        let Some(current) = new.as_ref().or(old.as_ref()) else {
-            return Vec::new();
-        };
         let mut events = Vec::new();
-        let mut data = None;
         for table in defined.tables.iter().map(|index| &self.tables[*index]) {
+            // A row that moves is updated, whatever its streams are told.
             if !row.change.is_of(table.changes) {
                 continue;
             }
-            let place = match defined.place(table, current) {
-                Ok(place) => place,
-                Err(problem) => {
-                    let stream = None;
-                    events.push(Err(RowFault { stream, problem }));
+            let values = (new.as_ref(), old.as_ref());
+            let told = match places::told(defined, table, row.change, values, by_tenant) {
+                Ok(told) => told,
+                Err(no_place) => {
+                    events.push(Err(no_place.into()));
                     continue;
                 }
             };
-            // A row that moves to another channel leaves the one where it was.
-            let left = new.as_ref().and(old.as_ref());
-            let left = left.and_then(|old| defined.place(table, old).ok());
-            let left = left.filter(|left| *left != place);
-            for Place { channel, tenant } in left.into_iter().chain([place]) {
-                let isolated = tenant.as_deref().filter(|_| by_tenant);
+            for told in told {
+                let place = told.place;
                 let name = StreamName {
-                    tenant: isolated,
-                    channel: &channel,
+                    tenant: place.tenant.as_deref().filter(|_| by_tenant),
+                    channel: &place.channel,
                 };
                 let Some(stream) = find(name) else {
                     continue;
                 };
-                let data = data
-                    .get_or_insert_with(|| defined.data(current, new.as_ref().and(old.as_ref())));
                 let draft = Draft {
-                    channel: channel.into(),
-                    event_type: Some(row.change.event_type().into()),
-                    tenant_id: tenant.map(Into::into),
+                    channel: place.channel.into(),
+                    event_type: Some(told.change.event_type().into()),
+                    tenant_id: place.tenant.map(Into::into),
                     id: None,
-                    data: data.clone(),
+                    data: defined.data(told.current, told.old),
                 };
                 events.push(match Envelope::write(&draft, 0, 0) {
                     Ok(envelope) => Ok((stream, envelope)),
                     Err(error) => Err(RowFault {
-                        stream: Some(stream),
+                        lacking: Lacking::Stream(stream),
                         problem: format!("a row of {table} is no event: {error}"),
                     }),
                 });
             }
         }
         events
+    }
+
+    /// The name of a table whose changes are events.
+    pub(in super::super) fn name(&self, table: u32) -> Option<String> {
+        let relation = &self.defined.get(&table)?.relation;
+        Some(format!("{}.{}", relation.schema, relation.name))
+    }
+}
+
+impl From<NoPlace> for RowFault {
+    fn from(no_place: NoPlace) -> Self {
+        let (lacking, problem) = match no_place {
+            NoPlace::Nowhere(problem) => (Lacking::Nobody, problem),
+            NoPlace::Unknown(problem) => (Lacking::AnyOfTable, problem),
+        };
+        Self { lacking, problem }
     }
 }
 
@@ -219,13 +237,6 @@ fn after<'a>(new: &'a [Value], old: Option<&Values<'a>>) -> Values<'a> {
     new.iter().enumerate().map(value).collect()
 }
 
-/// Where an event goes.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    channel: String,
-    tenant: Option<String>,
-}
-
 impl Defined {
     /// The values before a change. A key has no other columns.
     fn old<'a>(&'a self, old: &'a Old) -> Values<'a> {
@@ -235,26 +246,11 @@ impl Defined {
             .collect()
     }
 
-    fn place(&self, table: &Table, values: &Values<'_>) -> Result<Place, String> {
-        let text = |column: &str| {
-            let index = self
-                .relation
-                .columns
-                .iter()
-                .position(|of| of.name == column);
-            let why = match index.and_then(|index| *values.get(index)?) {
-                Some(Value::Text(text)) => return Ok(String::from_utf8_lossy(text).into_owned()),
-                Some(Value::Null) => "is NULL",
-                Some(Value::Unchanged) | None => "is not in the log",
-            };
-            Err(format!(
-                "the column {column:?} of a row of {table}, which decides where its event goes, {why}"
-            ))
-        };
-        Ok(Place {
-            channel: table.channel.render(text)?,
-            tenant: table.tenant.as_deref().map(text).transpose()?,
-        })
+    /// The value of a column; `None`: the log does not have it.
+    pub(super) fn value<'a>(&self, column: &str, values: &Values<'a>) -> Option<&'a Value> {
+        let mut columns = self.relation.columns.iter();
+        let index = columns.position(|of| of.name == column)?;
+        *values.get(index)?
     }
 
     /// The row as the data of an event.
@@ -265,7 +261,7 @@ impl Defined {
         };
         let columns = self.relation.columns.iter().zip(current.iter().copied());
         let unchanged: Vec<Json> = columns.filter_map(unchanged).collect();
-        // A column of that name has precedence.
+        // A column of that name, which may be added later, has precedence.
         if let Some(old) = old {
             data.entry("_old")
                 .or_insert_with(|| self.object(old).into());
@@ -370,26 +366,104 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_row_that_moves_is_told_to_both_channels() {
-        let row = Row {
+    /// A row whose customer changes, and whose tenant, in the column `body`, does as well.
+    fn moved(old: [Value; 2], new: [Value; 2]) -> Row {
+        let row = |[customer, body]: [Value; 2]| vec![text("1"), customer, body];
+        Row {
             change: RowChange::Update,
-            new: Some(vec![text("1"), text("bob"), Value::Unchanged]),
+            new: Some(row(new)),
             old: Some(Old {
                 is_key: false,
-                values: vec![text("1"), text("ann"), text("long")],
+                values: row(old),
+            }),
+        }
+    }
+
+    /// The type and the data of each event of a row.
+    fn told(tables: &Tables, row: &Row, by_tenant: bool) -> Vec<(StreamKey, String, Json)> {
+        let events = tables.events(7, row, by_tenant, |name| Some(name.key()));
+        let read = |event: RowEvent| {
+            let (stream, bytes) = event.unwrap();
+            let envelope = Envelope::read(&bytes, false).unwrap();
+            let kind = envelope.event_type.unwrap().to_owned();
+            (stream, kind, envelope.json().unwrap())
+        };
+        events.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_row_that_moves_is_deleted_in_one_channel_and_new_in_the_other() {
+        let row = moved([text("ann"), text("long")], [text("bob"), Value::Unchanged]);
+        let of =
+            |channel, kind: &str, data| (StreamKey::of_channel(channel), kind.to_owned(), data);
+        let left = json!({"id": 1, "customer": "ann", "body": "long"});
+        let come = json!({"id": 1, "customer": "bob", "body": "long"});
+        let expected = [
+            of("orders.ann", "DELETE", left),
+            of("orders.bob", "INSERT", come),
+        ];
+        assert_eq!(told(&tables(None), &row, false), expected);
+    }
+
+    #[test]
+    fn a_row_that_changes_its_tenant_is_told_to_each_in_its_own_half() {
+        let row = moved([text("ann"), text("acme")], [text("ann"), text("rival")]);
+        let of = |tenant, kind: &str, data| {
+            let stream = StreamKey::of_tenant("orders.ann", tenant);
+            (stream, kind.to_owned(), data)
+        };
+        let left = json!({"id": 1, "customer": "ann", "body": "acme"});
+        let come = json!({"id": 1, "customer": "ann", "body": "rival"});
+        let expected = [of("acme", "DELETE", left), of("rival", "INSERT", come)];
+        let tables = tables(Some("body"));
+        assert_eq!(told(&tables, &row, true), expected);
+        // Where tenants are not isolated, it stays in one stream.
+        let [(stream, kind, data)] = &told(&tables, &row, false)[..] else {
+            panic!("there is not one event");
+        };
+        assert_eq!(
+            (stream, &**kind),
+            (&StreamKey::of_channel("orders.ann"), "UPDATE")
+        );
+        assert_eq!(
+            (&data["body"], &data["_old"]["body"]),
+            (&json!("rival"), &json!("acme"))
+        );
+    }
+
+    #[test]
+    fn a_row_that_leaves_for_nowhere_is_deleted_and_one_that_comes_from_there_is_new() {
+        let (here, nowhere) = ([text("ann"), text("a")], [Value::Null, text("a")]);
+        let tables = tables(None);
+        for (row, expected) in [
+            (moved(here.clone(), nowhere.clone()), "DELETE"),
+            (moved(nowhere, here), "INSERT"),
+        ] {
+            let [(stream, kind, data)] = &told(&tables, &row, false)[..] else {
+                panic!("there is not one event");
+            };
+            assert_eq!(
+                (stream, &**kind),
+                (&StreamKey::of_channel("orders.ann"), expected)
+            );
+            assert_eq!(data, &json!({"id": 1, "customer": "ann", "body": "a"}));
+        }
+    }
+
+    #[test]
+    fn the_key_before_a_change_is_not_told_to_a_tenant_who_may_not_have_had_the_row() {
+        let row = Row {
+            change: RowChange::Update,
+            new: Some(vec![text("2"), text("ann"), text("rival")]),
+            old: Some(Old {
+                is_key: true,
+                values: vec![text("1"), Value::Null, Value::Null],
             }),
         };
-        let (ann, bob) = (
-            StreamKey::of_channel("orders.ann"),
-            StreamKey::of_channel("orders.bob"),
-        );
-        let data = json!({
-            "id": 1, "customer": "bob", "body": "long",
-            "_old": {"id": 1, "customer": "ann", "body": "long"},
-        });
-        let expected = [Ok((ann.clone(), data.clone())), Ok((bob.clone(), data))];
-        assert_eq!(events(&tables(None), &row, &[ann, bob]), expected);
+        let tables = tables(Some("body"));
+        let old = |by_tenant| told(&tables, &row, by_tenant)[0].2.get("_old").cloned();
+        assert_eq!(old(true), None);
+        assert_eq!(old(false), Some(json!({"id": 1})));
     }
 
     #[test]
@@ -421,7 +495,7 @@ mod tests {
         };
         let [
             Err(RowFault {
-                stream: None,
+                lacking: Lacking::AnyOfTable,
                 problem,
             }),
         ] = &events(&tables(None), &row, &[])[..]
@@ -446,7 +520,7 @@ mod tests {
         let [Err(fault)] = &events(&tables(None), &row, std::slice::from_ref(&stream))[..] else {
             panic!("it is an event");
         };
-        assert_eq!(fault.stream.as_ref(), Some(&stream));
+        assert_eq!(fault.lacking, Lacking::Stream(stream));
     }
 
     #[test]

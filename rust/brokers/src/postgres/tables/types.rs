@@ -1,10 +1,13 @@
 //! The types of columns: which of them are numbers, arrays and so on.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use tokio_postgres::SimpleQueryMessage;
+use tokio::time::timeout;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::super::cursor::TextRow;
+use super::super::fault::Fault;
 
 /// How a value of a type becomes JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +66,17 @@ impl Types {
         )
     }
 
-    pub(in super::super) fn of_messages(messages: &[SimpleQueryMessage]) -> Self {
+    /// Asks for the types that there are now.
+    pub(in super::super) async fn ask(client: &Client, patience: Duration) -> Result<Self, Fault> {
+        let answer = timeout(patience, client.simple_query(Self::SQL)).await;
+        let late = |_| Fault::away("PostgreSQL has not said which types there are");
+        let rows = answer
+            .map_err(late)?
+            .map_err(|error| Fault::of_sql(&error))?;
+        Ok(Self::of_messages(&rows))
+    }
+
+    fn of_messages(messages: &[SimpleQueryMessage]) -> Self {
         Self::of(messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some([0, 1, 2, 3].map(|index| {
                 row.try_get(index)

@@ -7,7 +7,8 @@ use super::board::{Mode, Posted};
 use super::{Board, SourceNode, publish};
 use crate::servers::{Server, eventually};
 
-#[tokio::test]
+// The node reads while psql waits: PostgreSQL waits at a checkpoint for the link that reads the lost slot.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_is_lost_is_told_and_made_again() {
     let server = Server::bare(&[
         "max_slot_wal_keep_size=1MB",

@@ -4,6 +4,7 @@ mod board;
 mod faults;
 mod lasting;
 mod publishing;
+mod table_faults;
 mod takeover;
 
 use std::sync::Arc;

@@ -80,12 +80,14 @@ async fn rows_are_published_on_each_channel_that_they_concern() {
         on("items", &row),
         on("items.a", &row),
         on("items", &moved),
-        on("items.a", &moved),
-        on("items.b", &moved),
+        on("items.a", &row),
+        on("items.b", &json!({"id": 1, "box": "b"})),
     ];
     eventually("all are published", || board.posted().len() >= 6).await;
     let events = board.posted().split_off(1);
     assert_eq!(events, expected);
+    // The two halves of a row that moves have two ids.
+    assert_eq!(board.duplicates(), 0);
 }
 
 #[tokio::test]
