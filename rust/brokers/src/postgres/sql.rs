@@ -84,7 +84,7 @@ pub(super) async fn connect_and_hear(
         if let Some(password) = &password {
             server.password(password);
         }
-        let login = Box::pin(log_in(server, tls.clone(), heard.clone()));
+        let login = log_in(server, tls.clone(), heard.clone());
         async {
             let (client, mut connection) = login.await?;
             connection.begin(client.batch_execute(SEARCH_PATH)).await?;

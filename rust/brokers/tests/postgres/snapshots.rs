@@ -123,12 +123,25 @@ async fn what_was_delivered_is_settled_when_others_see_it() {
     eventually("the stream is ready", || seen.0.lock().len() == 1).await;
     server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     server.sql("SELECT pg_reload_conf()");
-    let session = server.session().await;
-    let publishing = tokio::spawn(async move {
-        let publish = "SELECT fraiseql_subs.publish('orders', '{}')";
-        session.batch_execute(publish).await
-    });
-    eventually("the event arrives", || seen.0.lock().len() == 2).await;
+    let mut count = 1;
+    // The server takes the setting up later: until then, commits do not wait.
+    let publishing = loop {
+        let session = server.session().await;
+        let publishing = tokio::spawn(async move {
+            let publish = "SELECT fraiseql_subs.publish('orders', '{}')";
+            session.batch_execute(publish).await
+        });
+        count += 1;
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        eventually("the commit is done, or waits", || {
+            publishing.is_finished() || server.sql(waiting) == "1"
+        })
+        .await;
+        if !publishing.is_finished() {
+            break publishing;
+        }
+    };
+    eventually("the events arrive", || seen.0.lock().len() == count).await;
     let everything = Position::new(bus::Epoch(0), 0);
     let settled = engine.settled(everything).unwrap();
     let settled = tokio::spawn(settled);
