@@ -4,9 +4,13 @@
 
 use std::time::Duration;
 
+use bus::Position;
+use bus::engine::{AttemptError, Pending};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+type Attempt = Result<Position, AttemptError>;
 
 /// Counts the calls in flight; `None` after the engine was closed.
 #[derive(Clone)]
@@ -26,6 +30,22 @@ impl Default for InFlight {
 }
 
 impl InFlight {
+    /// Publishes events as a call in flight. Refuses them if the engine is closed.
+    pub(crate) fn publish(
+        &self,
+        events: usize,
+        work: impl Future<Output = Vec<Attempt>> + Send + 'static,
+    ) -> Pending<Vec<Attempt>> {
+        let Some(call) = self.enter() else {
+            let closed = AttemptError::NotSent("the engine is closed".to_owned());
+            return Box::pin(async move { vec![Err(closed); events] });
+        };
+        Box::pin(async move {
+            let _call = call;
+            work.await
+        })
+    }
+
     /// Starts a call; `None` if the engine is closed.
     pub(crate) fn enter(&self) -> Option<Call> {
         let is_open = self.0.send_if_modified(|count| {

@@ -283,7 +283,7 @@ impl Reconciler<'_> {
             }
         }
         for (subject, want, head) in answered {
-            // The server may have removed it meanwhile.
+            // The server may have removed it since it was asked.
             if !self.subscribed.contains_key(&subject) {
                 continue;
             }

@@ -132,15 +132,9 @@ impl Engine for Postgres {
     }
 
     fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>> {
-        let shared = self.shared.clone();
-        let Some(in_flight) = shared.in_flight.enter() else {
-            let closed = AttemptError::NotSent("the engine is closed".to_owned());
-            return Box::pin(async move { vec![Err(closed); batch.len()] });
-        };
-        Box::pin(async move {
-            let _in_flight = in_flight;
-            publisher::publish(&shared, &batch).await
-        })
+        let (shared, events) = (self.shared.clone(), batch.len());
+        let work = async move { publisher::publish(&shared, &batch).await };
+        self.shared.in_flight.publish(events, work)
     }
 
     fn want(&self, stream: &StreamKey) {

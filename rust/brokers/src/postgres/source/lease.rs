@@ -1,7 +1,7 @@
 //! Whether this node may still publish what it has read.
 //!
 //! A process that was stopped for a while, or whose machine was, does not know it: PostgreSQL has ended
-//! its link meanwhile, and another node reads. It must not publish what it had read before. So the time
+//! its link in that time, and another node reads. It must not publish what it had read before. So the time
 //! between two signs of life of this process is measured by a clock that runs while it stands still, and
 //! right before each batch is sent.
 
