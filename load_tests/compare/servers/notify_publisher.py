@@ -1,4 +1,4 @@
-"""Publishes by NOTIFY of PostgreSQL: in each transaction the events that have come meanwhile."""
+"""Publishes by NOTIFY of PostgreSQL: one transaction for all events that wait."""
 
 from __future__ import annotations
 

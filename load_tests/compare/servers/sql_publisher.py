@@ -1,4 +1,4 @@
-"""Publishes to fraiseql-subs by SQL: in each transaction the events that have come meanwhile.
+"""Publishes to fraiseql-subs by SQL: one transaction for all events that wait.
 
 With `--table` it inserts rows, whose changes are the events.
 """
