@@ -109,6 +109,15 @@ pub struct Gap {
 }
 
 impl StreamItem {
+    /// The channel it belongs to.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        match self {
+            Self::Event(event) => &event.channel,
+            Self::Gap(gap) => &gap.stream.key().channel,
+        }
+    }
+
     /// The event, if it is one.
     #[must_use]
     pub fn event(&self) -> Option<&Arc<Event>> {

@@ -5,10 +5,10 @@
 //! again. Nothing is dropped. Not here: the order of an engine's events (`sequencer`).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, TryAcquireError};
+use tokio::sync::{Semaphore, TryAcquireError};
 
 use crate::{
     BatchError, BusError, Draft, Event, Gap, Position, Receipt, Stream, StreamItem, Streams,
@@ -24,6 +24,12 @@ pub trait Stamp: std::fmt::Debug + Send + Sync {
     fn stamp(&self, draft: &mut Draft) -> Result<(), BusError>;
 }
 
+/// Takes the items of an intake. It is called by whoever adds them, on that thread.
+pub trait Consumer: Send + Sync {
+    /// There are items to take, or the intake is closed. `waiting`: items in the queue (count).
+    fn filled(self: Arc<Self>, waiting: usize);
+}
+
 /// Bounded first-in, first-out queue of published events.
 #[derive(Debug)]
 pub struct Intake {
@@ -33,7 +39,7 @@ pub struct Intake {
     reserve: usize,
     room: Semaphore,
     queue: Mutex<Queue>,
-    filled: Notify,
+    consumer: OnceLock<Weak<dyn Consumer>>,
 }
 
 /// Limit of the envelopes of delivered events that wait to be broadcast (bytes).
@@ -68,7 +74,7 @@ impl Intake {
             reserve: capacity / 64,
             room: Semaphore::new(capacity),
             queue: Mutex::default(),
-            filled: Notify::new(),
+            consumer: OnceLock::new(),
         }
     }
 
@@ -77,6 +83,11 @@ impl Intake {
     pub fn with_stamp(mut self, stamp: Box<dyn Stamp>) -> Self {
         self.stamp = Some(stamp);
         self
+    }
+
+    /// Sets what takes the items. It has an effect once.
+    pub fn set_consumer(&self, consumer: Weak<dyn Consumer>) {
+        self.consumer.set(consumer).ok();
     }
 
     /// Completes and validates a draft, as publishing does.
@@ -229,13 +240,17 @@ impl Intake {
             // It was closed after the permit was acquired. The broadcast may have ended.
             return Err(BusError::Closed);
         }
-        let was_empty = queue.items.is_empty();
         let added = add(&mut queue);
+        let waiting = queue.items.len();
         drop(queue);
-        if was_empty {
-            self.filled.notify_one();
-        }
+        self.tell_consumer(waiting);
         Ok(added)
+    }
+
+    fn tell_consumer(&self, waiting: usize) {
+        if let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) {
+            consumer.filled(waiting);
+        }
     }
 
     /// Takes up to `limit` items, oldest first, and makes room for as many events.
@@ -258,19 +273,15 @@ impl Intake {
         self.queue.lock().accepted
     }
 
-    /// Waits until there may be items to take, or the intake is closed.
-    pub async fn filled(&self) {
-        self.filled.notified().await;
-    }
-
     /// Closes the intake: further events and those of waiting publishers are refused. Accepted ones
     /// stay in the queue.
     pub fn close(&self) {
         // Under the lock: when the broadcast sees a closed and empty queue, no item is added later.
         let queue = self.queue.lock();
         self.room.close();
+        let waiting = queue.items.len();
         drop(queue);
-        self.filled.notify_one();
+        self.tell_consumer(waiting);
     }
 
     /// Whether [`Self::close`] was called.
@@ -452,7 +463,7 @@ mod tests {
             let intake = intake.clone();
             async move { intake.publish(draft(2)).await }
         });
-        intake.filled().await;
+        tokio::task::yield_now().await;
         assert_eq!(intake.take(1).len(), 1);
         assert_eq!(
             waiting

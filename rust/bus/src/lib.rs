@@ -46,7 +46,7 @@ pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MA
 pub use error::{BatchError, BusError};
 pub use event::{Draft, Event, Gap, Receipt, StreamItem};
 pub use history::{History, HistoryLimits, Since, TooLate};
-pub use intake::{Intake, Stamp};
+pub use intake::{Consumer, Intake, Stamp};
 pub use link::{EngineLink, Interest, LinkOptions, LinkPublishing, LinkSnapshot, ReadPage};
 pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
 pub use sequencer::{HeldLimits, Output, Sequencer, SequencerCounters, Sink};

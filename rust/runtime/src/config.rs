@@ -76,6 +76,13 @@ pub(crate) const REPLAY_BATCH: usize = 64;
 /// Events taken and not yet handed to the shards (count). Past it publishers wait.
 pub const INTAKE_CAPACITY: usize = 4_096;
 
+/// Items up to which an intake is emptied by its publisher's own thread (count). Past it the thread of
+/// the broadcast's actor does it, beside the publisher.
+pub(crate) const DIRECT_ITEMS: usize = 64;
+
+/// Batches that a thread takes from the intake before the broadcast's actor goes on (count).
+pub(crate) const DIRECT_BATCHES: usize = 4;
+
 /// Events in one message to a shard (count). Connections write between two messages.
 pub(crate) const BROADCAST_BATCH: usize = 64;
 

@@ -59,18 +59,16 @@ pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
 };
 pub use error::{DefinitionError, RuntimeError};
-pub use manager::{
-    Disconnected, EnginePublisher, EventBusActor, Listed, Reached, Runtime, WorkerFactory,
-};
+pub use manager::{Disconnected, EnginePublisher, Listed, Reached, Runtime, WorkerFactory};
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};
 pub use places::Place;
 pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use readiness::Readiness;
-pub use routing::{FieldPath, RequiredValue, Route, RoutingIndex, field_path};
+pub use routing::{FieldPath, RequiredValue, Route, field_path};
 pub use state::{EngineConfig, Page, RuntimeConfig, RuntimeState};
 pub use subscription::{
-    BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Shard, Started,
+    BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Started,
     SubscriptionActor, SubscriptionInfo, Wake,
 };
 pub use transport::{

@@ -27,7 +27,7 @@ use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
 use crate::readiness::Readiness;
-use crate::routing::Route;
+use crate::routing::{ChannelWorkers, Route};
 use crate::subscription::{CallGroups, HistorySources, LaneContext, Resolver};
 
 /// A page for browsers.
@@ -112,6 +112,8 @@ pub struct RuntimeState {
     pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) call_groups: Arc<CallGroups>,
+    /// The workers that an event is sent to.
+    pub(crate) channel_workers: Arc<ChannelWorkers>,
     pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
@@ -182,6 +184,7 @@ impl RuntimeState {
             tokens: config.tokens,
             authenticator: config.authenticator,
             call_groups: Arc::default(),
+            channel_workers: Arc::default(),
             background: Background::default(),
             roster: Roster::default(),
             page: config.page,

@@ -8,7 +8,7 @@ use bus::cluster::{Closing, ListedConnection, NodeHost, NodeStatus, Selector};
 use bus::engine::Pending;
 use protocol::Close;
 
-use super::event_bus::ShardList;
+use super::broadcaster::ShardList;
 use crate::client::ConnectionInfo;
 use crate::state::RuntimeState;
 use crate::worker::{CloseConnections, CloseRevoked};

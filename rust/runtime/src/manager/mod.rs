@@ -1,5 +1,6 @@
 //! A started manager: its threads, its event bus, its drain and its end.
 
+mod broadcaster;
 mod engine_publisher;
 mod event_bus;
 mod link_thread;
@@ -11,7 +12,6 @@ mod worker_factory;
 mod worker_pool;
 
 pub use engine_publisher::EnginePublisher;
-pub use event_bus::EventBusActor;
 pub use nodes::{Disconnected, Listed, Reached};
 pub use runtime::Runtime;
 pub use worker_factory::WorkerFactory;

@@ -16,7 +16,8 @@ use protocol::{Close, Framing, OperationKind, Request};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::event_bus::{EventBusActor, ShardList};
+use super::broadcaster::{Broadcaster, ShardList};
+use super::event_bus::EventBusActor;
 use super::link_thread::{ClusterLosses, LinkThread, Node};
 use super::local_node::LocalNode;
 use super::system::SystemThread;
@@ -29,7 +30,7 @@ use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
-use crate::worker::{DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker, address};
+use crate::worker::{DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker};
 
 /// Interval at which a drain checks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -51,6 +52,7 @@ const PACE: Duration = Duration::from_millis(50);
 pub struct Runtime {
     state: Arc<RuntimeState>,
     shards: Arc<ShardList>,
+    broadcaster: Arc<Broadcaster>,
     streams: Arc<Streams>,
     /// The worker on the system's thread, which hosts in-process operations.
     local: Addr<ShardActor>,
@@ -88,13 +90,14 @@ impl Runtime {
         let state = Arc::new(state);
         let shards = Arc::<ShardList>::default();
         let (started, local) = mpsc::sync_channel(1);
-        let (of_worker, list) = (state.clone(), shards.clone());
+        let broadcaster = Broadcaster::new(&state, &shards);
+        let (of_worker, list, of_bus) = (state.clone(), shards.clone(), broadcaster.clone());
         system.arbiter().spawn_fn(move || {
-            EventBusActor::new(&of_worker, list.clone()).start();
+            EventBusActor::new(&of_worker, of_bus).start();
             let groups = of_worker.call_groups.clone();
-            let (_, shard) = Worker::start(of_worker);
-            groups.set_home(address(&shard));
-            list.add(shard.clone());
+            let (worker, shard) = Worker::start(of_worker);
+            groups.set_home(worker.address(&shard));
+            list.add(worker.number(), shard.clone());
             // Fails only when the caller has returned, and does not need the address.
             started.send(shard).ok();
         });
@@ -102,6 +105,7 @@ impl Runtime {
         let mut runtime = Self {
             state,
             shards,
+            broadcaster,
             streams: Arc::default(),
             local,
             operations: Arc::default(),
@@ -386,11 +390,8 @@ impl Runtime {
         state.set_draining(true);
         let deadline = Instant::now() + limit;
         let published = state.intake.accepted();
-        self.wait_while(
-            || state.metrics.events_published.get() < published,
-            deadline,
-        )
-        .await;
+        self.wait_while(|| self.broadcaster.sent() < published, deadline)
+            .await;
         let connections = state.metrics.connections.get();
         let paced = PACE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
         let window = paced.min(limit);

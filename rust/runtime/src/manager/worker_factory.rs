@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::event_bus::ShardList;
+use super::broadcaster::ShardList;
 use crate::state::RuntimeState;
 use crate::transport::{Responder, Streams};
 use crate::worker::Worker;
@@ -40,7 +40,7 @@ impl WorkerFactory {
     pub fn start_worker(&self) -> (Rc<Worker>, Responder) {
         let (worker, shard) = Worker::start(self.state.clone());
         let responder = Responder::new(self.state.clone(), self.streams.clone(), shard.clone());
-        self.shards.add(shard);
+        self.shards.add(worker.number(), shard);
         (worker, responder)
     }
 }

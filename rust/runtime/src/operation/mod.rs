@@ -97,6 +97,7 @@ impl Opener {
             metrics: &state.metrics,
         });
         let subscriptions = Subscriptions::new(
+            state.channel_workers.join(),
             state.call_groups.clone(),
             state.lane_context(),
             state.metrics.clone(),
@@ -266,6 +267,9 @@ impl Opener {
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
         }
+        let channels = self.subscriptions.channels();
+        let route = place.as_ref().map(|(route, _)| route);
+        let hold = route.map(|route| channels.hold(route.channel()));
         let is_subscription = planned.operation.is_some();
         let has_initial = planned.definition.has_initial;
         let start = if is_subscription {
@@ -291,6 +295,7 @@ impl Opener {
                 let live = RegisteringSource {
                     source,
                     subscriptions,
+                    _hold: hold,
                 };
                 let replay = Replay::new(missed, Box::new(live));
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)

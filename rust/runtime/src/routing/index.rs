@@ -17,6 +17,8 @@ use hashbrown::HashMap;
 use indexmap::IndexSet;
 use serde_json::Value;
 
+use super::channel_workers::{ChannelHold, WorkerChannels};
+
 /// A dotted path into an event's data, split at the dots.
 pub type FieldPath = Arc<[Box<str>]>;
 
@@ -177,10 +179,19 @@ struct Lookup {
     values: Box<[Compared]>,
 }
 
-/// Entries of type `T`, found by the events that match their routes.
+/// Entries of type `T` of one worker, found by the events that match their routes.
 #[derive(Debug)]
-pub struct RoutingIndex<T> {
-    channels: HashMap<String, Vec<ShapeEntries<T>>>,
+pub(crate) struct RoutingIndex<T> {
+    worker: WorkerChannels,
+    channels: HashMap<String, ChannelEntries<T>>,
+}
+
+/// The entries of one channel.
+#[derive(Debug)]
+struct ChannelEntries<T> {
+    shapes: Vec<ShapeEntries<T>>,
+    /// Sends the events of the channel to the worker.
+    _hold: ChannelHold,
 }
 
 /// The entries of one channel whose routes have the same shape.
@@ -190,18 +201,23 @@ struct ShapeEntries<T> {
     entries: HashMap<Lookup, IndexSet<T>>,
 }
 
-impl<T> Default for RoutingIndex<T> {
-    fn default() -> Self {
+impl<T: Clone + Eq + Hash> RoutingIndex<T> {
+    /// Creates the empty index of a worker.
+    #[must_use]
+    pub(crate) fn new(worker: WorkerChannels) -> Self {
         Self {
+            worker,
             channels: HashMap::new(),
         }
     }
-}
 
-impl<T: Clone + Eq + Hash> RoutingIndex<T> {
     /// Adds an entry.
-    pub fn insert(&mut self, route: &Route, entry: &T) {
-        let shapes = self.channels.entry_ref(route.channel.as_str()).or_default();
+    pub(crate) fn insert(&mut self, route: &Route, entry: &T) {
+        let channel = self.channels.entry_ref(route.channel.as_str());
+        let ChannelEntries { shapes, .. } = channel.or_insert_with(|| ChannelEntries {
+            shapes: Vec::new(),
+            _hold: self.worker.hold(&route.channel),
+        });
         let place = shapes.iter().position(|s| s.shape == route.shape);
         let place = place.unwrap_or_else(|| {
             shapes.push(ShapeEntries {
@@ -220,8 +236,9 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
     }
 
     /// Removes an entry, and every shape and channel that is empty then.
-    pub fn remove(&mut self, route: &Route, entry: &T) {
-        let Some(shapes) = self.channels.get_mut(route.channel.as_str()) else {
+    pub(crate) fn remove(&mut self, route: &Route, entry: &T) {
+        let Some(ChannelEntries { shapes, .. }) = self.channels.get_mut(route.channel.as_str())
+        else {
             return;
         };
         if let Some(of_shape) = shapes.iter_mut().find(|s| s.shape == route.shape) {
@@ -241,8 +258,8 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
     }
 
     /// Adds to `matching` every entry that an event of the stream could match, each once.
-    pub fn all_of(&self, stream: &StreamKey, matching: &mut Vec<T>) {
-        let Some(shapes) = self.channels.get(&*stream.channel) else {
+    pub(crate) fn all_of(&self, stream: &StreamKey, matching: &mut Vec<T>) {
+        let Some(ChannelEntries { shapes, .. }) = self.channels.get(&*stream.channel) else {
             return;
         };
         let mut entries = IndexSet::new();
@@ -257,8 +274,8 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
     }
 
     /// Adds to `matching` every entry that the event matches, each once.
-    pub fn matches(&self, event: &Event, matching: &mut Vec<T>) {
-        let Some(shapes) = self.channels.get(&*event.channel) else {
+    pub(crate) fn matches(&self, event: &Event, matching: &mut Vec<T>) {
+        let Some(ChannelEntries { shapes, .. }) = self.channels.get(&*event.channel) else {
             return;
         };
         for of_shape in shapes {
@@ -285,8 +302,8 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
     }
 
     /// Whether there are no entries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.channels.is_empty()
     }
 }
@@ -321,6 +338,10 @@ mod tests {
         )
     }
 
+    fn index() -> RoutingIndex<u32> {
+        RoutingIndex::new(WorkerChannels::default())
+    }
+
     fn reached(index: &RoutingIndex<u32>, event: &Event) -> Vec<u32> {
         let mut reached = Vec::new();
         index.matches(event, &mut reached);
@@ -330,7 +351,7 @@ mod tests {
 
     #[test]
     fn an_event_reaches_the_subscriptions_of_its_channel_alone() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         index.insert(&route("orders", None, &[]), &1);
         index.insert(&route("users", None, &[]), &2);
         assert_eq!(reached(&index, &event("orders", None, json!({}))), [1]);
@@ -338,7 +359,7 @@ mod tests {
 
     #[test]
     fn conditions_must_all_hold() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         let both = [("user.id", json!(7)), ("region", json!("eu"))];
         index.insert(&route("orders", None, &both), &1);
         let data = json!({"region": "eu", "user": {"id": 7}});
@@ -349,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_id_argument_finds_the_integer_of_the_event() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         index.insert(&route("orders", None, &[("user_id", json!("7"))]), &1);
         index.insert(&route("orders", None, &[("user_id", json!(7.0))]), &2);
         let reached = reached(&index, &event("orders", None, json!({"user_id": 7})));
@@ -358,7 +379,7 @@ mod tests {
 
     #[test]
     fn several_event_types_reach_one_subscription_once() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         index.insert(&route("orders", Some(&["paid", "sent", "paid"]), &[]), &1);
         assert_eq!(
             reached(&index, &event("orders", Some("paid"), json!({}))),
@@ -370,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_route_of_a_tenant_finds_its_events_alone() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         let of = |tenant: &str| route("orders", None, &[]).for_tenant(tenant.into());
         index.insert(&of("a"), &1);
         index.insert(&of("b"), &2);
@@ -385,7 +406,7 @@ mod tests {
 
     #[test]
     fn null_matches_null_and_absent() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         index.insert(&route("orders", None, &[("region", Value::Null)]), &1);
         assert_eq!(reached(&index, &event("orders", None, json!({}))), [1]);
         assert_eq!(
@@ -427,7 +448,7 @@ mod tests {
                 let mut event = event(channel, event_type, data.clone());
                 event.tenant_id = tenant.map(Into::into);
                 for route in &routes {
-                    let mut index = RoutingIndex::default();
+                    let mut index = index();
                     index.insert(route, &1);
                     let is_found = !reached(&index, &event).is_empty();
                     assert_eq!(route.matches(&event), is_found, "{route:?} {event:?}");
@@ -440,7 +461,7 @@ mod tests {
 
     #[test]
     fn removing_the_last_entry_leaves_nothing_behind() {
-        let mut index = RoutingIndex::default();
+        let mut index = index();
         let route = route("orders", Some(&["a", "b"]), &[("x", json!(1))]);
         index.insert(&route, &1);
         index.insert(&route, &2);

@@ -1,5 +1,9 @@
-//! Finds the subscriptions that an event matches: routes, and the index of routes.
+//! Finds the subscriptions that an event matches: routes, the index of routes, and the workers that
+//! have subscriptions on a channel.
 
+mod channel_workers;
 mod index;
 
-pub use index::{FieldPath, RequiredValue, Route, RoutingIndex, field_path};
+pub(crate) use channel_workers::{ChannelHold, ChannelWorkers, WorkerChannels, WorkerNumber};
+pub(crate) use index::RoutingIndex;
+pub use index::{FieldPath, RequiredValue, Route, field_path};

@@ -26,7 +26,7 @@ use super::shard::{Membership, Shard};
 use super::sink::ResponseSink;
 use super::wakes::WakeActors;
 use crate::config::SHARED_IN_FLIGHT;
-use crate::routing::Route;
+use crate::routing::{ChannelHold, Route, WorkerChannels};
 
 /// Command of a group to a worker. Reply: `()`.
 #[derive(Message)]
@@ -57,17 +57,25 @@ impl CallGroupCommand {
 pub(crate) struct StartGroup {
     groups: Arc<CallGroups>,
     group: Arc<CallGroup>,
+    /// Sends the events of its channel to the manager's own worker before the group is registered
+    /// there.
+    hold: Option<ChannelHold>,
 }
 
 impl StartGroup {
     fn run(self, shard: &Rc<Shard>) {
-        let Self { groups, group } = self;
+        let Self {
+            groups,
+            group,
+            hold,
+        } = self;
         let (route, guard, lane) = (
             group.key.route.clone(),
             group.key.guard.clone(),
             group.lane.clone(),
         );
         let registration = shard.register_uncounted(route, guard, lane.clone());
+        drop(hold);
         let sink = Rc::new(GroupSink {
             group: group.clone(),
             groups: Arc::downgrade(&groups),
@@ -94,6 +102,7 @@ impl StopGroup {
 /// Where other threads send messages for the subscriptions of a worker.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WorkerAddress {
+    pub(crate) channels: WorkerChannels,
     pub(crate) groups: Recipient<CallGroupCommand>,
     pub(crate) wakes: Recipient<WakeActors>,
 }
@@ -214,8 +223,10 @@ impl CallGroups {
         groups.0.insert(key, group.clone());
         // The command is queued before every event that is published from now on, so the group
         // receives them all.
+        let channel = group.key.route.channel();
         self.send_home(CallGroupCommand::Start(StartGroup {
             groups: self.clone(),
+            hold: self.home.get().map(|home| home.channels.hold(channel)),
             group: group.clone(),
         }));
         (group, sent)

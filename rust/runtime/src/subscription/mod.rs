@@ -25,7 +25,6 @@ pub(crate) use lane::LaneContext;
 pub use lane::{Callback, Lane, Settled, Started};
 pub(crate) use replay::{HistorySources, Replay, StartPosition};
 pub(crate) use shard::ProjectionKey;
-pub use shard::Shard;
 pub(crate) use sink::ResponseSink;
 pub(crate) use source::{GroupSource, LaneSource, RegisteringSource, Source, Subscriptions};
 pub(crate) use wakes::WakeActors;

@@ -17,12 +17,12 @@ use security::{Guard, Subject};
 use super::lane::Lane;
 use super::sink::ResponseSink;
 use crate::metrics::Metrics;
-use crate::routing::{Route, RoutingIndex};
+use crate::routing::{Route, RoutingIndex, WorkerChannels};
 
 /// Identifies a projection group: passthrough subscriptions with equal keys have results that are
 /// equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ProjectionKey {
+pub(crate) struct ProjectionKey {
     /// Index of the definition.
     pub definition: usize,
     /// The route of the events.
@@ -104,12 +104,11 @@ impl Hash for Target {
 }
 
 /// All subscriptions of one worker.
-pub struct Shard {
+pub(crate) struct Shard {
     state: RefCell<ShardState>,
     metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
 struct ShardState {
     index: RoutingIndex<Target>,
     groups: HashMap<ProjectionKey, Rc<ProjectionGroup>>,
@@ -119,18 +118,24 @@ struct ShardState {
 }
 
 impl Shard {
-    /// Creates a shard without subscriptions.
+    /// Creates the shard of a worker, without subscriptions.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(worker: WorkerChannels, metrics: Arc<Metrics>) -> Self {
         Self {
-            state: RefCell::default(),
+            state: RefCell::new(ShardState {
+                index: RoutingIndex::new(worker),
+                groups: HashMap::new(),
+                next_member: 0,
+                found: Vec::new(),
+                projected: Vec::new(),
+            }),
             metrics,
         }
     }
 
     /// Delivers the events of `route` that the guard admits to `lane`, until the registration is
     /// dropped.
-    pub fn register_lane(
+    pub(crate) fn register_lane(
         self: &Rc<Self>,
         route: Route,
         guard: Option<Arc<Guard>>,
@@ -165,13 +170,13 @@ impl Shard {
     }
 
     /// Counts a subscription that receives no events, until the registration is dropped.
-    pub fn register_stream(self: &Rc<Self>) -> Registration {
+    pub(crate) fn register_stream(self: &Rc<Self>) -> Registration {
         self.registration(Registered::Nowhere)
     }
 
     /// Sends the events of `key` after a sequence to a sink, until the registration is dropped.
     /// Each event is projected once for all subscriptions with an equal key.
-    pub fn register_passthrough(
+    pub(crate) fn register_passthrough(
         self: &Rc<Self>,
         key: ProjectionKey,
         (after, sink): (u64, Rc<dyn ResponseSink>),
@@ -223,7 +228,7 @@ impl Shard {
     }
 
     /// Delivers an event or a gap to the subscriptions that it concerns.
-    pub fn deliver(&self, item: &StreamItem) {
+    pub(crate) fn deliver(&self, item: &StreamItem) {
         match item {
             StreamItem::Event(event) => self.deliver_event(event),
             StreamItem::Gap(gap) => self.deliver_gap(gap),

@@ -23,7 +23,7 @@ use super::sink::ResponseSink;
 use crate::catalog::Definition;
 use crate::error::shutting_down;
 use crate::metrics::Metrics;
-use crate::routing::Route;
+use crate::routing::{ChannelHold, Route, WorkerChannels};
 
 /// The source of a subscription's results.
 pub(crate) enum Source {
@@ -82,6 +82,9 @@ impl GroupSource {
 pub(crate) struct RegisteringSource {
     pub(crate) source: Source,
     pub(crate) subscriptions: Rc<Subscriptions>,
+    /// Sends the events of its channel to the worker before it is registered; `None`: it receives no
+    /// events. Held until the source is dropped.
+    pub(crate) _hold: Option<ChannelHold>,
 }
 
 impl LiveSource for RegisteringSource {
@@ -99,6 +102,7 @@ impl LiveSource for RegisteringSource {
 
 /// The subscriptions of one worker.
 pub(crate) struct Subscriptions {
+    channels: WorkerChannels,
     shard: Rc<Shard>,
     members: Rc<CallGroupMembers>,
     groups: Arc<CallGroups>,
@@ -108,9 +112,15 @@ pub(crate) struct Subscriptions {
 
 impl Subscriptions {
     /// Creates an empty set.
-    pub(crate) fn new(groups: Arc<CallGroups>, lanes: LaneContext, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        channels: WorkerChannels,
+        groups: Arc<CallGroups>,
+        lanes: LaneContext,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
-            shard: Rc::new(Shard::new(metrics)),
+            shard: Rc::new(Shard::new(channels.clone(), metrics)),
+            channels,
             members: Rc::default(),
             groups,
             lanes,
@@ -122,6 +132,12 @@ impl Subscriptions {
     pub(crate) fn set_address(&self, address: WorkerAddress) {
         // It is set once, when the worker starts.
         self.address.set(address).ok();
+    }
+
+    /// The channels of the worker. A subscription holds its own before it looks at a position of its
+    /// stream, so that it receives every later event.
+    pub(crate) fn channels(&self) -> &WorkerChannels {
+        &self.channels
     }
 
     /// The shard, which delivers events to these subscriptions.

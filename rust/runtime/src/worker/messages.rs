@@ -1,5 +1,6 @@
 //! Messages of other threads to a worker.
 
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +9,19 @@ use actix::Message;
 use bus::StreamItem;
 use bus::cluster::Selector;
 use protocol::Close;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Worker;
 
 /// Command: deliver each event to the subscriptions of one worker.
-/// Sender: `EventBusActor`, which sends the next batch when all shards have dropped the `turn` of
-/// this one. Reply: `()`.
+/// Sender: the broadcast, which sends the next batch when all shards have dropped the `turn` of this
+/// one. Reply: `()`.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Broadcast {
     /// Events and gaps, in the order of their streams.
     pub items: Arc<[StreamItem]>,
     /// Kept until the shard is done.
-    pub turn: Arc<OwnedSemaphorePermit>,
+    pub turn: Arc<dyn Any + Send + Sync>,
 }
 
 /// Command: run a function on the worker's own thread.

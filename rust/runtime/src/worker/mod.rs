@@ -10,6 +10,7 @@ use actix::{Actor, Addr};
 
 use crate::connection::Registry;
 use crate::operation::Opener;
+use crate::routing::WorkerNumber;
 use crate::state::RuntimeState;
 use crate::subscription::WorkerAddress;
 
@@ -35,7 +36,8 @@ impl Worker {
         let registry = Rc::new(Registry::new(opener.clone()));
         let worker = Rc::new(Self { opener, registry });
         let shard = ShardActor::new(worker.clone()).start();
-        worker.opener.subscriptions().set_address(address(&shard));
+        let subscriptions = worker.opener.subscriptions();
+        subscriptions.set_address(worker.address(&shard));
         (worker, shard)
     }
 
@@ -43,6 +45,21 @@ impl Worker {
     #[must_use]
     pub fn state(&self) -> &Arc<RuntimeState> {
         self.opener.state()
+    }
+
+    /// The number of the worker.
+    #[must_use]
+    pub fn number(&self) -> WorkerNumber {
+        self.opener.subscriptions().channels().number()
+    }
+
+    /// Returns the address of the worker for messages about its subscriptions. `shard`: its actor.
+    pub(crate) fn address(&self, shard: &Addr<ShardActor>) -> WorkerAddress {
+        WorkerAddress {
+            channels: self.opener.subscriptions().channels().clone(),
+            groups: shard.clone().recipient(),
+            wakes: shard.clone().recipient(),
+        }
     }
 
     /// Returns the connections of this thread.
@@ -54,13 +71,5 @@ impl Worker {
     /// Returns the opener of operations on this thread.
     pub(crate) fn opener(&self) -> &Rc<Opener> {
         &self.opener
-    }
-}
-
-/// Returns the address of a worker for messages about its subscriptions.
-pub(crate) fn address(shard: &Addr<ShardActor>) -> WorkerAddress {
-    WorkerAddress {
-        groups: shard.clone().recipient(),
-        wakes: shard.clone().recipient(),
     }
 }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::routing::WorkerChannels;
 use crate::subscription::ProjectionKey;
 use crate::subscription::shard::Shard;
 use crate::subscription::shard::tests::{dense, plan};
@@ -98,7 +99,7 @@ impl World {
         Self {
             history: Arc::new(History::new(limits)),
             stream: Streams::new([1; 16], false).of("orders", None),
-            shard: Rc::new(Shard::new(metrics.clone())),
+            shard: Rc::new(Shard::new(WorkerChannels::default(), metrics.clone())),
             metrics,
             plan: plan(),
             queued: VecDeque::new(),

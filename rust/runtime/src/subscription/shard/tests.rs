@@ -125,7 +125,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40)
     ) {
         let metrics = Arc::<Metrics>::default();
-        let shard = Rc::new(Shard::new(metrics.clone()));
+        let shard = Rc::new(Shard::new(WorkerChannels::default(), metrics.clone()));
         let plan = plan();
         let mut subscribers: Vec<Subscriber> = Vec::new();
         let events = bus::Streams::new([1; 16], false).of("orders", None);
