@@ -76,6 +76,16 @@ def contenders(workers: int | None) -> list[Contender]:
     ours = (PYTHON, _script("ours.py"), *threads)
     return [
         Contender("floor", "floor: one loop, one `write` a frame", (_binary("floor"),)),
+        Contender(
+            "floor-asyncio",
+            "Python's floor: the same on asyncio",
+            (PYTHON, _script("python_floor.py")),
+        ),
+        Contender(
+            "floor-uvloop",
+            "Python's floor: the same on uvloop",
+            (PYTHON, _script("python_floor.py"), "--uvloop"),
+        ),
         Contender("ours", "fraiseql-subs, passthrough", ours),
         Contender("ours-resolver", "fraiseql-subs, resolver", (*ours, "--resolver")),
         Contender("async-graphql", "async-graphql", (_binary("async_graphql"), *threads)),

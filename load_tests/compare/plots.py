@@ -17,6 +17,8 @@ from load_tests.compare.report import Table, figures
 
 COLOURS = {
     "floor": "#8a8f98",
+    "floor-asyncio": "#adb5bd",
+    "floor-uvloop": "#ced4da",
     "ours": "#e8590c",
     "ours-resolver": "#f59f00",
     "async-graphql": "#4c6ef5",

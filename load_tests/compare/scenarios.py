@@ -19,6 +19,8 @@ KEYED = ("floor", "ours")
 
 ALL = (
     "floor",
+    "floor-asyncio",
+    "floor-uvloop",
     "ours",
     "ours-resolver",
     "async-graphql",
