@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::config::{BROADCAST_BATCH, DIRECT_BATCHES, DIRECT_ITEMS};
 use crate::routing::WorkerNumber;
 use crate::state::RuntimeState;
-use crate::worker::{Broadcast, ShardActor};
+use crate::worker::{Broadcast, ShardActor, Turn};
 
 /// The shards that events are sent to. Workers add themselves from their own threads.
 #[derive(Debug, Default)]
@@ -60,10 +60,16 @@ pub(super) struct Broadcaster {
     take_over: Notify,
 }
 
-/// The batch that is under way. The next one is sent when the last shard has dropped it.
-struct Turn(Arc<Broadcaster>);
+/// The batch that is under way.
+struct BatchTurn(Arc<Broadcaster>);
 
-impl Drop for Turn {
+impl Turn for BatchTurn {
+    fn is_followed(&self) -> bool {
+        !self.0.state.intake.is_empty()
+    }
+}
+
+impl Drop for BatchTurn {
     fn drop(&mut self) {
         self.0.is_busy.store(false, Release);
         self.0.go_on();
@@ -166,7 +172,7 @@ impl Broadcaster {
         };
         if let Some((last, others)) = shards.split_last() {
             let items: Arc<[StreamItem]> = items.into();
-            let turn = Arc::new(Turn(self.clone()));
+            let turn = Arc::new(BatchTurn(self.clone()));
             // The mailbox of a worker that has ended drops the message.
             for shard in others {
                 let (items, turn) = (items.clone(), turn.clone());

@@ -1,6 +1,5 @@
 //! Messages of other threads to a worker.
 
-use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +11,22 @@ use protocol::Close;
 
 use super::Worker;
 
+/// A batch that is under way. The next one is sent when the last shard has dropped it.
+pub trait Turn: Send + Sync {
+    /// Whether there are events for a next batch.
+    fn is_followed(&self) -> bool;
+}
+
 /// Command: deliver each event to the subscriptions of one worker.
 /// Sender: the broadcast, which sends the next batch when all shards have dropped the `turn` of this
 /// one. Reply: `()`.
-#[derive(Debug, Clone, Message)]
+#[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub struct Broadcast {
     /// Events and gaps, in the order of their streams.
     pub items: Arc<[StreamItem]>,
     /// Kept until the shard is done.
-    pub turn: Arc<dyn Any + Send + Sync>,
+    pub turn: Arc<dyn Turn>,
 }
 
 /// Command: run a function on the worker's own thread.

@@ -16,7 +16,7 @@ use crate::subscription::WorkerAddress;
 
 pub(crate) use messages::RunOnWorker;
 pub(crate) use messages::{
-    Broadcast, CloseConnections, CloseRevoked, DrainConnections, StopWorker,
+    Broadcast, CloseConnections, CloseRevoked, DrainConnections, StopWorker, Turn,
 };
 pub use shard_actor::ShardActor;
 

@@ -64,9 +64,13 @@ impl Actor for ShardActor {
 impl Handler<Broadcast> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, broadcast: Broadcast, _: &mut Context<Self>) {
-        for item in broadcast.items.iter() {
+    fn handle(&mut self, Broadcast { items, turn }: Broadcast, _: &mut Context<Self>) {
+        for item in items.iter() {
             self.worker.opener().subscriptions().shard().deliver(item);
+        }
+        if turn.is_followed() {
+            // The next batch is sent from this thread: first the connections write.
+            actix::spawn(async move { drop(turn) });
         }
     }
 }
