@@ -34,7 +34,9 @@ async def uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
     """Run an ASGI application under uvicorn; return its host and port."""
     import uvicorn
 
-    options = {"log_level": "error", "lifespan": "off", "ws": "websockets-sansio", **options}
+    # httptools, if it is installed, answers clients of HTTP/1.0 with chunks.
+    fixed = {"log_level": "error", "lifespan": "off", "ws": "websockets-sansio", "http": "h11"}
+    options = {**fixed, **options}
     config = uvicorn.Config(app, **options)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
