@@ -119,7 +119,8 @@ async def main(port: int, control: int) -> None:
         text = json.dumps(data, separators=(",", ":"))
         for (wanted, name), sockets in subscribed.items():
             if sockets and wanted in (None, key):
-                result = f'{{"id":{json.dumps(name)},"type":"next","payload":{{"data":{{"feed":{text}}}}}}}'
+                payload = f'{{"data":{{"feed":{text}}}}}'
+                result = f'{{"id":{json.dumps(name)},"type":"next","payload":{payload}}}'
                 ready = frame(TEXT, result.encode())
                 for socket in sockets:
                     socket.write(ready)

@@ -1,7 +1,7 @@
-"""Subscriptions that begin, end and resume while events are published: none misses one, or has one twice.
+"""Subscriptions that begin, end and resume while events are published miss none, and have none twice.
 
-Each client is often the only one of its worker on the channel, so the worker begins and ends to receive
-the channel's events again and again.
+Each client is often the only one of its worker on the channel, so the worker begins and ends to
+receive the channel's events again and again.
 """
 
 from __future__ import annotations
