@@ -1,4 +1,4 @@
-"""Subscriptions that begin, end and resume while events are published miss none, and have none twice.
+"""Subscriptions that begin, end and resume among live events miss none, and have none twice.
 
 Each client is often the only one of its worker on the channel, so the worker begins and ends to
 receive the channel's events again and again.
