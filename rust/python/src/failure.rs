@@ -42,10 +42,14 @@ impl Failures {
 
     /// Returns the client's error for an exception. Logs a masked exception as `what`.
     pub(crate) fn describe(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
-        self.told(exception).unwrap_or_else(|| {
-            self.log(what, exception, None);
-            self.masked(exception)
-        })
+        self.told(exception)
+            .unwrap_or_else(|| self.unexpected(what, exception))
+    }
+
+    /// Logs an exception that is not meant for the client as `what`. Returns the error that masks it.
+    pub(crate) fn unexpected(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
+        self.log(what, exception, None);
+        self.masked(exception)
     }
 
     /// Returns the client's error for an exception that reading a field raised.

@@ -399,13 +399,16 @@ impl Answer {
 
     /// Receives the resolver's exception.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
-        let error = self.describe(&exception);
-        self.failed(py, error);
+        if let Some(error) = self.told(&exception) {
+            return self.failed(py, error, Outcome::Failed);
+        }
+        let error = self.masked(&exception);
+        self.failed(py, error, self.unexpected());
     }
 
     /// Records that the call was cancelled, which is not a fault of the resolver.
     fn cancelled(&self, py: Python<'_>) {
-        self.failed(py, ResolverError::new(INTERNAL_ERROR));
+        self.failed(py, ResolverError::new(INTERNAL_ERROR), self.unexpected());
     }
 
     /// Receives a value of the source stream. False: await `room` before the next one.
@@ -460,13 +463,21 @@ impl Answer {
 }
 
 impl Answer {
-    fn failed(&self, py: Python<'_>, error: ResolverError) {
+    /// What follows a failure that is not meant for the client. One that is, is the initial value.
+    fn unexpected(&self) -> fn(Bytes) -> Outcome {
+        match self.is_initial {
+            true => Outcome::Retry,
+            false => Outcome::Failed,
+        }
+    }
+
+    fn failed(&self, py: Python<'_>, error: ResolverError, outcome: fn(Bytes) -> Outcome) {
         let Some(plan) = &self.lane.info.plan else {
             return self.settle(py, refused(error));
         };
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
         plan.project_error(error, &mut response);
-        self.settle(py, Outcome::Failed(response.into()));
+        self.settle(py, outcome(response.into()));
     }
 
     fn settle(&self, py: Python<'_>, outcome: Outcome) {
@@ -578,10 +589,22 @@ impl Answer {
     }
 
     fn describe(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
+        self.told(exception)
+            .unwrap_or_else(|| self.masked(exception))
+    }
+
+    /// Returns the client's error if the exception is meant for the client.
+    fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
+        self.calls.failures.told(exception)
+    }
+
+    /// Logs an exception that is not meant for the client, and returns the error that masks it.
+    fn masked(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
         if self.calls.bridge.is_closed() && is_end_of_call(exception) {
             // The event loop has ended, and with it the call.
             return ResolverError::new(INTERNAL_ERROR);
         }
-        self.calls.failures.describe(&place(&self.lane), exception)
+        let failures = &self.calls.failures;
+        failures.unexpected(&place(&self.lane), exception)
     }
 }

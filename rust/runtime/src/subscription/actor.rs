@@ -22,6 +22,7 @@ use graphql::ResolverError;
 
 use super::call::Outcome;
 use super::catch_up::CatchUp;
+use super::initial_retry::InitialRetry;
 use super::lane::{Lane, LaneItem};
 use super::replay::Replay;
 use super::shard::Registration;
@@ -65,6 +66,7 @@ pub struct SubscriptionActor {
     is_finishing: bool,
     /// While held, the engine delivers the events of the stream.
     interest: Option<Interest>,
+    initial: InitialRetry,
 }
 
 impl SubscriptionActor {
@@ -86,6 +88,7 @@ impl SubscriptionActor {
             catch_up: None,
             is_finishing: false,
             interest: None,
+            initial: InitialRetry::default(),
         }
     }
 
@@ -191,6 +194,28 @@ impl SubscriptionActor {
         }
     }
 
+    /// Takes the outcome of the call for the initial value.
+    fn take_initial(
+        &mut self,
+        outcome: Outcome,
+        at: Option<LocalPosition>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Outcome::Retry(response) = outcome else {
+            self.initial.succeeded::<Self>(ctx);
+            return StreamHandler::handle(self, LaneItem::Outcome(outcome, at), ctx);
+        };
+        if !self.initial.is_due() {
+            self.sink.next(&response);
+        }
+        self.initial.failed(ctx, |actor: &mut Self| {
+            if let Some(lane) = &actor.lane {
+                lane.retry_initial();
+            }
+        });
+        self.end_when_idle(ctx);
+    }
+
     /// Lets the initial value be made when it will contain what was delivered up to a position.
     fn settle(&self, at: LocalPosition, ctx: &mut Context<Self>) {
         let Some(lane) = self.lane.clone() else {
@@ -256,7 +281,12 @@ impl StreamHandler<LaneItem> for SubscriptionActor {
                     .announce_position(Some(at).filter(|_| !has_initial), true);
                 self.end_when_idle(ctx);
             }
-            LaneItem::Outcome(Outcome::Response(response) | Outcome::Failed(response), at) => {
+            LaneItem::Initial(outcome, at) => self.take_initial(outcome, at, ctx),
+            LaneItem::Outcome(
+                Outcome::Response(response) | Outcome::Failed(response) | Outcome::Retry(response),
+                at,
+            ) => {
+                let at = at.filter(|_| !self.initial.is_due());
                 self.sink.next_of(&response, at);
                 self.end_when_idle(ctx);
             }
@@ -338,7 +368,9 @@ impl Stream for LaneStream {
             ready!(self.sink.poll_room(cx));
         }
         let found = ready!(self.lane.poll(cx));
-        if let LaneItem::Outcome(_, Some(at)) | LaneItem::Gap(at) = found {
+        if let LaneItem::Outcome(_, Some(at)) | LaneItem::Initial(_, Some(at)) | LaneItem::Gap(at) =
+            found
+        {
             self.passed = at.sequence;
         }
         Poll::Ready(Some(found))

@@ -63,6 +63,8 @@ pub enum Outcome {
     Response(Bytes),
     /// Sends one response with errors: the resolver has failed.
     Failed(Bytes),
+    /// As `Failed`, for an initial value: it is made again later, as the client needs it.
+    Retry(Bytes),
     /// Sends nothing.
     Skip,
     /// Ends the subscription with these errors: a JSON array.
@@ -77,7 +79,7 @@ impl Outcome {
     /// Whether an item of a source stream is counted as an error of its resolver.
     pub(crate) fn has_failed(&self) -> bool {
         match self {
-            Self::Failed(_) => true,
+            Self::Failed(_) | Self::Retry(_) => true,
             Self::Headed(headed) => {
                 let (amendment, outcome) = &**headed;
                 amendment.status.is_some_and(|status| status >= 500) || outcome.has_failed()

@@ -194,6 +194,14 @@ impl Lane {
         self.info.definition.has_initial
     }
 
+    /// Has the initial value made again, because it has failed.
+    pub(crate) fn retry_initial(self: &Arc<Self>) {
+        let now = self.stream.as_deref().map(Stream::last).unwrap_or_default();
+        let mut inner = self.inner.lock();
+        let schedule = inner.state.retry(now);
+        self.end_transition(inner, schedule);
+    }
+
     /// Queues a missed event. [`Self::has_replay_room`] must have returned true.
     pub(crate) fn replay(self: &Arc<Self>, event: Arc<Event>) {
         let mut inner = self.inner.lock();
@@ -259,7 +267,10 @@ impl Lane {
 
     /// For the host: reports the outcome of a call.
     pub fn settle(&self, id: CallId, outcome: Outcome) -> Settled {
-        let has_failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
+        let has_failed = matches!(
+            outcome,
+            Outcome::Failed(_) | Outcome::Retry(_) | Outcome::Refused(_)
+        );
         let mut inner = self.inner.lock();
         let settled = inner.state.settle(id, outcome);
         let has_to_wake = self.unlock(inner);
@@ -362,7 +373,7 @@ impl Lane {
             if let Some(plan) = &self.info.plan {
                 plan.project_error(timed_out.clone(), &mut response);
             }
-            Outcome::Failed(response.into())
+            response.into()
         });
         self.end_transition(inner, expired.schedule);
         if !expired.ids.is_empty() {

@@ -9,6 +9,7 @@ mod call;
 mod call_group;
 mod catch_up;
 mod host;
+mod initial_retry;
 mod lane;
 mod replay;
 mod shard;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus::{Event, LocalPosition, Snapshot};
+use bytes::Bytes;
 
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::config::{
@@ -58,8 +59,17 @@ struct ActiveCall {
     at: Option<LocalPosition>,
     since: Instant,
     outcome: Option<Outcome>,
-    /// Set for a gap, which is not a call: it keeps its place in the order of the outcomes.
-    is_gap: bool,
+    kind: CallKind,
+}
+
+/// What an outcome belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CallKind {
+    /// An event, or the source stream.
+    Other,
+    Initial,
+    /// A gap, which is not a call: it keeps its place in the order of the outcomes.
+    Gap,
 }
 
 impl ActiveCall {
@@ -153,6 +163,9 @@ pub(super) struct SettledCall {
 pub(crate) enum LaneItem {
     /// The next outcome, and the position of its event.
     Outcome(Outcome, Option<LocalPosition>),
+    /// The outcome of the call for the initial value, and the position of the last event that the value
+    /// contains.
+    Initial(Outcome, Option<LocalPosition>),
     /// Events are missing before the next outcome.
     Gap(LocalPosition),
     /// The initial value waits until what was delivered up to this position is settled.
@@ -318,7 +331,8 @@ impl LaneState {
                 CallInput::Event(event) => Some(event.at),
                 CallInput::Initial | CallInput::Stream => None,
             };
-            if matches!(input, CallInput::Initial) {
+            let is_initial = matches!(input, CallInput::Initial);
+            if is_initial {
                 self.initial = Some(id);
             }
             self.running.push_back(ActiveCall {
@@ -326,7 +340,10 @@ impl LaneState {
                 at,
                 since: now,
                 outcome: None,
-                is_gap: false,
+                kind: match is_initial {
+                    true => CallKind::Initial,
+                    false => CallKind::Other,
+                },
             });
             self.unfinished += 1;
             (id, input)
@@ -349,7 +366,7 @@ impl LaneState {
                 at: Some(at),
                 since: now,
                 outcome: Some(Outcome::Skip),
-                is_gap: true,
+                kind: CallKind::Gap,
             });
             self.begin = at;
             self.events.pop();
@@ -435,7 +452,13 @@ impl LaneState {
 
     fn has_outcome(&self) -> bool {
         let first = self.running.front();
-        !self.items.is_empty() || first.is_some_and(|call| call.outcome.is_some())
+        self.has_item() || first.is_some_and(|call| call.outcome.is_some())
+    }
+
+    /// Whether an item goes first. Those of an initial value follow the events before it.
+    fn has_item(&self) -> bool {
+        let mut later = self.running.iter().skip(1);
+        !self.items.is_empty() && !later.any(|call| call.kind == CallKind::Initial)
     }
 
     fn needs_timer(&self) -> Option<Duration> {
@@ -476,23 +499,25 @@ impl LaneState {
 
     fn take_outcome(&mut self) -> Option<LaneItem> {
         // Items go first: the outcome of a source stream's call is its end.
-        if let Some(item) = self.items.pop_front() {
+        if self.has_item() {
+            let item = self.items.pop_front()?;
             return Some(LaneItem::Outcome(item, None));
         }
         self.running.front()?.outcome.as_ref()?;
         let ended = self.running.pop_front()?;
-        match ended.at {
-            Some(at) if ended.is_gap => Some(LaneItem::Gap(at)),
-            at => Some(LaneItem::Outcome(ended.outcome?, at)),
-        }
+        Some(match ended.kind {
+            CallKind::Gap => LaneItem::Gap(ended.at?),
+            CallKind::Initial => LaneItem::Initial(ended.outcome?, ended.at),
+            CallKind::Other => LaneItem::Outcome(ended.outcome?, ended.at),
+        })
     }
 
-    /// Ends the calls that run longer than `limit`, with the outcome `timed_out`.
+    /// Ends the calls that run longer than `limit`, with the response `timed_out`.
     pub(super) fn expire(
         &mut self,
         now: Instant,
         limit: Duration,
-        timed_out: impl Fn() -> Outcome,
+        timed_out: impl Fn() -> Bytes,
     ) -> ExpiredCalls {
         let mut expired = ExpiredCalls::default();
         for call in &mut self.running {
@@ -510,7 +535,10 @@ impl LaneState {
                 expired.next = Some(left);
                 break;
             }
-            call.outcome = Some(timed_out());
+            call.outcome = Some(match call.kind {
+                CallKind::Initial => Outcome::Retry(timed_out()),
+                CallKind::Gap | CallKind::Other => Outcome::Failed(timed_out()),
+            });
             expired.ids.push(call.id);
         }
         self.unfinished -= expired.ids.len();

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bus::{LocalPosition, Snapshot};
 
-use super::{ActiveCall, LaneState, PendingItem, Settling};
+use super::{ActiveCall, CallKind, LaneState, PendingItem, Settling};
 use crate::subscription::call::CallInput;
 
 impl LaneState {
@@ -74,6 +74,17 @@ impl LaneState {
         self.begin = begin;
         self.begin_initial();
         self.schedule()
+    }
+
+    /// As [`Self::restart`], after the initial value has failed. Does nothing if it is being made already,
+    /// after a gap.
+    pub(in super::super) fn retry(&mut self, begin: LocalPosition) -> bool {
+        let is_due = matches!(self.first, Some(CallInput::Initial));
+        let mut calls = self.running.iter();
+        if self.closed || is_due || calls.any(|call| call.kind == CallKind::Initial) {
+            return false;
+        }
+        self.restart(begin)
     }
 
     /// Notes the newest event when the function for the initial value is called. The value contains the

@@ -101,7 +101,7 @@ impl World {
             let taken = self.state.take(self.now);
             let has_taken = taken.is_some();
             match taken.map(|taken| (taken.item, taken.schedule)) {
-                Some((LaneItem::Outcome(_, at), schedule)) => {
+                Some((LaneItem::Outcome(_, at) | LaneItem::Initial(_, at), schedule)) => {
                     self.left.extend(at.map(|at| at.sequence));
                     self.scheduled += usize::from(schedule);
                 }
@@ -125,7 +125,9 @@ impl World {
         if self.timer.is_none_or(|due| due > self.now) {
             return;
         }
-        let expired = self.state.expire(self.now, LIMIT, || outcome("timed out"));
+        let expired = self
+            .state
+            .expire(self.now, LIMIT, || Bytes::from_static(b"timed out"));
         for id in &expired.ids {
             let call = self.invoked.iter().find(|(call, _)| call == id);
             self.expired.push(call.unwrap().1);
@@ -245,7 +247,7 @@ fn the_initial_value_is_made_again_after_a_gap() {
         items.push(taken.item);
     }
     let gap = items.iter().position(|item| *item == LaneItem::Gap(at));
-    let value = |item: &LaneItem| matches!(item, LaneItem::Outcome(found, _) if *found == outcome("initial"));
+    let value = |item: &LaneItem| matches!(item, LaneItem::Initial(found, _) if *found == outcome("initial"));
     let value = items.iter().position(value);
     assert!(gap.is_some() && gap < value, "{items:?}");
 }
@@ -304,7 +306,7 @@ fn events_that_an_initial_value_contains_do_not_follow_it() {
     let taken = world.state.take(world.now).unwrap();
     assert_eq!(
         taken.item,
-        LaneItem::Outcome(outcome("initial"), Some(dense(2)))
+        LaneItem::Initial(outcome("initial"), Some(dense(2)))
     );
 }
 
@@ -349,7 +351,7 @@ fn the_events_of_transactions_that_a_snapshot_contains_do_not_follow() {
     let taken = world.state.take(world.now).unwrap();
     assert_eq!(
         taken.item,
-        LaneItem::Outcome(outcome("initial"), Some(dense(1)))
+        LaneItem::Initial(outcome("initial"), Some(dense(1)))
     );
     let mut followed = Vec::new();
     while let Some((id, CallInput::Event(event))) = world.state.start(world.now).call {
@@ -394,6 +396,81 @@ fn a_call_of_an_event_before_a_gap_does_not_end_the_initial_value() {
     assert!(!world.state.settle(event, outcome("1")).reschedule);
     assert!(world.state.start(world.now).call.is_none());
     assert!(world.state.settle(initial, outcome("initial")).reschedule);
+}
+
+#[test]
+fn items_of_an_initial_value_follow_the_events_before_it() {
+    let mut world = World::new(2, SlowConsumer::Disconnect);
+    world.push();
+    let _ = world.state.push_gap(dense(2), true, || outcome("too slow"));
+    let (event, _) = world.state.start(world.now).call.unwrap();
+    let (initial, _) = world.state.start(world.now).call.unwrap();
+    world.state.item(outcome("item"), world.now);
+    let _ = world.state.settle(initial, Outcome::Skip);
+    assert!(!world.state.has_outcome());
+    let _ = world.state.settle(event, outcome("1"));
+    let items: Vec<_> = std::iter::from_fn(|| world.state.take_outcome()).collect();
+    let expected = [
+        LaneItem::Outcome(outcome("1"), Some(dense(1))),
+        LaneItem::Gap(dense(2)),
+        LaneItem::Outcome(outcome("item"), None),
+        LaneItem::Initial(Outcome::Skip, None),
+    ];
+    assert_eq!(items, expected);
+}
+
+#[test]
+fn events_go_on_until_a_failed_initial_value_is_made_again_and_those_before_it_do_not_follow() {
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    world.state.restart(dense(0));
+    let (initial, _) = world.state.start(world.now).call.unwrap();
+    world.state.initial_begins(dense(0));
+    let _ = world.state.settle(initial, Outcome::Retry(Bytes::new()));
+    assert!(matches!(
+        world.state.take_outcome(),
+        Some(LaneItem::Initial(Outcome::Retry(_), _))
+    ));
+    world.push();
+    let Some((event, CallInput::Event(_))) = world.state.start(world.now).call else {
+        panic!("an event has a call");
+    };
+    world.push();
+    assert!(!world.state.retry(dense(2)), "a call runs");
+    assert!(world.state.settle(event, outcome("1")).reschedule);
+    let Some((initial, CallInput::Initial)) = world.state.start(world.now).call else {
+        panic!("the initial value is made again");
+    };
+    assert!(!world.state.retry(dense(2)), "it is being made");
+    world.state.initial_begins(dense(2));
+    world.push();
+    let _ = world.state.settle(initial, outcome("initial"));
+    let items: Vec<_> = std::iter::from_fn(|| world.state.take_outcome()).collect();
+    let expected = [
+        LaneItem::Outcome(outcome("1"), Some(dense(1))),
+        LaneItem::Initial(outcome("initial"), Some(dense(2))),
+    ];
+    assert_eq!(items, expected);
+    let Some((_, CallInput::Event(next))) = world.state.start(world.now).call else {
+        panic!("events follow");
+    };
+    assert_eq!(next.at, dense(3));
+}
+
+#[test]
+fn an_initial_value_that_times_out_is_made_again() {
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    world.state.restart(dense(0));
+    let _ = world.state.start(world.now);
+    let response = Bytes::from_static(b"timed out");
+    let expired = world
+        .state
+        .expire(world.now + LIMIT, LIMIT, || response.clone());
+    assert_eq!(expired.ids.len(), 1);
+    let taken = world.state.take_outcome();
+    assert_eq!(
+        taken,
+        Some(LaneItem::Initial(Outcome::Retry(response), None))
+    );
 }
 
 #[test]
