@@ -116,7 +116,10 @@ def subscription(
             one with `yield`, whose values are sent in order, each when it is yielded. Its
             parameters are `variables`, `context` and arguments of `fn`, by name. Events published
             before it starts are not delivered, because the state that it reads contains them; all
-            events published later follow it. A `Snapshot` says exactly which events follow.
+            events published later follow it. A `Snapshot` says exactly which events follow. A
+            `GraphQLError` takes the place of the value. After any other exception, or past
+            `timeout`, the client receives an error result once, and the function is called again
+            after pauses of up to 30 seconds until it succeeds; events go on meanwhile.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results are
             still sent in the order of the events.
         timeout: Time limit of one call, or of one value of an `initial` with `yield` (seconds,

@@ -145,6 +145,69 @@ async def test_subscriptions_that_start_among_writers_miss_and_repeat_nothing(it
             assert all(rows == expected for rows in lists)
 
 
+class PatientClient:
+    """A list whose rows cannot always be read."""
+
+    def __init__(self, manager: SubscriptionManager) -> None:
+        self.results = manager.subscribe("subscription { items }")
+        self.failures = 0
+
+    async def follow(self) -> dict[int, int]:
+        """Follow until there are rows, and the last row is among them or came after them."""
+        rows: dict[int, int] = {}
+        has_all = False
+        async with self.results as results:
+            while not (has_all and END in rows):
+                result = await anext(results)
+                if result.errors:
+                    self.failures += 1
+                    continue
+                values = result.data["items"]
+                is_change = values[:1] != ["all"]
+                if is_change:
+                    ((id, version),) = parsed(values)
+                    assert not has_all or version == rows.get(id, 0) + 1, (id, version, rows)
+                    rows[id] = version
+                else:
+                    rows, has_all = dict(parsed(values[1:])), True
+        return rows
+
+
+async def test_lists_whose_rows_could_not_be_read_at_first_are_right(items):
+    ends, calls = asyncio.Event(), itertools.count()
+    async with asyncpg.create_pool(items.url, min_size=8, max_size=8) as pool:
+
+        async def initial() -> Snapshot[list[str]]:
+            call = next(calls)
+            if call < 60 and call % 3 == 0:
+                raise ConnectionError("too many clients already")
+            async with pool.acquire() as connection:
+                found = await state(connection)
+            if call < 60 and call % 3 == 1:
+                raise ConnectionError("terminated")
+            return Snapshot(["all", *found.value], at=found.at)
+
+        @subscription(channel="items", initial=initial, concurrency=4, name="items")
+        async def rows(event: Event) -> list[str]:
+            return [f"{event['id']} {event['version']}"]
+
+        async with over(items, rows) as manager:
+            writers = [asyncio.ensure_future(write(items.url, seed, ends)) for seed in range(4)]
+            clients = [PatientClient(manager) for _ in range(40)]
+            following = [asyncio.ensure_future(client.follow()) for client in clients]
+            await eventually(
+                lambda: sum(client.failures for client in clients) > 10, "some are told of failures"
+            )
+            ends.set()
+            await asyncio.gather(*writers)
+            await items.sql(f"INSERT INTO items VALUES ({END}, 1)")
+            lists = await asyncio.wait_for(asyncio.gather(*following), PATIENCE)
+            async with pool.acquire() as connection:
+                expected = dict(parsed((await state(connection)).value))
+            assert all(rows == expected for rows in lists)
+            assert all(client.failures <= 1 for client in clients)
+
+
 async def insert_that_waits(
     items: PostgresServer, pool: asyncpg.Pool, ids: Iterator[int]
 ) -> asyncio.Future[str]:
