@@ -46,6 +46,7 @@ mod publish;
 mod publish_keys;
 mod publisher;
 mod pulse;
+mod reply;
 mod resolver;
 mod running;
 mod setup;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
+use graphql::{Fault, FieldFault, ResolverError};
 use protocol::Amendment;
 use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
@@ -21,6 +21,7 @@ use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::to_json;
 use crate::json_text::text_to_python;
+use crate::reply::{PyReply, refused, refused_with};
 use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
 use crate::tasks::{TaskId, Tasks};
 use crate::value::{Names, PyValue};
@@ -301,28 +302,6 @@ fn is_end_of_call(exception: &Bound<'_, PyAny>) -> bool {
     exception.is_instance_of::<CancelledError>() || exception.is_instance_of::<PyGeneratorExit>()
 }
 
-/// Returns the errors with which an executor refused an operation.
-fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome> {
-    let class = py.get_type::<exceptions::ValidationError>();
-    if !exception.is_instance(&class).unwrap_or(false) {
-        return None;
-    }
-    let errors = to_json(&exception.getattr(intern!(py, "errors")).ok()?).ok()?;
-    let mut json = Vec::new();
-    graphql::write_json(&errors, &mut json);
-    Some(Outcome::Refused(json.into()))
-}
-
-/// `fraiseql_subs.delegate.Reply`.
-#[derive(FromPyObject)]
-struct PyReply<'py> {
-    response: Bound<'py, PyAny>,
-    is_refusal: bool,
-    has_failed: bool,
-    status: Option<u16>,
-    headers: Vec<(String, String)>,
-}
-
 /// The subscription field, for the log.
 fn field_of(lane: &Lane) -> &str {
     match &*lane.info.definition.field {
@@ -335,14 +314,6 @@ fn field_of(lane: &Lane) -> &str {
 /// Describes the function that raised, for the log.
 fn place(lane: &Lane) -> String {
     format!("the resolver of {} raised", field_of(lane))
-}
-
-fn refused(error: ResolverError) -> Outcome {
-    let error = GraphQLError {
-        extensions: error.extensions,
-        ..GraphQLError::new(error.message)
-    };
-    Outcome::Refused(graphql::errors_to_json(&[error]).into())
 }
 
 /// Passes lanes to the event loop.
