@@ -140,6 +140,10 @@ async def test_the_list_of_the_tutorial_follows_its_table(tmp_path):
             await page.shows("tea", "coffee, paid")
             await tutorial.shell("psql -q shop -c 'DELETE FROM orders WHERE id = 1'")
             await page.shows("coffee, paid")
+            # A row whose key changes stays one row.
+            await tutorial.shell("psql -q shop -c 'UPDATE orders SET id = DEFAULT'")
+            await tutorial.shell("psql -q shop -c 'UPDATE orders SET paid = false'")
+            await page.shows("coffee")
 
 
 async def test_the_list_is_right_after_the_server_was_away(tmp_path):
