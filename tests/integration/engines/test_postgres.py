@@ -280,6 +280,16 @@ async def test_the_command_installs_and_uninstalls(postgres):
     assert await postgres.sql(schemas) == "1"
 
 
+async def test_the_command_tells_of_a_table_whose_deletes_have_only_their_key(postgres):
+    await postgres.sql("CREATE TABLE orders (id int PRIMARY KEY, customer_id int)")
+    install = ("install", "--url", postgres.url, "--table", "orders")
+    status, told = await _command(*install)
+    assert status == 0 and "run ALTER TABLE public.orders REPLICA IDENTITY FULL" in told
+    await postgres.sql("ALTER TABLE orders REPLICA IDENTITY FULL")
+    status, told = await _command(*install)
+    assert status == 0 and "REPLICA IDENTITY" not in told
+
+
 async def test_an_event_is_published_from_a_shell(postgres):
     async with node(postgres.url) as manager, manager.subscribe(FEED) as results:
         status, lines, _ = await shell.publish("feed", "7", "--to", postgres.url)

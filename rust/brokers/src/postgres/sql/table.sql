@@ -22,6 +22,9 @@ BEGIN
         RAISE EXCEPTION 'the table % has no primary key', published
             USING HINT = format('Add one, or run ALTER TABLE %s REPLICA IDENTITY FULL.', published);
     END IF;
+    IF identity <> 'f' THEN
+        RAISE WARNING 'fraiseql_subs: a DELETE of % has only its key: if its channel or tenant has another column, run ALTER TABLE % REPLICA IDENTITY FULL', published, published;
+    END IF;
     IF coalesce(part ->> 'prqual', part ->> 'prattrs') IS NOT NULL THEN
         RAISE WARNING 'fraiseql_subs: the publication had only some rows or columns of %: it has all now', published;
         EXECUTE format('ALTER PUBLICATION fraiseql_subs DROP TABLE %s', published);
