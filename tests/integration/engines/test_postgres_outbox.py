@@ -83,6 +83,25 @@ async def test_a_client_that_leaves_one_node_resumes_at_another_and_misses_nothi
             assert (await numbers(client, 1))[0] == [5]
 
 
+async def test_a_client_that_resumes_at_a_node_just_started_receives_new_events_once(outbox):
+    many = "SELECT fraiseql_subs.publish('other', '1') FROM generate_series(1, 70)"
+    seen = None
+    for turn in range(8):
+        async with node(bus(outbox)) as manager:
+            extensions = after(seen) if seen else BEGIN
+            async with manager.subscribe(FEED, extensions=extensions) as results:
+                if not seen:
+                    await anext(results)
+                # They reach the table and this node while the replay ends.
+                for number in range(8):
+                    await outbox.sql(publish("feed", turn * 8 + number))
+                for number in range(8):
+                    result = await anext(results)
+                    assert result.data == {"feed": turn * 8 + number}
+                    seen = result.extensions["resume"]["id"]
+        await outbox.sql(many)
+
+
 async def test_a_client_whose_id_is_older_than_what_is_kept_is_told(outbox):
     async with managers(bus(outbox)) as (a, b):
         async with a.subscribe(FEED, extensions=BEGIN) as results:

@@ -126,7 +126,9 @@ pub trait Engine: Send + Sync {
     /// Withdraws the request for the events of a stream.
     fn unwant(&self, stream: &StreamKey);
 
-    /// Reads up to `limit` events of a stream after a position, oldest first.
+    /// Reads up to `limit` events of a stream after a position, oldest first: also those that were
+    /// delivered before the call. With [`Numbering::Sparse`] a page without events is returned when all
+    /// events up to the position were delivered to [`Arrivals`].
     ///
     /// # Errors
     ///

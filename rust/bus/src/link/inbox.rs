@@ -282,6 +282,13 @@ impl Inbox {
         until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Whether all events of a stream that have arrived were passed on, and none is known to be missing.
+    pub(super) fn is_live(&self, key: &StreamKey) -> bool {
+        let state = self.state.lock();
+        let entry = state.streams.get(key);
+        entry.is_some_and(|entry| entry.sequencer.is_live())
+    }
+
     /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
         self.state.lock().streams.len()

@@ -181,6 +181,12 @@ impl EngineLink {
         self.engine.capabilities().numbering == Numbering::Sparse
     }
 
+    /// Whether all events of a stream that the engine has delivered were passed on.
+    #[must_use]
+    pub fn has_passed_on(&self, stream: &Stream) -> bool {
+        self.inbox.is_live(stream.key())
+    }
+
     /// Reads up to `limit` events of a stream after a position.
     ///
     /// # Errors

@@ -7,7 +7,10 @@
 //! events after the last one, in the same step on the same thread. So no event is lost between
 //! replay and live delivery, and none is sent twice.
 //!
-//! Not here: what is kept (`bus::History`), when the replay makes a step (`catch_up`).
+//! Not here: what is kept (`bus::History`), when the replay makes a step (`catch_up`), the cursor in the
+//! history of the engine (`remote`).
+
+mod remote;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,6 +29,7 @@ use super::sink::ResponseSink;
 use crate::config::REPLAY_BATCH;
 use crate::metrics::Metrics;
 use crate::routing::Route;
+use remote::Remote;
 
 /// The source of a subscription's results after the replay.
 pub(crate) trait LiveSource {
@@ -100,29 +104,6 @@ pub(crate) struct Missed {
     remote: Option<Remote>,
     /// Events that were read and not replayed yet.
     read: VecDeque<Arc<Event>>,
-}
-
-/// A cursor in the history of the engine.
-#[derive(Debug, Clone)]
-struct Remote {
-    link: Arc<EngineLink>,
-    /// The last event that was read.
-    position: Position,
-}
-
-impl Remote {
-    /// Goes on at the head of a stream that has no event after this position. Returns whether that is
-    /// possible: where offsets only order events, and this process receives the stream.
-    fn pass(&mut self, head: Position, stream: &Stream) -> bool {
-        // Read after the head: this process has received all events up to the earlier of both.
-        let last = stream.last().position;
-        let is_past = head.epoch == self.position.epoch && head.offset >= self.position.offset;
-        if !self.link.is_sparse() || !is_past || last.epoch != head.epoch {
-            return false;
-        }
-        self.position.offset = head.offset.min(last.offset);
-        true
-    }
 }
 
 /// The result of reading the history of this process.
@@ -215,10 +196,7 @@ impl Missed {
             return Some(missed);
         }
         let link = kept.link.filter(|link| link.has_history())?.clone();
-        missed.remote = Some(Remote {
-            link,
-            position: position?,
-        });
+        missed.remote = Some(Remote::new(link, position?));
         missed.sequence = 0;
         Some(missed)
     }
@@ -285,13 +263,8 @@ impl Missed {
 
     /// Reads the next events from the engine, after [`HistoryRead::Remote`]. `None`: the engine
     /// does not have to be read.
-    pub(crate) fn ask(&self) -> Option<Pending<Result<ReadPage, ReadError>>> {
-        let remote = self.remote.as_ref()?;
-        Some(
-            remote
-                .link
-                .read(&self.stream, remote.position, REPLAY_BATCH),
-        )
+    pub(crate) fn ask(&mut self) -> Option<Pending<Result<ReadPage, ReadError>>> {
+        Some(self.remote.as_mut()?.ask(&self.stream))
     }
 
     /// Takes the answer of the engine to [`Self::ask`].
@@ -310,11 +283,17 @@ impl Missed {
                 self.metrics.resumes_too_late.add(1);
                 RemoteRead::TooLate
             }
-            Ok(page) if page.events.is_empty() => match remote.pass(page.head, &self.stream) {
-                true => RemoteRead::Continue,
-                // The engine has no further event, but this process has not received the last one yet.
-                false => RemoteRead::Later,
-            },
+            Ok(page) if page.events.is_empty() => {
+                let before = remote.position;
+                let goes_on = remote.pass(&self.stream)
+                    && (remote.position != before
+                        || self.history.sequence_of(&self.stream, before).is_some());
+                match goes_on {
+                    true => RemoteRead::Continue,
+                    // The engine has no further event, but this process may not have received the last one.
+                    false => RemoteRead::Later,
+                }
+            }
             Ok(page) => {
                 for (position, draft) in page.events {
                     remote.position = position;

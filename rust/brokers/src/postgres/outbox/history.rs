@@ -34,7 +34,24 @@ pub(super) async fn read(
     let rows = rows(shared, stream, after, limit)
         .await
         .map_err(unavailable)?;
-    page(rows, after).map_err(unavailable)?
+    let page = page(rows, after).map_err(unavailable)??;
+    if page.events.is_empty() {
+        // Another node may have read it earlier.
+        has_arrived(shared, after).await.map_err(unavailable)?;
+    }
+    Ok(page)
+}
+
+/// Waits until this node has read all events up to a position that could be read already.
+async fn has_arrived(shared: &OutboxShared, at: Position) -> Result<(), Fault> {
+    let progress = *shared.progress.borrow();
+    let is_past = progress.is_some_and(|progress| {
+        progress.read.epoch == at.epoch && progress.read.offset >= at.offset
+    });
+    if !is_past {
+        caught_up(shared, shared.config.times.answer).await?;
+    }
+    Ok(())
 }
 
 async fn rows(
