@@ -410,9 +410,16 @@ def check_snapshot(at: str) -> None:
     """Refuse a text that is not one of `pg_current_snapshot()`."""
 
 def postgres_install_sql(
-    tables: Sequence[str], publishers: Sequence[str], nodes: Sequence[str], outbox: bool
+    tables: Sequence[str],
+    publishers: Sequence[str],
+    nodes: Sequence[str],
+    outbox: bool,
+    switch: bool,
 ) -> str:
-    """Return the SQL that prepares a database: for tables, for roles that publish, for nodes."""
+    """Return the SQL that prepares a database: for tables, for roles that publish, for nodes.
+
+    `switch`: whether a database that is prepared in the other form is changed.
+    """
 
 def postgres_uninstall_sql(slots: list[str]) -> str:
     """Return the SQL that removes what was installed, and the slots of sources."""

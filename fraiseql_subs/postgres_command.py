@@ -65,7 +65,13 @@ def add(commands: Commands) -> None:
         "--outbox",
         action="store_true",
         help="events are rows of a table, in place of the log: needs no logical decoding, no"
-        " REPLICATION; without it, a database with an outbox changes back",
+        " REPLICATION",
+    )
+    install.add_argument(
+        "--switch",
+        action="store_true",
+        help="change a database that is prepared without an outbox to one with it (--outbox), or back;"
+        " what is kept in the outbox, or the publication, is dropped: end all programs before",
     )
     install.set_defaults(run=_install)
     uninstall = actions.add_parser(
@@ -100,17 +106,18 @@ def _install(options: argparse.Namespace) -> int:
         )
         raise UsageError(together)
     try:
-        sql = postgres_install_sql(options.table, options.publisher, options.node, options.outbox)
+        sql = postgres_install_sql(
+            options.table, options.publisher, options.node, options.outbox, options.switch
+        )
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
     if options.outbox:
-        done = ["created the schema fraiseql_subs with an outbox: write ?outbox=true in each URL"]
+        done = ["prepared the schema fraiseql_subs with an outbox: write ?outbox=true in each URL"]
     else:
-        done = ["created the schema fraiseql_subs and the publication fraiseql_subs"]
+        done = ["prepared the schema fraiseql_subs and the publication fraiseql_subs"]
     done += [f"changes of {table} are events" for table in options.table]
     done += [f"{role} may publish" for role in options.publisher]
-    more = "" if options.outbox else "; it needs REPLICATION as well: ALTER ROLE ... REPLICATION"
-    done += [f"{role} may be a node{more}" for role in options.node]
+    done += [f"{role} may be a node" for role in options.node]
     return _run(options, sql, done)
 
 

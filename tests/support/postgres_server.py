@@ -77,7 +77,7 @@ class PostgresServer:
             role: The role that prepares it.
             options: `publishers`, `nodes`: roles; `outbox`: whether events are rows.
         """
-        chosen = {"publishers": [], "nodes": [], "outbox": False, **options}
+        chosen = {"publishers": [], "nodes": [], "outbox": False, "switch": False, **options}
         failure, _ = postgres_execute(
             self.url_of(role), postgres_install_sql([*tables], *chosen.values())
         )

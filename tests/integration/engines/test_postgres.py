@@ -226,6 +226,7 @@ def test_the_same_table_and_channel_twice_is_refused():
         ("postgresql://me:secret@host", "no database"),
         ("postgresql://host/db", "no user"),
         ("postgresql://me:secret@host/db?sslmode=prefer", "verify-full"),
+        ("postgresql://me:secret@host/db?outbux=secret", "outbux"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url, problem):
@@ -267,7 +268,18 @@ async def test_the_command_installs_and_uninstalls(postgres):
     status, told = await _command(
         "install", "--url", postgres.url, "--publisher", "app", "--node", "app"
     )
-    assert status == 0 and "app may publish" in told and "REPLICATION" in told
+    assert status == 0 and "app may publish" in told and "ALTER ROLE app REPLICATION" in told
+    await postgres.sql("ALTER ROLE app REPLICATION")
+    status, told = await _command("install", "--url", postgres.url, "--node", "app")
+    assert status == 0 and "app may be a node" in told and "REPLICATION" not in told
+    await postgres.sql("CREATE ROLE nobody LOGIN")
+    await postgres.sql("CREATE DATABASE other")
+    other = postgres.url_of("nobody").replace("/postgres", "/other")
+    status, told = await _command("install", "--url", other)
+    assert status == 1 and "GRANT CREATE ON DATABASE" in told
+    refused = "127.0.0.1:1"
+    status, told = await _command("install", "--url", f"postgresql://a@{refused}/b")
+    assert status == 1 and refused in told
     await postgres.sql(f"SET ROLE app; {publish('feed', 1)}")
     status, told = await _command("install", "--url", postgres.url, "--table", "nothing")
     assert status == 1 and "nothing was changed" in told and "does not exist" in told

@@ -83,25 +83,6 @@ async def test_a_client_that_leaves_one_node_resumes_at_another_and_misses_nothi
             assert (await numbers(client, 1))[0] == [5]
 
 
-async def test_a_client_that_resumes_at_a_node_just_started_receives_new_events_once(outbox):
-    many = "SELECT fraiseql_subs.publish('other', '1') FROM generate_series(1, 70)"
-    seen = None
-    for turn in range(8):
-        async with node(bus(outbox)) as manager:
-            extensions = after(seen) if seen else BEGIN
-            async with manager.subscribe(FEED, extensions=extensions) as results:
-                if not seen:
-                    await anext(results)
-                # They reach the table and this node while the replay ends.
-                for number in range(8):
-                    await outbox.sql(publish("feed", turn * 8 + number))
-                for number in range(8):
-                    result = await anext(results)
-                    assert result.data == {"feed": turn * 8 + number}
-                    seen = result.extensions["resume"]["id"]
-        await outbox.sql(many)
-
-
 async def test_a_client_whose_id_is_older_than_what_is_kept_is_told(outbox):
     async with managers(bus(outbox)) as (a, b):
         async with a.subscribe(FEED, extensions=BEGIN) as results:
@@ -273,13 +254,19 @@ async def _command(*arguments: str) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
-async def test_the_command_installs_an_outbox_and_tells_a_change(outbox):
+async def test_the_command_installs_an_outbox_and_changes_the_form_only_if_told_to(outbox):
     url = ["--url", outbox.url_of("installer")]
     status, told = await _command("install", *url, "--outbox", "--node", "app")
     assert status == 0 and "outbox=true" in told and "REPLICATION" not in told
+    await outbox.sql(publish("feed", 0))
     status, told = await _command("install", *url)
+    assert status == 1 and "nothing was changed" in told and "--switch" in told
+    assert await outbox.sql("SELECT count(*) FROM fraiseql_subs.outbox") == "1"
+    status, told = await _command("install", *url, "--switch")
     assert status == 0 and "from outbox to log" in told and "without outbox=true" in told
     status, told = await _command("install", *url, "--outbox")
+    assert status == 1 and "--switch" in told
+    status, told = await _command("install", *url, "--outbox", "--switch")
     assert status == 0 and "from log to outbox" in told
     await outbox.sql(f"SET ROLE app; {publish('feed', 1)}")
     assert (await _command("uninstall", *url))[0] == 0

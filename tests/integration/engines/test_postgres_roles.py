@@ -27,7 +27,7 @@ async def urls(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, str]]
     """Run a private server in one of the forms; return the URLs of a node and of a publisher."""
     async with PostgresServer() as server:
         await server.sql("CREATE ROLE app LOGIN")
-        install = postgres_install_sql([], ["app"], [], request.param)
+        install = postgres_install_sql([], ["app"], [], request.param, False)
         failure, _ = postgres_execute(server.url, install)
         assert failure is None
         options = "?outbox=true" if request.param else ""

@@ -72,7 +72,7 @@ where
         for endpoint in endpoints {
             match timeout(limit, Box::pin(attempt(endpoint.clone()))).await {
                 Ok(Ok(link)) => return Ok(link),
-                Ok(Err(fault)) => last = fault,
+                Ok(Err(fault)) => last = fault.at(&endpoint),
                 Err(_) => last = late(&endpoint),
             }
         }

@@ -1,9 +1,14 @@
 //! Why something failed: whether to try again, and a text without a secret.
 
-use std::io;
+use std::{fmt, io};
 
 use bus::engine::{AttemptError, ControlError};
 use tokio_postgres::error::DbError;
+
+use super::sql;
+
+/// Begins what a server has answered.
+const SERVER: &str = "PostgreSQL says:";
 
 /// Why something failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +94,12 @@ impl Fault {
     }
 
     fn of_server(code: &str, message: &str, detail: Option<&str>, hint: Option<&str>) -> Self {
-        let mut reason = format!("PostgreSQL says: {message}");
+        if code == "42883"
+            && let Some(reason) = other_form(message)
+        {
+            return Self::configuration(reason);
+        }
+        let mut reason = format!("{SERVER} {message}");
         for more in [detail, hint].into_iter().flatten() {
             reason += &format!(" ({more})");
         }
@@ -97,6 +107,14 @@ impl Fault {
             kind: FaultKind::of_code(code),
             reason,
         }
+    }
+
+    /// The same with the address that was tried, unless a server has answered there.
+    pub(super) fn at(mut self, address: &impl fmt::Display) -> Self {
+        if self.kind == FaultKind::Away && !self.reason.starts_with(SERVER) {
+            self.reason = format!("{address}: {}", self.reason);
+        }
+        self
     }
 
     /// The same with a text that says what to do.
@@ -141,6 +159,20 @@ impl Fault {
                 ControlError::Refused(self.reason)
             }
         }
+    }
+}
+
+/// Why a function of the schema is missing: the database was prepared in the other form while this program
+/// was running.
+fn other_form(message: &str) -> Option<&'static str> {
+    let (_, name) = message.split_once("fraiseql_subs.")?;
+    match name.split_once('(')?.0 {
+        "publish_envelopes" => Some(sql::WITH_OUTBOX),
+        "publish_events" | "read_outbox" | "read_stream" | "open_outbox" | "renew_outbox"
+        | "maintain_outbox" | "sleeping" | "read_messages" | "last_message" => {
+            Some(sql::WITHOUT_OUTBOX)
+        }
+        _ => None,
     }
 }
 

@@ -53,6 +53,19 @@ const PRIVILEGES: &str = "
 -- The role that installs this then needs it: GRANT EXECUTE ON FUNCTION ... TO the_role;
 ";
 
+const REPLICATION: &str = "
+DO $do$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {role} AND (rolreplication OR rolsuper)) THEN
+        RAISE WARNING '% needs REPLICATION as well', quote_ident({role})
+            USING HINT = format('Let an administrator run ALTER ROLE %I REPLICATION.', {role});
+    END IF;
+END
+$do$;
+";
+
+const CREATE: &str = "let an administrator run GRANT CREATE ON DATABASE the_database TO the_role";
+
 const BLOCKED: &str = "another transaction has locked what is changed: end it, see pg_stat_activity, and run \
     this again";
 
@@ -61,6 +74,9 @@ const BLOCKED: &str = "another transaction has locked what is changed: end it, s
 pub struct Installation {
     /// Whether events are rows of a table, which needs no logical decoding.
     pub outbox: bool,
+    /// Whether a database that is prepared in the other form is changed: its events, or its publication, are
+    /// dropped.
+    pub switch: bool,
     /// Tables whose changes are events, such as `public.orders`, as [`TableName::parse`] reads them.
     pub tables: Vec<String>,
     /// Roles that publish: by `fraiseql_subs.publish`, or as a program that serves nobody.
@@ -76,11 +92,12 @@ impl Installation {
     ///
     /// The name of a table is wrong.
     pub fn sql(&self) -> Result<String, String> {
-        let mut sql = if self.outbox {
-            [BEGIN, INSTALL, OUTBOX, GRANTS].concat()
-        } else {
-            [BEGIN, INSTALL, LOG, SOURCE, GRANTS].concat()
+        let parts: &[&str] = match self.outbox {
+            true => &[BEGIN, INSTALL, OUTBOX, GRANTS],
+            false => &[BEGIN, INSTALL, LOG, SOURCE, GRANTS],
         };
+        let switch = if self.switch { "true" } else { "false" };
+        let mut sql = parts.concat().replace("{switch}", switch);
         for table in &self.tables {
             let name = TableName::parse(table)?.quoted();
             sql += &TABLE.replace("{table}", &literal(&name));
@@ -102,6 +119,11 @@ impl Installation {
                 "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fraiseql_subs TO {role};"
             );
         });
+        if !self.outbox {
+            for role in &self.nodes {
+                sql += &REPLICATION.replace("{role}", &literal(role));
+            }
+        }
         if !self.outbox {
             sql += PRIVILEGES;
         }
@@ -142,9 +164,13 @@ pub async fn execute(config: &Config, statements: &str) -> Result<Vec<String>, S
         let work = async {
             client.batch_execute(statements).await.map_err(|error| {
                 let fault = Fault::of_sql(&error);
-                match error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
-                    true => fault.advise(BLOCKED),
-                    false => fault,
+                let may_not = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+                match error.code() {
+                    Some(&SqlState::LOCK_NOT_AVAILABLE) => fault.advise(BLOCKED),
+                    _ if may_not && fault.reason.contains("denied for database") => {
+                        fault.advise(CREATE)
+                    }
+                    _ => fault,
                 }
             })
         };
@@ -206,6 +232,7 @@ mod tests {
     fn names_are_quoted() {
         let installation = Installation {
             outbox: false,
+            switch: false,
             tables: vec!["public.\"it's\\$do$\"".to_owned()],
             publishers: vec!["app\"; DROP".to_owned()],
             nodes: Vec::new(),

@@ -194,16 +194,15 @@ pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault>
     }
     match (config.outbox, &*form) {
         (true, "outbox") | (false, "log") => Ok(()),
-        (true, _) => Err(Fault::configuration(
-            "the database is prepared without an outbox: run `fraiseql-subs postgres install --outbox` as an \
-             administrator, or leave out outbox=true",
-        )),
-        (false, _) => Err(Fault::configuration(
-            "the database is prepared with an outbox: write ?outbox=true in the URL of the bus, or \
-             Postgres(..., outbox=True)",
-        )),
+        (true, _) => Err(Fault::configuration(WITHOUT_OUTBOX)),
+        (false, _) => Err(Fault::configuration(WITH_OUTBOX)),
     }
 }
+
+pub(super) const WITHOUT_OUTBOX: &str = "the database is prepared without an outbox: leave out outbox=true, or \
+     run `fraiseql-subs postgres install --outbox --switch` as an administrator";
+pub(super) const WITH_OUTBOX: &str = "the database is prepared with an outbox: write ?outbox=true in the URL of \
+     the bus, or Postgres(..., outbox=True)";
 
 /// A value of an answer. Functions of another program may have the names of ours.
 pub(super) fn cell<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Fault> {

@@ -5,6 +5,7 @@
 //! is mended, the streams of the table are told that they lack events.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bus::Offset;
 use bus::engine::{Role, Scope};
@@ -17,7 +18,10 @@ use super::fault::Fault;
 use super::shared::Shared;
 use super::tables::Table;
 
-/// Looks at the tables again and again.
+/// Pause while there is no connection.
+const AWAY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Looks at the tables again and again, as soon as there is a connection.
 pub(super) async fn watch(shared: &Shared) -> Infallible {
     let config = &shared.config;
     if config.tables.is_empty() {
@@ -25,6 +29,7 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
     }
     let mut problems: Vec<Option<String>> = vec![None; config.tables.len()];
     loop {
+        let is_linked = shared.link(Role::Reader).is_ok();
         // Without a link nothing is known.
         if let Ok(client) = shared.link(Role::Reader)
             && let Ok(found) = look(config, &client).await
@@ -39,8 +44,11 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
                 }
             }
         }
-        let pause = config.times.watch.mul_f64(0.8 + 0.4 * fastrand::f64());
-        sleep(pause).await;
+        let pause = match is_linked {
+            true => config.times.watch,
+            false => config.times.watch.min(AWAY_PAUSE),
+        };
+        sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
     }
 }
 

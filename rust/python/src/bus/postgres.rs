@@ -97,9 +97,11 @@ pub(crate) fn postgres_install_sql(
     publishers: Vec<String>,
     nodes: Vec<String>,
     outbox: bool,
+    switch: bool,
 ) -> PyResult<String> {
     let installation = Installation {
         outbox,
+        switch,
         tables,
         publishers,
         nodes,

@@ -70,9 +70,9 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
                 let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
                 passed.push(format!("{other}={value}"));
             }
-            _ => {
+            other => {
                 return Err(wrong(format!(
-                    "the URL of the bus has an option that is unknown: write one of {OPTIONS}"
+                    "the URL of the bus has an option that is unknown, {other:?}: write one of {OPTIONS}"
                 )));
             }
         }

@@ -78,6 +78,8 @@ struct OutboxReader {
     message: i64,
     looked: Instant,
     waiting: Throttle,
+    /// Whether it was logged that events wait for another transaction.
+    was_late: bool,
 }
 
 /// Listens, and finds where to go on.
@@ -111,6 +113,7 @@ async fn begin(
         message,
         looked: Instant::now(),
         waiting: Throttle::new(),
+        was_late: false,
     })
 }
 
@@ -283,20 +286,23 @@ fn pass_on(
     Ok(())
 }
 
-/// Reports events that wait for other transactions.
+/// Reports events that wait for other transactions. The link works all the same: the log says it.
 fn report_waiting(shared: &OutboxShared, reader: &mut OutboxReader, waits: Option<f64>) {
     let limit = shared.config.times.behind;
     let is_late = waits.is_some_and(|seconds| seconds > limit.as_secs_f64());
-    if !is_late {
-        return shared.health.live(Role::Subscriber, shared.arrivals());
-    }
-    shared.health.silent(Role::Subscriber, shared.arrivals());
-    if reader.waiting.admit(Instant::now()).is_some() {
+    if is_late && reader.waiting.admit(Instant::now()).is_some() {
+        reader.was_late = true;
         tracing::warn!(
             target: "fraiseql_subs",
             seconds = waits,
             "events wait in the outbox of PostgreSQL until a transaction has ended that is open since before \
              them: look for old ones in pg_stat_activity and pg_prepared_xacts"
+        );
+    }
+    if !is_late && std::mem::take(&mut reader.was_late) {
+        tracing::info!(
+            target: "fraiseql_subs",
+            "no event waits in the outbox of PostgreSQL any more: the transaction has ended"
         );
     }
 }

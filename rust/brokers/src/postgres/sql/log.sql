@@ -3,6 +3,10 @@
 DO $do$
 BEGIN
     IF to_regclass('fraiseql_subs.outbox') IS NOT NULL THEN
+        IF NOT {switch} THEN
+            RAISE EXCEPTION 'the database is prepared with an outbox, whose events a change would drop'
+                USING HINT = 'Add --outbox to keep it. To change to the log, add --switch: end all programs before.';
+        END IF;
         RAISE WARNING 'fraiseql_subs: the form changes from outbox to log; the events of the outbox are gone'
             USING HINT = 'Start the servers without outbox=true.';
         DROP TABLE fraiseql_subs.outbox, fraiseql_subs.outbox_state, fraiseql_subs.outbox_marks,

@@ -3,6 +3,10 @@
 DO $do$
 BEGIN
     IF to_regprocedure('fraiseql_subs.publish_envelopes(bytea[])') IS NOT NULL THEN
+        IF NOT {switch} THEN
+            RAISE EXCEPTION 'the database is prepared without an outbox, for the log'
+                USING HINT = 'Leave out --outbox to keep that. To change to an outbox, add --switch: end all programs before.';
+        END IF;
         RAISE WARNING 'fraiseql_subs: the form changes from log to outbox; the publication is gone'
             USING HINT = 'Start the servers with outbox=true in the URL of the bus.';
         DROP FUNCTION fraiseql_subs.publish_envelopes(bytea[]);

@@ -4,7 +4,7 @@ use brokers::postgres::{
     Changes, Config, Installation, Outbox, Postgres, Table, execute, uninstall_sql,
 };
 
-use bus::engine::{Engine, Health, Role};
+use bus::engine::{AttemptError, Engine, Health, Role};
 
 use super::{config, installation, node, numbers, publish, server};
 use crate::servers::{Server, eventually, stream};
@@ -44,10 +44,20 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
         })
         .await
         .unwrap();
-    // Grants of before hold for the other form.
+    // Not by mistake.
     let outbox = Installation {
         outbox: true,
         ..Installation::default()
+    };
+    let refused = execute(&server.config(), &outbox.sql().unwrap()).await;
+    assert!(refused.unwrap_err().contains("--switch"));
+    assert_eq!(server.sql("SELECT count(*) FROM pg_publication"), "1");
+    let orders = stream("orders");
+    let running = crate::servers::Node::live(server.config_of("subs")).await;
+    // Grants of before hold for the other form.
+    let outbox = Installation {
+        switch: true,
+        ..outbox
     };
     let told = execute(&server.config(), &outbox.sql().unwrap())
         .await
@@ -57,14 +67,30 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
         "{told:?}"
     );
     assert_eq!(server.sql("SELECT count(*) FROM pg_publication"), "0");
+    let refused = running.publish(&orders, &["one"]).await.remove(0);
+    assert!(
+        matches!(&refused, Err(AttemptError::Denied(reason)) if reason.contains("with an outbox")),
+        "{refused:?}"
+    );
     let with_outbox = node(&server).await;
-    let orders = stream("orders");
     with_outbox.want(&orders).await;
     server.try_sql("app", &publish("orders", 1)).unwrap();
     with_outbox.received.events(&orders, 1).await;
-    let told = execute(&server.config(), &Installation::default().sql().unwrap())
+    let log = Installation::default();
+    let refused = execute(&server.config(), &log.sql().unwrap()).await;
+    assert!(refused.unwrap_err().contains("--outbox"));
+    let log = Installation {
+        switch: true,
+        ..log
+    };
+    let told = execute(&server.config(), &log.sql().unwrap())
         .await
         .unwrap();
+    let refused = with_outbox.publish(&orders, &["one"]).await.remove(0);
+    assert!(
+        matches!(&refused, Err(AttemptError::Denied(reason)) if reason.contains("without an outbox")),
+        "{refused:?}"
+    );
     assert!(
         matches!(&told[..], [one] if one.contains("from outbox to log")),
         "{told:?}"
