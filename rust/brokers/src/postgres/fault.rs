@@ -5,7 +5,12 @@ use std::{fmt, io};
 use bus::engine::{AttemptError, ControlError};
 use tokio_postgres::error::DbError;
 
-use super::sql;
+/// The database is prepared in the other form than this program expects.
+pub(super) const WITHOUT_OUTBOX: &str = "the database is prepared without an outbox: leave out outbox=true, or \
+     run `fraiseql-subs postgres install --outbox --switch` as an administrator";
+/// The same, the other way round.
+pub(super) const WITH_OUTBOX: &str = "the database is prepared with an outbox: write ?outbox=true in the URL of \
+     the bus, or Postgres(..., outbox=True)";
 
 /// Begins what a server has answered.
 const SERVER: &str = "PostgreSQL says:";
@@ -167,11 +172,9 @@ impl Fault {
 fn other_form(message: &str) -> Option<&'static str> {
     let (_, name) = message.split_once("fraiseql_subs.")?;
     match name.split_once('(')?.0 {
-        "publish_envelopes" => Some(sql::WITH_OUTBOX),
+        "publish_envelopes" => Some(WITH_OUTBOX),
         "publish_events" | "read_outbox" | "read_stream" | "open_outbox" | "renew_outbox"
-        | "maintain_outbox" | "sleeping" | "read_messages" | "last_message" => {
-            Some(sql::WITHOUT_OUTBOX)
-        }
+        | "maintain_outbox" | "sleeping" | "read_messages" | "last_message" => Some(WITHOUT_OUTBOX),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::Config;
 use super::endpoints::{self, Endpoint};
-use super::fault::Fault;
+use super::fault::{Fault, WITH_OUTBOX, WITHOUT_OUTBOX};
 use super::install;
 use super::socket::DEAD_AFTER;
 
@@ -198,11 +198,6 @@ pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault>
         (false, _) => Err(Fault::configuration(WITH_OUTBOX)),
     }
 }
-
-pub(super) const WITHOUT_OUTBOX: &str = "the database is prepared without an outbox: leave out outbox=true, or \
-     run `fraiseql-subs postgres install --outbox --switch` as an administrator";
-pub(super) const WITH_OUTBOX: &str = "the database is prepared with an outbox: write ?outbox=true in the URL of \
-     the bus, or Postgres(..., outbox=True)";
 
 /// A value of an answer. Functions of another program may have the names of ours.
 pub(super) fn cell<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Fault> {

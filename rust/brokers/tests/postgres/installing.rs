@@ -137,6 +137,7 @@ async fn a_publisher_may_publish_in_each_way_and_nothing_else() {
     for outbox in [false, true, false] {
         let installation = Installation {
             outbox,
+            switch: true,
             publishers: vec!["app".to_owned()],
             ..Installation::default()
         };

@@ -127,8 +127,8 @@ pub trait Engine: Send + Sync {
     fn unwant(&self, stream: &StreamKey);
 
     /// Reads up to `limit` events of a stream after a position, oldest first: also those that were
-    /// delivered before the call. With [`Numbering::Sparse`] a page without events is returned when all
-    /// events up to the position were delivered to [`Arrivals`].
+    /// delivered before the call. With [`Numbering::Sparse`] a page without events of a wanted stream is
+    /// returned when all its events up to the position were delivered to [`Arrivals`].
     ///
     /// # Errors
     ///

@@ -101,7 +101,7 @@ pub(crate) struct Missed {
     /// The sequence of the last event that was read.
     sequence: u64,
     /// Set while events are read from the history of the engine.
-    remote: Option<Remote>,
+    remote: Option<Box<Remote>>,
     /// Events that were read and not replayed yet.
     read: VecDeque<Arc<Event>>,
 }
@@ -196,7 +196,7 @@ impl Missed {
             return Some(missed);
         }
         let link = kept.link.filter(|link| link.has_history())?.clone();
-        missed.remote = Some(Remote::new(link, position?));
+        missed.remote = Some(Box::new(Remote::new(link, position?)));
         missed.sequence = 0;
         Some(missed)
     }

@@ -211,7 +211,9 @@ impl World {
     /// node begins to receive the stream.
     fn new(before: &[bool], seen: usize, start: usize) -> Self {
         let board = Arc::<Board>::default();
-        before.iter().for_each(|is_meant| board.publish(*is_meant));
+        for is_meant in before {
+            board.publish(*is_meant);
+        }
         let capabilities = Capabilities {
             numbering: Numbering::Sparse,
             history: Some(HistoryKind::Shared),
@@ -331,7 +333,9 @@ proptest! {
     ) {
         let seen = seen.index(before.len() + 1);
         let mut world = World::new(&before, seen, start.index(before.len() + 1));
-        steps.into_iter().for_each(|step| world.take(step));
+        for step in steps {
+            world.take(step);
+        }
         // It goes live although nothing is published any more.
         for _ in 0..100 {
             let all = world.board.len();
