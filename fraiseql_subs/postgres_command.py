@@ -71,7 +71,7 @@ def add(commands: Commands) -> None:
         "--switch",
         action="store_true",
         help="change a database that is prepared without an outbox to one with it (--outbox), or"
-        " back; what is kept in the outbox, or the publication, is dropped: end all programs before",
+        " back; what is kept in the outbox, or the publication, is dropped: end programs before",
     )
     install.set_defaults(run=_install)
     uninstall = actions.add_parser(
