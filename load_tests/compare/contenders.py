@@ -78,12 +78,12 @@ def contenders(workers: int | None) -> list[Contender]:
         Contender("floor", "floor: one loop, one `write` a frame", (_binary("floor"),)),
         Contender(
             "floor-asyncio",
-            "Python's floor: the same on asyncio",
+            "Python's floor on asyncio: the same loop",
             (PYTHON, _script("python_floor.py")),
         ),
         Contender(
             "floor-uvloop",
-            "Python's floor: the same on uvloop",
+            "Python's floor on uvloop: the same loop",
             (PYTHON, _script("python_floor.py"), "--uvloop"),
         ),
         Contender("ours", "fraiseql-subs, passthrough", ours),
@@ -241,6 +241,16 @@ def _free_ports() -> tuple[int, int]:
         return one.getsockname()[1], other.getsockname()[1]
 
 
+def own_versions() -> dict[str, str]:
+    """Read the versions of our servers and of the floor."""
+    return {
+        "Python": sys.version.split()[0],
+        "rustc": _output("rustc", "--version").split()[1],
+        "fraiseql-subs": version("fraiseql-subs"),
+        **_crates("mio"),
+    }
+
+
 def versions() -> dict[str, str]:
     """Read which versions are measured."""
     found = {
@@ -257,10 +267,16 @@ def versions() -> dict[str, str]:
     for package in (*NPM_PACKAGES, *REDIS_NPM_PACKAGES, *ENGINE_NPM_PACKAGES):
         manifest = HERE / "node_modules" / package / "package.json"
         found[f"{package} (npm)"] = json.loads(manifest.read_text())["version"]
+    return found | _crates("async-graphql", "actix-web", "mio", "tokio")
+
+
+def _crates(*names: str) -> dict[str, str]:
+    """Read the versions of crates of the peers."""
     crates = (HERE / "peers/Cargo.lock").read_text().split("[[package]]\n")
-    for package in ("async-graphql", "actix-web", "mio", "tokio"):
-        lines = next(c for c in crates if c.startswith(f'name = "{package}"\n')).splitlines()
-        found[f"{package} (crate)"] = lines[1].split('"')[1]
+    found = {}
+    for name in names:
+        lines = next(c for c in crates if c.startswith(f'name = "{name}"\n')).splitlines()
+        found[f"{name} (crate)"] = lines[1].split('"')[1]
     return found
 
 

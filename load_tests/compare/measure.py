@@ -55,9 +55,9 @@ def measure_all(
 def measure(scenario: Scenario, contender: Contender, number: int) -> dict[str, Any]:
     """Measure a server that is started for it; a failure is part of the outcome."""
     with running(contender) as server:
-        result, error = _load(scenario, server, scenario.events)
+        result, error = load(scenario, server, scenario.events)
         if result and not error and (events := enough_events(scenario, result)):
-            result, error = _load(scenario, server, events)
+            result, error = load(scenario, server, events)
         if result and server.broker:
             result["broker"] = server.broker.cost()
     return {
@@ -79,9 +79,10 @@ def enough_events(scenario: Scenario, result: dict[str, Any]) -> int | None:
     return int(scenario.events * factor) if factor > 1 else None
 
 
-def _load(
+def load(
     scenario: Scenario, server: Running, events: int
 ) -> tuple[dict[str, Any] | None, str | None]:
+    """Run the load client on a server that runs: its result, and what speaks against it."""
     command = [str(LOAD), *scenario.command(events), *_address(server), "--json", "-"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=scenario.limit)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from load_tests.compare.scenarios import MANY
+from load_tests.compare.scenarios import MANY, PYTHON
 
 FLOOR = "floor"
 NONE = "—"
@@ -46,12 +46,14 @@ class Column:
         scenario: Name of the scenario.
         path: Where the figure is in a result.
         scale: What it is multiplied by.
+        floor: Server of whose figure it is a multiple, of the same round; empty: the figure itself.
     """
 
     title: str
     scenario: str
     path: tuple[str, str]
     scale: float = 1
+    floor: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,16 @@ class Table:
         title: What is measured, with its unit.
         columns: The figures.
         has_ratio: Whether the floor does the same work, so that a ratio to it says something.
+        servers: Those that have a row; empty: all.
+        has_plot: Whether it is drawn.
     """
 
     name: str
     title: str
     columns: tuple[Column, ...]
     has_ratio: bool = False
+    servers: tuple[str, ...] = ()
+    has_plot: bool = True
 
 
 def _sizes(name: str, sizes: Sequence[int], path: tuple[str, str], scale: float = 1):
@@ -112,6 +118,17 @@ SERVERS = (
         "Fan-out, one event under way: µs of the server's CPU per delivery, by connections",
         _sizes("fan-out", (1, 100, 1_000, MANY), DELIVERY),
         has_ratio=True,
+    ),
+    Table(
+        "one-client",
+        "One event to one client beside Python's floor: µs of the server's CPU per event",
+        (
+            Column("µs", "fan-out-1", EVENT),
+            Column("to asyncio", "fan-out-1", EVENT, floor="floor-asyncio"),
+            Column("to uvloop", "fan-out-1", EVENT, floor="floor-uvloop"),
+        ),
+        servers=("floor", *PYTHON, "async-graphql"),
+        has_plot=False,
     ),
     Table(
         "pending",
@@ -227,16 +244,28 @@ def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, floa
     return found
 
 
-def ratio(data: dict[str, Any], column: Column, server: str) -> float | None:
-    """Compare a server with the floor of the same round; None when there is no such round."""
-    floor = figures(data, column, FLOOR)
+def ratios(
+    data: dict[str, Any], column: Column, server: str, floor: str = FLOOR
+) -> list[float]:
+    """Compare a server with a floor, in each round that has a figure of both."""
+    below = figures(data, column, floor)
     own = figures(data, column, server)
-    ratios = [value / floor[number] for number, value in own.items() if floor.get(number)]
-    return median(ratios) if ratios else None
+    return [value / below[number] for number, value in own.items() if below.get(number)]
+
+
+def ratio(
+    data: dict[str, Any], column: Column, server: str, floor: str = FLOOR
+) -> float | None:
+    """Return the median of the ratios; None when there are none."""
+    found = ratios(data, column, server, floor)
+    return median(found) if found else None
 
 
 def cell(data: dict[str, Any], table: Table, column: Column, server: str) -> str:
     """Write a figure as tables do."""
+    if column.floor:
+        times = ratio(data, column, server, column.floor)
+        return NONE if times is None else f"{times:.2f} \N{MULTIPLICATION SIGN}"
     values = list(figures(data, column, server).values())
     if not values:
         return NONE
@@ -255,10 +284,15 @@ def number(value: float) -> str:
 
 
 def table(data: dict[str, Any], which: Table) -> str:
-    """Write one table; nothing when no server has a figure for it."""
+    """Write one table; nothing when no server, or none that others are compared with, has a figure."""
     columns = [c for c in which.columns if c.scenario in data["scenarios"]]
+    floors = {column.floor for column in which.columns if column.floor}
+    if floors and not floors & data["servers"].keys():
+        return ""
     rows = []
     for server, title in data["servers"].items():
+        if which.servers and server not in which.servers:
+            continue
         cells = [cell(data, which, column, server) for column in columns]
         if any(text != NONE for text in cells):
             rows.append([title, *cells])

@@ -17,6 +17,9 @@ OURS = ("floor", "ours", "ours-resolver")
 KEYED = ("floor", "ours")
 """Those that find subscriptions by their key; the others ask each of them."""
 
+PYTHON = ("floor-asyncio", "floor-uvloop", "ours", "ours-resolver", "strawberry", "ariadne")
+"""Those that Python programs run inside."""
+
 ALL = (
     "floor",
     "floor-asyncio",
