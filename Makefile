@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines bench-hops compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .strace
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -100,10 +100,18 @@ bench-engines: $(VENV)/.release .redis .postgres ## what events over each engine
 PEERS := load_tests/compare/peers
 LOAD := target/release/fraiseql-subs-load
 
+bench-hops: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor .strace ## system calls for one event to one client; see docs/performance.md
+	$(BIN)/python -m pip install --quiet --group compare
+	$(BIN)/python -m load_tests.hops
+
 compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed .redis .postgres ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python -m load_tests.compare $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(SERVERS),--servers $(SERVERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+compare-ci: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor ## whether ratios to the floor are still as stored, in some minutes; ROUNDS=3, WRITE=1 stores them anew
+	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m load_tests.compare.ci $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
 
 $(LOAD): $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.lock
 	cargo build --release --locked --package load
@@ -201,6 +209,9 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 .redis:
 	@(command -v redis-server && command -v redis-cli && command -v nats-server && command -v openssl) >/dev/null || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server nats-server openssl)
+
+.strace:
+	@command -v strace >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends strace)
 
 # Private servers of tests. The packages start no server where there is none to manage them.
 .postgres:

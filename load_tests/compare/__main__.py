@@ -1,10 +1,10 @@
 """Compares servers of GraphQL subscriptions in one run.
 
 A run of every scenario of a section of docs/performance.md, with all its servers, writes the
-tables and plots of that section, and load_tests/results/<date>-<section>.json. With --quick,
---servers or other scenarios the tables are printed, and the figures go to load_tests/results/tmp/.
---report writes the page from such files. It joins several files, so a section can be measured in
-parts.
+tables and plots of that section, and load_tests/results/<date>-<section>.json; that of the first
+section also writes the picture at the top of the page. With --quick, --servers or other scenarios
+the tables are printed, and the figures go to load_tests/results/tmp/. --report writes the page from
+such files. It joins several files, so a section can be measured in parts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from load_tests.compare import contenders, measure, plots, report, scenarios
+from load_tests.compare import contenders, measure, overview, plots, report, scenarios
 
 RESULTS = measure.ROOT / "load_tests/results"
 
@@ -94,6 +94,11 @@ def publish(data: dict[str, Any], sections: list[report.Section]) -> None:
         images = plots.draw(data, section.tables, measure.ROOT / "docs/images")
         text = report.section(data, section, images)
         page.write_text(report.between_markers(page.read_text(), section.markers, text))
+        if section.tables is report.SERVERS:
+            shown = overview.draw(data, measure.ROOT / "docs/images")
+            page.write_text(
+                report.between_markers(page.read_text(), report.OVERVIEW_MARKERS, shown)
+            )
 
 
 main()

@@ -104,7 +104,9 @@ class Verdict:
         found, limit = self.measured.median, self.stored.median * TOLERANCE
         if found > max(limit, self.stored.most):
             return "worse"
-        return "better" if found < min(self.stored.median / TOLERANCE, self.stored.least) else "same"
+        return (
+            "better" if found < min(self.stored.median / TOLERANCE, self.stored.least) else "same"
+        )
 
     @property
     def is_fault(self) -> bool:

@@ -1,10 +1,12 @@
 """Draws what was measured as SVG, once for readers on white and once for those on black.
 
-Not here: which figures there are (report.py).
+Not here: which figures there are (report.py), all in one picture (overview.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,8 +19,8 @@ from load_tests.compare.report import Table, figures
 
 COLOURS = {
     "floor": "#8a8f98",
-    "floor-asyncio": "#adb5bd",
-    "floor-uvloop": "#ced4da",
+    "floor-asyncio": "#a47148",
+    "floor-uvloop": "#d4a373",
     "ours": "#e8590c",
     "ours-resolver": "#f59f00",
     "async-graphql": "#4c6ef5",
@@ -59,15 +61,24 @@ def draw(data: dict[str, Any], tables: tuple[Table, ...], folder: Path) -> dict[
     folder.mkdir(exist_ok=True)
     for table in tables:
         series = _series(data, table)
-        if not series:
+        if not series or not table.has_plot:
             continue
-        for theme, ink in INK.items():
-            with mpl.rc_context(SVG):
-                drawing = _figure(table, series, data["servers"], ink)
-                file = folder / f"{table.name}-{theme}.svg"
-                drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-        images[table.name] = _picture(table)
+        save(folder, table.name, partial(_figure, table, series, data["servers"]))
+        images[table.name] = picture(table.name, table.title)
     return images
+
+
+def save(folder: Path, name: str, figure: Callable[[str], Figure]) -> None:
+    """Write a drawing once for each theme; it is made with the colour of the theme's text."""
+    for theme, ink in INK.items():
+        with mpl.rc_context(SVG):
+            file = folder / f"{name}-{theme}.svg"
+            figure(ink).savefig(file, format="svg", transparent=True, metadata={"Date": None})
+
+
+def short(title: str) -> str:
+    """Return how a legend calls a server."""
+    return title.split(":")[0]
 
 
 def _series(data: dict[str, Any], table: Table) -> dict[str, list[float | None]]:
@@ -87,7 +98,7 @@ def _figure(
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
     draw_series = _lines if table.name in LINES else _bars
-    draw_series(axes, table, series, {s: title.split(":")[0] for s, title in titles.items()})
+    draw_series(axes, table, series, {s: short(title) for s, title in titles.items()})
     axes.set_title(table.title, color=ink, fontsize=10, loc="left")
     axes.tick_params(colors=ink, which="both")
     axes.grid(axis="y", color=ink, alpha=0.15)
@@ -124,11 +135,12 @@ def _bars(
     axes.set_xticks(range(len(table.columns)), [column.title for column in table.columns])
 
 
-def _picture(table: Table) -> str:
-    name = f"images/{table.name}"
+def picture(name: str, title: str) -> str:
+    """Write the Markdown that shows a drawing."""
+    file = f"images/{name}"
     return (
         "<picture>\n"
-        f'  <source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">\n'
-        f'  <img alt="{table.title}" src="{name}-light.svg">\n'
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{file}-dark.svg">\n'
+        f'  <img alt="{title}" src="{file}-light.svg">\n'
         "</picture>\n"
     )

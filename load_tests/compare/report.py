@@ -153,6 +153,9 @@ SERVERS = (
     ),
 )
 
+OVERVIEW = tuple(table for table in SERVERS if table.has_plot)
+"""Those that one picture shows together."""
+
 OVER_REDIS = (
     Table(
         "redis-one",
@@ -219,6 +222,7 @@ SECTIONS = (
         "compare-engines", Markers.of("compare-engines", "make compare ONLY=engines"), OVER_ENGINES
     ),
 )
+OVERVIEW_MARKERS = Markers.of("compare-overview", "make compare")
 TABLES = (*SERVERS, *OVER_REDIS, *OVER_ENGINES)
 
 
@@ -244,18 +248,14 @@ def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, floa
     return found
 
 
-def ratios(
-    data: dict[str, Any], column: Column, server: str, floor: str = FLOOR
-) -> list[float]:
+def ratios(data: dict[str, Any], column: Column, server: str, floor: str = FLOOR) -> list[float]:
     """Compare a server with a floor, in each round that has a figure of both."""
     below = figures(data, column, floor)
     own = figures(data, column, server)
     return [value / below[number] for number, value in own.items() if below.get(number)]
 
 
-def ratio(
-    data: dict[str, Any], column: Column, server: str, floor: str = FLOOR
-) -> float | None:
+def ratio(data: dict[str, Any], column: Column, server: str, floor: str = FLOOR) -> float | None:
     """Return the median of the ratios; None when there are none."""
     found = ratios(data, column, server, floor)
     return median(found) if found else None
@@ -284,7 +284,7 @@ def number(value: float) -> str:
 
 
 def table(data: dict[str, Any], which: Table) -> str:
-    """Write one table; nothing when no server, or none that others are compared with, has a figure."""
+    """Write one table; nothing when no server has a figure, or all floors of it are missing."""
     columns = [c for c in which.columns if c.scenario in data["scenarios"]]
     floors = {column.floor for column in which.columns if column.floor}
     if floors and not floors & data["servers"].keys():

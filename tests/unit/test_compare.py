@@ -83,11 +83,13 @@ def test_a_page_without_markers_is_refused(page):
         report.between_markers(page, COMPARE.markers, "text")
 
 
-@pytest.mark.parametrize("section", [*report.SECTIONS])
-def test_the_page_on_performance_has_the_markers_of_every_section(section):
+@pytest.mark.parametrize(
+    "markers", [report.OVERVIEW_MARKERS, *(section.markers for section in report.SECTIONS)]
+)
+def test_the_page_on_performance_has_the_markers_of_every_section(markers):
     page = (ROOT / "docs/performance.md").read_text()
-    written = report.between_markers(page, section.markers, "text")
-    assert f"{section.markers.begin}\n\ntext\n\n{section.markers.end}" in written
+    written = report.between_markers(page, markers, "text")
+    assert f"{markers.begin}\n\ntext\n\n{markers.end}" in written
 
 
 def test_what_was_measured_in_parts_is_one_report(data):
@@ -128,6 +130,44 @@ def test_every_figure_of_a_table_is_of_a_scenario_that_exists():
     assert {c.scenario for table in report.TABLES for c in table.columns} == names
     known = {contender.name for contender in contenders(None)}
     assert {server for scenario in SCENARIOS for server in scenario.servers} == known
+
+
+def one_client(servers: dict[str, list[float]]) -> dict:
+    """A run of one client, of some servers."""
+    return {
+        "scenarios": {"fan-out-1": {}},
+        "servers": {name: name for name in servers},
+        "runs": [
+            {
+                "scenario": "fan-out-1",
+                "server": name,
+                "round": number,
+                "result": {"server": {"cpu_us_per_event": cost}},
+                "error": None,
+            }
+            for name, costs in servers.items()
+            for number, cost in enumerate(costs, 1)
+        ],
+    }
+
+
+ONE_CLIENT = next(table for table in report.TABLES if table.name == "one-client")
+
+
+def test_one_client_is_compared_with_each_floor_of_python():
+    costs = {"floor-asyncio": [40.0, 80.0], "floor-uvloop": [20.0, 20.0], "ours": [50.0, 100.0]}
+    lines = report.table(one_client({**costs, "mercurius": [70.0]}), ONE_CLIENT).splitlines()
+    times = "\N{MULTIPLICATION SIGN}"
+    assert lines[0] == "|  | µs | to asyncio | to uvloop |"
+    assert lines[2:] == [
+        f"| floor-asyncio | 60.0 (40.0) | 1.00 {times} | 3.00 {times} |",
+        f"| floor-uvloop | 20.0 (20.0) | 0.38 {times} | 1.00 {times} |",
+        f"| ours | 75.0 (50.0) | 1.25 {times} | 3.75 {times} |",
+    ]
+
+
+def test_without_a_floor_of_python_nothing_is_compared_with_it():
+    assert report.table(one_client({"floor": [26.0], "ours": [50.0]}), ONE_CLIENT) == ""
 
 
 def finished(result: dict | None, stderr: str = "") -> subprocess.CompletedProcess[str]:
