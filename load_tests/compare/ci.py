@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,6 +39,7 @@ def main() -> None:
         write(options.bands, options.rounds)
         return
     stored = json.loads(options.bands.read_text())
+    sys.stdout.write(f"Load average before the run: {os.getloadavg()[0]:.1f}.\n\n")
     found = compared(stored["bands"], options.rounds)
     sys.stdout.write(report(stored, found))
     sys.exit(any(verdict.is_fault for verdict in found))
