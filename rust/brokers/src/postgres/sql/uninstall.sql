@@ -25,7 +25,37 @@ EXCEPTION WHEN dependent_objects_still_exist THEN
 END
 $do$;
 DROP PUBLICATION IF EXISTS fraiseql_subs;
--- Slots that keep the log for a cluster over another engine. Last, as it is not undone by a rollback.
--- A slot that a node uses is an error, which changes nothing: end the nodes before.
-SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
-    WHERE slot_name IN ({slots}) AND database = current_database();
+-- Slots that keep the log for a cluster over another engine. A slot that a node uses is an error, which
+-- changes nothing: end the nodes before. Last, as a slot that was dropped does not come back by a rollback.
+DO $do$
+DECLARE
+    slots text[];
+    name text;
+    process integer;
+    gone text[] := '{}';
+    reason text;
+BEGIN
+    FOR name, process IN
+        SELECT slot_name, active_pid FROM pg_replication_slots
+        WHERE slot_name IN ({slots}) AND database = current_database() ORDER BY slot_name
+    LOOP
+        IF process IS NOT NULL THEN
+            RAISE EXCEPTION 'replication slot "%" is active for process %', name, process
+                USING ERRCODE = 'object_in_use', HINT = 'End the nodes before.';
+        END IF;
+        slots := slots || name;
+    END LOOP;
+    FOREACH name IN ARRAY coalesce(slots, '{}') LOOP
+        PERFORM pg_drop_replication_slot(name);
+        gone := gone || name;
+    END LOOP;
+EXCEPTION WHEN OTHERS THEN
+    IF gone = '{}' THEN
+        RAISE;
+    END IF;
+    GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT;
+    RAISE EXCEPTION '%', reason USING ERRCODE = SQLSTATE, HINT = format(
+        'These replication slots were dropped before that, and are gone: %s. Run this again.',
+        array_to_string(gone, ', '));
+END
+$do$;
