@@ -8,9 +8,11 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = to_regnamespace('fraiseql_subs')::oid AND proname IN (
             'begin_epoch', 'begin_source', 'current_revocations', 'emit', 'envelope', 'envelope_text',
-            'form', 'has_position', 'last_message', 'maintain_outbox', 'open_outbox', 'outbox_horizon',
+            'form', 'has_position', 'last_message', 'maintain_outbox', 'note_source_tables', 'open_outbox',
+            'outbox_horizon',
             'publish', 'publish_envelopes', 'publish_events', 'publishing', 'put', 'read_messages',
-            'read_outbox', 'read_stream', 'renew_outbox', 'revoke', 'send_message', 'sleeping', 'version'
+            'read_outbox', 'read_stream', 'renew_outbox', 'revoke', 'send_message', 'sleeping',
+            'source_tables', 'version'
         )
     LOOP
         EXECUTE format('DROP FUNCTION %s', made);

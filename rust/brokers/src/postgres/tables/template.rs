@@ -1,5 +1,7 @@
 //! Channels with columns, such as `orders.{customer_id}`.
 
+use std::fmt;
+
 /// A channel with columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
@@ -11,6 +13,15 @@ enum Part {
     Text(String),
     /// The name of a column.
     Column(String),
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Column(name) => write!(f, "{{{name}}}"),
+        })
+    }
 }
 
 impl Template {
