@@ -66,6 +66,11 @@ async fn take_part(
     loop {
         let seen = watch::look(state, client).await?;
         match seen.reader {
+            Some(stranger) if seen.is_stranger => state.away(&Fault::away(format!(
+                "the advisory lock of the slot {} is held by {stranger}, which is no node: end it by \
+                 pg_terminate_backend",
+                state.slot
+            ))),
             Some(reader) => state.waits_for(reader),
             None => {
                 let held = hold(state, target, client).await;
