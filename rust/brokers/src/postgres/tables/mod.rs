@@ -71,9 +71,14 @@ impl Table {
         })
     }
 
-    /// Whether another one puts the same changes on the same channel.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        (&self.name, &self.channel) == (&other.name, &other.channel)
+    /// Whether another one may put the same change on the same channel: events of one change have one position.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        self.name == other.name && self.channel.may_meet(&other.channel)
+    }
+
+    /// The channel, with columns in braces.
+    pub(super) fn channel(&self) -> String {
+        self.channel.to_string()
     }
 
     fn is_of(&self, relation: &Relation) -> bool {
