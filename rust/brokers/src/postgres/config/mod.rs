@@ -142,12 +142,16 @@ impl Config {
         }
         for (index, table) in self.tables.iter().enumerate() {
             if let Some(other) = self.tables[..index].iter().find(|it| it.may_meet(table)) {
+                let (other, this) = (other.channel(), table.channel());
+                if other == this {
+                    let text =
+                        format!("the table {table} has the same channel twice: write it once");
+                    return Err(ConfigError(text));
+                }
                 return Err(ConfigError(format!(
-                    "one change of the table {table} may be two events of one channel, as {:?} and {:?} can \
+                    "one change of the table {table} may be two events of one channel, as {other:?} and {this:?} can \
                      be the same: write channels that differ in a text, such as \"by_a.{{a}}\" and \
                      \"by_b.{{b}}\"",
-                    other.channel(),
-                    table.channel()
                 )));
             }
         }
