@@ -173,6 +173,7 @@ async fn a_change_of_form_names_the_slots_that_keep_the_log() {
     );
     let outbox = Installation {
         outbox: true,
+        switch: true,
         ..Installation::default()
     };
     let told = execute(&server.config(), &outbox.sql().unwrap())
