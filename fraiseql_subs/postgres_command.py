@@ -33,7 +33,8 @@ examples:
   fraiseql-subs postgres uninstall --url postgresql://admin@host/shop
 
 The exit status is 0 if it was done, 1 if it was not, 2 for an invalid command line.
-What is done is one transaction: it is done as a whole or not at all.
+What is done is one transaction: it is done as a whole or not at all. If uninstall fails
+after it has dropped a replication slot, it names the slot.
 A URL may have a password: set {URL} in place of --url.
 """
 
@@ -118,16 +119,18 @@ def _install(options: argparse.Namespace) -> int:
     done += [f"changes of {table} are events" for table in options.table]
     done += [f"{role} may publish" for role in options.publisher]
     done += [f"{role} may be a node" for role in options.node]
-    return _run(options, sql, done)
+    return _run(options, sql, done, "nothing was changed")
 
 
 def _uninstall(options: argparse.Namespace) -> int:
     done = ["removed the publication, the schema and the replication slot fraiseql_subs"]
     done += [f"removed the replication slot {slot}" for slot in options.slot]
-    return _run(options, postgres_uninstall_sql(options.slot), done)
+    # A slot that was dropped does not come back: the failure names it.
+    not_done = "the schema was not removed"
+    return _run(options, postgres_uninstall_sql(options.slot), done, not_done)
 
 
-def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
+def _run(options: argparse.Namespace, sql: str, done: list[str], not_done: str) -> int:
     if options.print:
         sys.stdout.write(sql)
         return 0
@@ -141,7 +144,7 @@ def _run(options: argparse.Namespace, sql: str, done: list[str]) -> int:
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
     if failure is not None:
-        sys.stderr.write(f"nothing was changed: {failure}\n")
+        sys.stderr.write(f"{not_done}: {failure}\n")
         return 1
     sys.stderr.writelines(f"{line}\n" for line in warnings)
     sys.stdout.writelines(f"{line}\n" for line in done)

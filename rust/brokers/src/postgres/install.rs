@@ -146,7 +146,8 @@ pub fn uninstall_sql(slots: &[String]) -> String {
 ///
 /// # Errors
 ///
-/// The reason, without a secret, with the hint of PostgreSQL. Nothing was changed.
+/// The reason, without a secret, with the hint of PostgreSQL. Nothing was changed, but for slots that it
+/// names.
 pub async fn execute(config: &Config, statements: &str) -> Result<Vec<String>, String> {
     let warnings = Arc::new(Mutex::new(Vec::new()));
     let heard = warnings.clone();

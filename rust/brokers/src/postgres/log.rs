@@ -7,6 +7,7 @@ use bus::engine::{Arrival, Scope};
 use bus::{Envelope, Epoch, Offset, Position, StreamKey};
 use bytes::Bytes;
 
+use super::any_stream::MissingOfAny;
 use super::control;
 use super::dropped::{Dropped, Reason};
 use super::fault::Fault;
@@ -32,6 +33,8 @@ pub(super) struct Log {
     head: Offset,
     transaction: Option<Transaction>,
     pub(super) tables: Tables,
+    /// What is missing, and not told yet.
+    missing: MissingOfAny,
     /// Limits how often events that are dropped are logged.
     dropped: Dropped,
 }
@@ -67,6 +70,7 @@ impl Log {
             head: before(slot.start),
             transaction: None,
             tables: Tables::new(&shared.config.tables, slot.types),
+            missing: MissingOfAny::default(),
             dropped: Dropped::default(),
             shared,
         };
@@ -229,21 +233,23 @@ impl Log {
     }
 
     fn event(&mut self, at: Position, content: Bytes) {
-        let (stream, problem) = match Envelope::read(&content, false) {
-            Ok(envelope) => {
-                let stream = self.find(envelope.tenant, envelope.channel.unwrap_or_default());
-                // What is not looked for is not read.
-                let problem = stream.as_ref().and_then(|_| envelope.check_data().err());
-                (stream, problem)
+        let envelope = match Envelope::read(&content, false) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                // It may be of a later version, and says no stream.
+                self.drop_event(0, Reason::Unreadable, &error.to_string());
+                return self.lose_all(at);
             }
-            Err(error) => (None, Some(error)),
         };
-        if let Some(error) = problem {
+        let stream = self.find(envelope.tenant, envelope.channel.unwrap_or_default());
+        // What is not looked for is not read.
+        let Some(stream) = stream else {
+            return;
+        };
+        if let Err(error) = envelope.check_data() {
             self.drop_event(0, Reason::Unreadable, &error.to_string());
-            if let Some(stream) = stream {
-                self.lose(stream, at);
-            }
-        } else if let Some(stream) = stream {
+            self.lose(stream, at);
+        } else {
             self.pass(0, stream, at, content);
         }
     }
@@ -354,9 +360,18 @@ impl Log {
     }
 
     /// Events of any stream are missing.
-    fn lose_all(&self, at: Position) {
+    fn lose_all(&mut self, at: Position) {
         self.shared.recent.lose_of(at.offset, |_| true);
-        self.shared.arrivals().doubt(Scope::All);
+        if self.missing.add(Instant::now()) {
+            self.shared.arrivals().doubt(Scope::All);
+        }
+    }
+
+    /// Tells what is missing, when it is due.
+    pub(super) fn tell_missing(&mut self) {
+        if self.missing.is_due(Instant::now()) {
+            self.shared.arrivals().doubt(Scope::All);
+        }
     }
 
     fn too_large_of(&self, table: u32) -> String {

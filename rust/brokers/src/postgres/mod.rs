@@ -17,7 +17,7 @@
 //! - `pgoutput`: decodes the log;
 //! - `supervisor`: keeps the links;
 //! - `slot`, `subscriber`, `log`, `wants`, `heads`: the work of the link that reads the log;
-//! - `skipped`, `dropped`: what reaches no subscriber;
+//! - `skipped`, `dropped`, `any_stream`: what reaches no subscriber;
 //! - `recent`: the newest events of all streams;
 //! - `commits`: which transactions others see;
 //! - `publisher`, `echoes`: publishing, and where the events are;
@@ -29,6 +29,7 @@
 //! - `health`: the state of the links;
 //! - `shared`: the state that all of them use.
 
+mod any_stream;
 mod commits;
 mod config;
 mod control;

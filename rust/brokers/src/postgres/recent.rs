@@ -102,8 +102,10 @@ impl Recent {
 
     /// Notes that an event of a stream cannot be kept.
     pub(super) fn lose(&self, stream: &StreamKey, at: Offset) {
-        if self.is_on() {
-            self.state.lock().lose(stream, at);
+        if let Some(limits) = &self.limits {
+            let mut state = self.state.lock();
+            state.lose(stream, at);
+            state.relieve(limits.bytes);
         }
     }
 
@@ -333,6 +335,18 @@ mod tests {
         assert_eq!(read(&recent, 1, 2000, now), None);
         assert_eq!(read(&recent, 2, 2000, now), Some(vec![]));
         assert_eq!(read(&recent, 3, 2000, now), None);
+    }
+
+    #[test]
+    fn losses_take_no_more_memory_than_events_may() {
+        let (recent, now) = (recent(10, 4096), Instant::now());
+        for number in 0..1000 {
+            let at = 101 + number as u64;
+            recent.lose(&stream(number), Offset::new(at));
+            assert!(recent.state.lock().bytes <= 4096);
+            assert_eq!(read(&recent, number, at - 1, now), None);
+        }
+        assert_eq!(read(&recent, 0, 100, now), None);
     }
 
     #[test]

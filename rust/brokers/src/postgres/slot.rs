@@ -71,7 +71,7 @@ pub(super) async fn open(config: &Config) -> Result<Opened, Fault> {
     }
     if is_standby == "true" {
         return Err(Fault::away(
-            "the server is a standby: name the primary in the URL of the bus",
+            "the server is a standby: name the primary in the URL of PostgreSQL",
         ));
     }
     if level != "logical" {
@@ -185,7 +185,7 @@ fn of_login(fault: Fault) -> Fault {
             "run ALTER ROLE ... REPLICATION for the role of the nodes, as an administrator",
         ),
         FaultKind::Configuration if fault.reason.contains("no encryption") => {
-            fault.advise("write sslmode=verify-full in the URL of the bus")
+            fault.advise("write sslmode=verify-full in the URL of PostgreSQL")
         }
         _ => fault.of_link(),
     }

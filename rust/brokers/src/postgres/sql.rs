@@ -169,7 +169,7 @@ pub(super) async fn check(client: &Client, config: &Config) -> Result<(), Fault>
         .map_err(failed)?;
     if cell(&row, 0)? {
         return Err(Fault::away(
-            "the server is a standby: name the primary in the URL of the bus",
+            "the server is a standby: name the primary in the URL of PostgreSQL",
         ));
     }
     if !cell::<bool>(&row, 1)? {

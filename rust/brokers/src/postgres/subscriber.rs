@@ -88,6 +88,7 @@ async fn read(
             () = shared.wants.changed.notified() => {}
             () = shared.look.notified() => wire.confirm(log.end, true).await?,
         }
+        log.tell_missing();
         if log.tables.has_unknown_types() {
             learn_types(shared, log).await?;
         }

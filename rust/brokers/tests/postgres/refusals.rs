@@ -119,3 +119,21 @@ async fn a_wrong_password_a_wrong_database_and_no_password() {
     let node = Node::live(url("me:right", "postgres")).await;
     node.want(&stream("orders")).await;
 }
+
+#[test]
+fn channels_of_one_table_that_can_be_the_same_are_refused() {
+    use crate::tables::table;
+    let mut config = brokers::postgres::Config::from_url("postgresql://me@127.0.0.1/shop").unwrap();
+    config.tables = vec![
+        table("orders", "o.{a}"),
+        table("items", "o.{a}"),
+        table("orders", "all"),
+    ];
+    assert!(config.check().is_ok());
+    config.tables.push(table("public.orders", "o.{b}"));
+    let refused = config.check().unwrap_err().to_string();
+    assert!(
+        refused.contains(r#""o.{a}" and "o.{b}" can be the same"#),
+        "{refused}"
+    );
+}

@@ -86,3 +86,23 @@ async fn a_table_that_becomes_wrong_is_named_and_its_streams_are_told_when_it_is
     node.received.events(&mine, 1).await;
     node.received.events(&other, 1).await;
 }
+
+#[tokio::test]
+async fn a_table_that_was_not_published_between_two_looks_is_noticed() {
+    let server = server("CREATE TABLE items (id int PRIMARY KEY)", &["items"]).await;
+    let node = Node::live(config(&server, vec![table("items", "items")])).await;
+    let items = stream("items");
+    node.want(&items).await;
+    let is_told = || {
+        let doubt = Happened::Doubt(Scope::Stream(items.clone()));
+        node.received.all().contains(&doubt)
+    };
+    // Again and again, as the first look may be later than one of them.
+    eventually("it is told", || {
+        server.sql_by_statement(
+            "ALTER PUBLICATION fraiseql_subs DROP TABLE items; ALTER PUBLICATION fraiseql_subs ADD TABLE items",
+        );
+        is_told()
+    })
+    .await;
+}

@@ -1,8 +1,9 @@
 //! Events that were lost before they reached the engine: every node tells its subscribers.
 //!
-//! A loss is sent to the nodes that can be reached, which answer. It is also stored beside revocations,
-//! for nodes that are cut off now, and for those that start later. Has no clock: the caller passes the
-//! time.
+//! A loss is sent to the nodes that can be reached, which answer. One of any stream is also stored beside
+//! revocations, for nodes that are cut off now, and for those that start later. All of them are one
+//! entry, as revocations need the places: its remaining time says when the newest was. Who has told a
+//! loss of any stream since then has told them all. Has no clock: the caller passes the time.
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,14 @@ pub(super) const STORED_FOR: Duration = Duration::from_hours(24);
 /// How long clients that return are told, where their position may be from before the loss.
 const LOSSY_FOR: Duration = Duration::from_hours(1);
 
-/// Limit of the losses that a node remembers (count). Past it, all are forgotten, and those that are
-/// still stored are told again.
+/// The id of the entry that is stored.
+const STORED_ID: u64 = 0;
+
+/// How exactly the time of a stored loss is known after a read that was as long as that. After a longer
+/// one a loss is rather told twice than never.
+const EXACT: Duration = Duration::from_millis(500);
+
+/// Limit of the losses that a node remembers (count). Past it, all are forgotten.
 const MAX_KNOWN: usize = 4096;
 
 /// Events were lost.
@@ -36,7 +43,18 @@ pub(super) struct LossNotice {
 
 /// The losses that this node has told its subscribers.
 #[derive(Debug, Default)]
-pub(super) struct KnownLosses(HashMap<u64, Instant>);
+pub(super) struct KnownLosses {
+    by_id: HashMap<u64, Instant>,
+    /// When one of any stream was told last.
+    of_any: Option<Instant>,
+}
+
+/// A read of what is stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoredRead {
+    pub(super) begin: Instant,
+    pub(super) end: Instant,
+}
 
 impl LossNotice {
     pub(super) fn new(lost: Lost) -> Self {
@@ -82,9 +100,13 @@ impl LossNotice {
         })
     }
 
-    /// Encodes it as an engine stores it.
+    /// Encodes it as an engine stores it: each loss of any stream is the same entry.
     pub(super) fn encode(&self) -> Bytes {
-        json!({ "lost": self.written() }).to_string().into()
+        let stored = Self {
+            id: STORED_ID,
+            ..self.clone()
+        };
+        json!({ "lost": stored.written() }).to_string().into()
     }
 
     /// Decodes what an engine has stored.
@@ -95,18 +117,35 @@ impl LossNotice {
 }
 
 impl KnownLosses {
-    /// Notes a loss. Returns whether it is new.
+    /// Notes a loss that is told now. Returns whether it is new.
     pub(super) fn add(&mut self, loss: &LossNotice, now: Instant) -> bool {
-        if self.0.len() >= MAX_KNOWN {
-            self.0.clear();
+        if loss.is_of_history {
+            self.of_any = Some(now);
         }
-        self.0.insert(loss.id, now).is_none()
+        if self.by_id.len() >= MAX_KNOWN {
+            self.by_id.clear();
+        }
+        self.by_id.insert(loss.id, now).is_none()
     }
 
-    /// Forgets losses that are not stored any more.
+    /// Notes the newest loss that is stored, which is told now if it is new. Returns whether it is.
+    /// `age`: how old the engine says it is.
+    pub(super) fn add_stored(&mut self, age: Duration, read: StoredRead) -> bool {
+        let is_exact = read.end.saturating_duration_since(read.begin) <= EXACT;
+        let asked = if is_exact { read.begin } else { read.end };
+        let is_new = self
+            .of_any
+            .is_none_or(|told| asked.saturating_duration_since(told) > age);
+        if is_new {
+            self.of_any = Some(read.end);
+        }
+        is_new
+    }
+
+    /// Forgets losses of which no further message can come.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.0
-            .retain(|_, since| now.saturating_duration_since(*since) <= STORED_FOR * 2);
+        self.by_id
+            .retain(|_, since| now.saturating_duration_since(*since) <= STORED_FOR);
     }
 }
 
@@ -134,7 +173,7 @@ mod tests {
         ];
         for lost in losses {
             let loss = LossNotice::new(lost);
-            assert_eq!(LossNotice::decode(&loss.encode()), Some(loss));
+            assert_eq!(LossNotice::read(&loss.written()), Some(loss));
         }
         for text in ["", "{}", r#"{"lost":{}}"#, r#"{"lost":{"id":"x"}}"#] {
             assert_eq!(LossNotice::decode(text.as_bytes()), None, "{text}");
@@ -148,5 +187,38 @@ mod tests {
         assert!(known.add(&loss, now));
         assert!(!known.add(&loss, now));
         assert!(known.add(&LossNotice::new(Lost::Events), now));
+    }
+
+    #[test]
+    fn losses_of_any_stream_are_one_entry() {
+        let [first, second] = [0, 1].map(|_| LossNotice::new(Lost::Events));
+        assert_ne!(first.id, second.id);
+        assert_eq!(first.encode(), second.encode());
+        let stored = LossNotice::decode(&first.encode()).unwrap();
+        assert!(stored.is_of_history && stored.stream.is_none());
+    }
+
+    #[test]
+    fn a_stored_loss_is_new_unless_one_was_told_since() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let read = |at: u32, took: Duration| StoredRead {
+            begin: start + at * second,
+            end: start + at * second + took,
+        };
+        let moment = Duration::from_millis(2);
+        let mut known = KnownLosses::default();
+        assert!(
+            known.add_stored(5 * second, read(10, moment)),
+            "none was told"
+        );
+        assert!(
+            !known.add_stored(35 * second, read(40, moment)),
+            "it is the same"
+        );
+        assert!(known.add_stored(10 * second, read(70, moment)), "one at 60");
+        known.add(&LossNotice::new(Lost::Events), start + 100 * second);
+        assert!(!known.add_stored(10 * second + moment, read(110, moment)));
+        // It may be from after the one that was told.
+        assert!(known.add_stored(10 * second, read(109, 4 * second)));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::host::NodeHost;
 use super::incoming::{Incoming, Reply};
-use super::losses::{self, KnownLosses, LossNotice, STORED_FOR};
+use super::losses::{self, KnownLosses, LossNotice, STORED_FOR, StoredRead};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
     size,
@@ -226,10 +226,11 @@ impl Cluster {
     /// anything that is published later reaches them.
     pub async fn tell_loss(&self, lost: Lost, host: &dyn NodeHost) {
         let loss = LossNotice::new(lost);
-        self.note_loss(&loss, Duration::ZERO, host);
         if loss.is_of_history {
+            // At first: who tells it has told what is stored.
             self.store_loss(&loss).await;
         }
+        self.note_loss(&loss, host);
         let asked = |_| Asked::TellLoss { loss };
         self.ask(asked, Instant::now() + SEND).await;
     }
@@ -443,7 +444,7 @@ impl Cluster {
                     self.send(Some(&to), answer).await.ok();
                 }
                 Asked::TellLoss { loss } => {
-                    self.note_loss(&loss, Duration::ZERO, host);
+                    self.note_loss(&loss, host);
                     let answer = Answer::LossTold;
                     let answer = Content::Answer { request, answer };
                     self.send(Some(&to), answer).await.ok();
@@ -496,15 +497,18 @@ impl Cluster {
             }
             self.is_refusal_logged.store(false, Relaxed);
             loop {
+                let begin = std::time::Instant::now();
                 let read = timeout(SEND, self.engine.control().revocations()).await;
                 match read {
                     Ok(Ok(entries)) => {
+                        let end = std::time::Instant::now();
                         let has_any = !entries.is_empty();
                         for (entry, left) in entries {
                             if let Some(revocation) = decode_revocation(&entry) {
                                 self.note(revocation, left);
-                            } else if let Some(loss) = LossNotice::decode(&entry) {
-                                self.note_loss(&loss, losses::age(left), host);
+                            } else if LossNotice::decode(&entry).is_some() {
+                                let age = losses::age(left);
+                                self.note_stored_loss(age, StoredRead { begin, end }, host);
                             } else {
                                 self.incoming.count_unreadable();
                             }
@@ -525,20 +529,27 @@ impl Cluster {
         }
     }
 
-    /// Tells the subscribers of this node of a loss, once. One from before this node was made matters to
-    /// those alone who have gone on here from a position in the history.
-    fn note_loss(&self, loss: &LossNotice, age: Duration, host: &dyn NodeHost) {
+    /// Tells the subscribers of this node of a loss, once.
+    fn note_loss(&self, loss: &LossNotice, host: &dyn NodeHost) {
         if !self.losses.lock().add(loss, std::time::Instant::now()) {
             return;
         }
-        let lossy_for = if loss.is_of_history {
-            losses::lossy_for(age)
-        } else {
-            Duration::ZERO
-        };
+        if loss.is_of_history {
+            host.distrust_history(losses::lossy_for(Duration::ZERO));
+        }
+        host.events_lost(loss.stream.as_ref());
+    }
+
+    /// Tells the subscribers of this node of a loss of any stream that is stored, once. One from before this
+    /// node was made matters to those alone who have gone on here from a position in the history.
+    fn note_stored_loss(&self, age: Duration, read: StoredRead, host: &dyn NodeHost) {
+        if !self.losses.lock().add_stored(age, read) {
+            return;
+        }
+        let lossy_for = losses::lossy_for(age);
         host.distrust_history(lossy_for);
         if age <= self.made_at.elapsed() || !lossy_for.is_zero() {
-            host.events_lost(loss.stream.as_ref());
+            host.events_lost(None);
         }
     }
 

@@ -27,7 +27,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Hub {
     receivers: Mutex<HashMap<String, Arc<dyn ControlArrivals>>>,
     cut: Mutex<HashSet<String>>,
-    kept: Mutex<Vec<(Bytes, Duration)>>,
+    kept: Mutex<HashMap<Bytes, std::time::Instant>>,
     duplicates: AtomicBool,
     /// Whether it does not know how many nodes there are.
     counts_nothing: AtomicBool,
@@ -94,14 +94,23 @@ impl Control for Spoke {
     }
 
     fn revoke(&self, entry: Bytes, lasts: Duration) -> Pending<Result<(), ControlError>> {
-        let kept = self
-            .reached()
-            .map(|hub| hub.kept.lock().push((entry, lasts)));
+        let until = std::time::Instant::now() + lasts;
+        let kept = self.reached().map(|hub| {
+            let mut kept = hub.kept.lock();
+            let stored = kept.entry(entry).or_insert(until);
+            *stored = until.max(*stored);
+        });
         Box::pin(async { kept })
     }
 
     fn revocations(&self) -> Pending<Result<Vec<(Bytes, Duration)>, ControlError>> {
-        let kept = self.reached().map(|hub| hub.kept.lock().clone());
+        let now = std::time::Instant::now();
+        let left = |(entry, until): (&Bytes, &std::time::Instant)| {
+            (entry.clone(), until.saturating_duration_since(now))
+        };
+        let kept = self
+            .reached()
+            .map(|hub| hub.kept.lock().iter().map(left).collect());
         Box::pin(async { kept })
     }
 }
@@ -556,4 +565,25 @@ async fn a_node_that_is_cut_off_tells_a_loss_when_it_is_back() {
     tokio::join!(told, mended);
     eventually("b has told it", || *b.users.losses.lock() == [None]).await;
     assert!(*b.users.is_lossy.lock());
+}
+
+#[tokio::test]
+async fn losses_leave_the_places_of_revocations_free() {
+    let hub = Arc::<Hub>::default();
+    let [a, b, c] = three(&hub).await;
+    for _ in 0..50 {
+        a.cluster.tell_loss(Lost::Events, &*a.users).await;
+    }
+    assert_eq!(hub.kept.lock().len(), 1);
+    // Each is told, also to a node that has missed the newest alone.
+    assert_eq!(b.users.losses.lock().len(), 50);
+    hub.cut(&b);
+    let told = a.cluster.tell_loss(Lost::Events, &*a.users);
+    let mended = async {
+        eventually("c has told it", || c.users.losses.lock().len() == 51).await;
+        hub.mend(&b);
+    };
+    tokio::join!(told, mended);
+    eventually("b has told it", || b.users.losses.lock().len() == 51).await;
+    assert_eq!(hub.kept.lock().len(), 1);
 }

@@ -141,12 +141,18 @@ impl Config {
             return Err(ConfigError(text.to_owned()));
         }
         for (index, table) in self.tables.iter().enumerate() {
-            if self.tables[..index]
-                .iter()
-                .any(|before| before.is_same(table))
-            {
-                let text = format!("the table {table} has the same channel twice: write it once");
-                return Err(ConfigError(text));
+            if let Some(other) = self.tables[..index].iter().find(|it| it.may_meet(table)) {
+                let (other, this) = (other.channel(), table.channel());
+                if other == this {
+                    let text =
+                        format!("the table {table} has the same channel twice: write it once");
+                    return Err(ConfigError(text));
+                }
+                return Err(ConfigError(format!(
+                    "one change of the table {table} may be two events of one channel, as {other:?} and {this:?} can \
+                     be the same: write channels that differ in a text, such as \"by_a.{{a}}\" and \
+                     \"by_b.{{b}}\"",
+                )));
             }
         }
         Ok(())
@@ -234,7 +240,8 @@ impl Config {
         if self.tls.is_none() && !self.server.get_hosts().iter().all(is_local) {
             tracing::warn!(
                 target: "fraiseql_subs",
-                "the bus is plain text: write sslmode=verify-full where the network is not trusted"
+                "the connection to PostgreSQL is plain text: write sslmode=verify-full in its URL where the network is \
+                 not trusted"
             );
         }
     }

@@ -33,12 +33,12 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     if !matches!(scheme, "postgresql" | "postgres") {
         // The text may be a secret that was pasted in the wrong place, so the error does not show it.
         return Err(wrong(format!(
-            "the URL of the bus is wrong: write {EXAMPLE}"
+            "the URL of PostgreSQL is wrong: write {EXAMPLE}"
         )));
     }
     if rest.contains('#') {
         return Err(wrong(
-            "the URL of the bus has a '#': write %23 where it belongs to a password".to_owned(),
+            "the URL of PostgreSQL has a '#': write %23 where it belongs to a password".to_owned(),
         ));
     }
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -59,7 +59,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
                     "false" => false,
                     _ => {
                         return Err(wrong(
-                            "outbox in the URL of the bus is wrong: write true or false".to_owned(),
+                            "outbox in the URL of PostgreSQL is wrong: write true or false"
+                                .to_owned(),
                         ));
                     }
                 }
@@ -72,13 +73,13 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
             }
             other => {
                 return Err(wrong(format!(
-                    "the URL of the bus has an option that is unknown, {other:?}: write one of {OPTIONS}"
+                    "the URL of PostgreSQL has an option that is unknown, {other:?}: write one of {OPTIONS}"
                 )));
             }
         }
         if seen.contains(&name) {
             return Err(wrong(format!(
-                "the URL of the bus has {name} twice: write it once"
+                "the URL of PostgreSQL has {name} twice: write it once"
             )));
         }
         seen.push(name);
@@ -88,20 +89,20 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let mut server: tokio_postgres::Config = server
         .trim_end_matches('?')
         .parse()
-        .map_err(|_| wrong(format!("the URL of the bus is wrong: {ENCODE}")))?;
+        .map_err(|_| wrong(format!("the URL of PostgreSQL is wrong: {ENCODE}")))?;
     if server.get_hosts().is_empty() {
         return Err(wrong(format!(
-            "the URL of the bus has no host: write {EXAMPLE}, or host=/run/postgresql for a socket"
+            "the URL of PostgreSQL has no host: write {EXAMPLE}, or host=/run/postgresql for a socket"
         )));
     }
     if server.get_user().is_none() {
         return Err(wrong(format!(
-            "the URL of the bus has no user: write {EXAMPLE}"
+            "the URL of PostgreSQL has no user: write {EXAMPLE}"
         )));
     }
     if server.get_dbname().is_none() {
         return Err(wrong(format!(
-            "the URL of the bus has no database: write {EXAMPLE}"
+            "the URL of PostgreSQL has no database: write {EXAMPLE}"
         )));
     }
     if server.get_application_name().is_none() {
@@ -129,7 +130,7 @@ fn check_login(place: &str) -> Result<(), ConfigError> {
     let is_of_host = |char: char| char.is_alphanumeric() || "._-:,[]%".contains(char);
     if login.contains(['@', '/', '[', ']']) || !hosts.chars().all(is_of_host) {
         return Err(ConfigError(format!(
-            "the URL of the bus is wrong: {ENCODE}"
+            "the URL of PostgreSQL is wrong: {ENCODE}"
         )));
     }
     Ok(())
@@ -141,7 +142,7 @@ fn password(server: &tokio_postgres::Config) -> Result<Option<Credentials>, Conf
         return Ok(None);
     };
     let password = String::from_utf8(password.to_vec())
-        .map_err(|_| ConfigError("the password in the URL of the bus is no UTF-8".to_owned()))?;
+        .map_err(|_| ConfigError("the password in the URL of PostgreSQL is no UTF-8".to_owned()))?;
     Ok(Some(Credentials::fixed(None, password)))
 }
 

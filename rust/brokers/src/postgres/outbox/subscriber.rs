@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bus::engine::{Arrival, Role, Scope};
 use bus::{Position, Throttle};
+use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{AsyncMessage, Client};
 
@@ -80,6 +81,20 @@ struct OutboxReader {
     waiting: Throttle,
     /// Whether it was logged that events wait for another transaction.
     was_late: bool,
+    /// Since when reads have found events that wait.
+    waits_since: Option<Instant>,
+}
+
+impl OutboxReader {
+    /// Reads messages of nodes, if there are new ones, or may be: a `NOTIFY` may have been lost.
+    async fn hear(&mut self, shared: &OutboxShared, client: &Client) -> Result<(), Fault> {
+        let is_told = shared.messages.notified().now_or_never().is_some();
+        if is_told || self.looked.elapsed() > shared.config.times.poll {
+            self.looked = Instant::now();
+            self.message = control::read(shared, client, self.message).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Listens, and finds where to go on.
@@ -95,6 +110,10 @@ async fn begin(
     let listening = listener.batch_execute(listen).await;
     listening.map_err(|error| Fault::of_sql(&error))?;
     let message = control::last(client).await?;
+    if let Some(before) = *read {
+        // The server may have lost its newest transactions, and have newer ones by now.
+        page::renew(client, before).await?;
+    }
     let newest = page::open(client).await?;
     let at = match *read {
         Some(before) if before.epoch == newest.epoch => before,
@@ -114,6 +133,7 @@ async fn begin(
         looked: Instant::now(),
         waiting: Throttle::new(),
         was_late: false,
+        waits_since: None,
     })
 }
 
@@ -193,11 +213,6 @@ async fn read_on(
             }
             () = sleep(sleeping) => {}
         }
-        if reader.looked.elapsed() > poll {
-            // A NOTIFY may have been lost.
-            reader.looked = Instant::now();
-            reader.message = control::read(shared, client, reader.message).await?;
-        }
     }
 }
 
@@ -216,8 +231,11 @@ async fn drain(
         for stream in shared.wants.answer(reader.read) {
             arrivals.ready(&stream, reader.read);
         }
+        // Messages do not wait for events.
+        reader.hear(shared, client).await?;
         while arrivals.is_full() {
             sleep(FULL_PAUSE).await;
+            reader.hear(shared, client).await?;
         }
         let number = shared.begin_read();
         let largest = shared.config.max_event_bytes;
@@ -289,8 +307,14 @@ fn pass_on(
 /// Reports events that wait for other transactions. The link works all the same: the log says it.
 fn report_waiting(shared: &OutboxShared, reader: &mut OutboxReader, waits: Option<f64>) {
     let limit = shared.config.times.behind;
-    let is_late = waits.is_some_and(|seconds| seconds > limit.as_secs_f64());
-    if is_late && reader.waiting.admit(Instant::now()).is_some() {
+    let now = Instant::now();
+    reader.waits_since = waits.and(reader.waits_since.or(Some(now)));
+    // An event may be old when its own transaction ends.
+    let is_late = waits.is_some_and(|seconds| seconds > limit.as_secs_f64())
+        && reader
+            .waits_since
+            .is_some_and(|since| now.saturating_duration_since(since) > limit);
+    if is_late && reader.waiting.admit(now).is_some() {
         reader.was_late = true;
         tracing::warn!(
             target: "fraiseql_subs",

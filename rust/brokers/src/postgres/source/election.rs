@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bus::publishing::{OnUnavailable, PublishOptions, Publisher};
 use bus::source::{Lost, SourceTarget};
@@ -10,7 +10,10 @@ use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::super::fault::Fault;
-use super::super::{slot, sql, table_watch};
+use super::super::links::late;
+use super::super::table_watch::{self, TableState};
+use super::super::{slot, sql};
+use super::known_tables::KnownTables;
 use super::lasting;
 use super::lease::{Lease, Leased};
 use super::reader;
@@ -63,6 +66,11 @@ async fn take_part(
     loop {
         let seen = watch::look(state, client).await?;
         match seen.reader {
+            Some(stranger) if seen.is_stranger => state.away(&Fault::away(format!(
+                "the advisory lock of the slot {} is held by {stranger}, which is no node: end it by \
+                 pg_terminate_backend",
+                state.slot
+            ))),
             Some(reader) => state.waits_for(reader),
             None => {
                 let held = hold(state, target, client).await;
@@ -134,25 +142,25 @@ async fn keep_watch(
 ) -> Result<Infallible, Fault> {
     let config = &state.config;
     let mut warnings = Warnings::default();
-    let mut problems = vec![None; config.tables.len()];
+    let mut known = KnownTables::ask(state, client).await?;
+    let mut tables = Vec::new();
     loop {
         let found = table_watch::look(config, client).await?;
-        let before = std::mem::replace(&mut problems, found);
-        log_tables(state, &before, &problems);
-        let mended =
-            |(before, now): (&Option<String>, &Option<String>)| before.is_some() && now.is_none();
-        if before.iter().zip(&problems).any(mended) {
+        log_tables(state, &tables, &found);
+        if known.have_mended(config, &found) {
             // What was committed in the meantime was not published, and may have been of any channel.
             state.has_lost();
             target.losses.tell(Lost::Events).await;
         }
+        known.note(state, client, &found).await?;
+        tables = found;
         sleep(config.times.watch.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
         let seen = watch::look(state, client).await?;
         warnings.update(&state.slot, seen.kept.as_ref());
     }
 }
 
-fn log_tables(state: &State, before: &[Option<String>], now: &[Option<String>]) {
+fn log_tables(state: &State, before: &[TableState], now: &[TableState]) {
     let reason = table_watch::reason(now);
     if reason == table_watch::reason(before) {
         return;
@@ -170,11 +178,4 @@ fn log_tables(state: &State, before: &[Option<String>], now: &[Option<String>]) 
             "all tables whose changes are events are right again"
         ),
     }
-}
-
-fn late(patience: Duration) -> Fault {
-    let seconds = patience.as_secs_f64();
-    Fault::away(format!(
-        "PostgreSQL has not answered within {seconds} seconds"
-    ))
 }

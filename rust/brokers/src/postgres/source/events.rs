@@ -12,6 +12,7 @@ use bus::source::{Lost, SourceTarget};
 use bus::{Envelope, StreamKey};
 use bytes::Bytes;
 
+use super::super::any_stream::MissingOfAny;
 use super::super::dropped::{Dropped, Reason};
 use super::super::fault::Fault;
 use super::super::log::PREFIX;
@@ -39,6 +40,8 @@ pub(super) struct LogEvents {
     events: Vec<Outgoing>,
     /// What is lost, in the place where it is missing.
     losses: Vec<Lost>,
+    /// What cannot be read at all.
+    missing: MissingOfAny,
     dropped: Dropped,
 }
 
@@ -63,6 +66,7 @@ impl LogEvents {
             tables: Tables::new(tables, types),
             events: Vec::new(),
             losses: Vec::new(),
+            missing: MissingOfAny::default(),
             dropped: Dropped::default(),
         }
     }
@@ -90,6 +94,16 @@ impl LogEvents {
     /// Takes what is lost after the events of [`Self::taken`]. Nothing is to be read before it is told.
     pub(super) fn losses(&mut self) -> Vec<Lost> {
         std::mem::take(&mut self.losses)
+    }
+
+    /// Takes a loss that had to wait, when it is due.
+    pub(super) fn due_loss(&mut self) -> Option<Lost> {
+        self.missing.is_due(Instant::now()).then_some(Lost::Events)
+    }
+
+    /// Whether a loss waits until it is due.
+    pub(super) fn owes_loss(&self) -> bool {
+        self.missing.is_owed()
     }
 
     pub(super) fn has_losses(&self) -> bool {
@@ -181,7 +195,13 @@ impl LogEvents {
                 self.log_dropped(0, Reason::Unreadable, &error.to_string());
                 self.losses.push(Lost::EventsOf(stream));
             }
-            Err(error) => self.log_dropped(0, Reason::Unreadable, &error.to_string()),
+            Err(error) => {
+                // It may be of a later version, and says no stream.
+                self.log_dropped(0, Reason::Unreadable, &error.to_string());
+                if self.missing.add(Instant::now()) {
+                    self.losses.push(Lost::Events);
+                }
+            }
         }
     }
 

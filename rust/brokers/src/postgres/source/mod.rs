@@ -12,6 +12,7 @@
 //! - `events`: what the log has, as events to publish;
 //! - `flight`: events that are published, and how far all are accepted;
 //! - `lease`: whether this node may still publish;
+//! - `known_tables`: how the tables were when a reader looked last;
 //! - `watch`: the slot and the reader, as all nodes see them;
 //! - `state`: what the tasks share, and what metrics show.
 //!
@@ -20,6 +21,7 @@
 mod election;
 mod events;
 mod flight;
+mod known_tables;
 mod lasting;
 mod lease;
 mod reader;

@@ -98,6 +98,7 @@ impl SourceReader<'_> {
                     "this process stood still, and another node may read the log now",
                 ));
             }
+            self.untold.extend(self.events.due_loss());
             self.tell_next();
             let may_read =
                 self.flight.has_room() && self.untold.is_empty() && self.telling.is_none();
@@ -170,11 +171,8 @@ impl SourceReader<'_> {
             self.events.log_dropped(0, Reason::Unreadable, &why);
             self.untold.push_back(Lost::EventsOf(stream));
         }
-        if self.untold.is_empty() && self.telling.is_none() {
-            self.accept(landed.mark);
-        } else {
-            self.after_telling = Some(landed.mark);
-        }
+        self.after_telling = Some(landed.mark);
+        self.accept_what_is_told();
     }
 
     /// Begins to tell the next loss, when all before it is accepted.
@@ -191,15 +189,17 @@ impl SourceReader<'_> {
     /// A loss was told.
     fn told(&mut self) {
         self.telling = None;
-        if self.untold.is_empty()
-            && let Some(mark) = self.after_telling.take()
-        {
-            self.accept(mark);
-        }
+        self.accept_what_is_told();
     }
 
-    fn accept(&self, mark: Mark) {
-        if let Some(published) = &mut *self.state.published.lock() {
+    /// Accepts what was published, unless a loss is not told yet.
+    fn accept_what_is_told(&mut self) {
+        if self.untold.is_empty()
+            && self.telling.is_none()
+            && !self.events.owes_loss()
+            && let Some(mark) = self.after_telling.take()
+            && let Some(published) = &mut *self.state.published.lock()
+        {
             published.mark = mark;
         }
     }

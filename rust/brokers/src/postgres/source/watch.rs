@@ -11,6 +11,8 @@ use super::state::State;
 pub(super) struct Seen {
     /// Who holds the lock: the process of PostgreSQL, the program and its address.
     pub(super) reader: Option<String>,
+    /// Whether that is no node: any role may take the lock, and reads nothing.
+    pub(super) is_stranger: bool,
     pub(super) kept: Option<SlotState>,
 }
 
@@ -48,15 +50,18 @@ pub(super) async fn look(state: &State, client: &Client) -> Result<Seen, Fault> 
     let key = Lock::of(&state.slot).0;
     let (high, low) = (key >> 32, key & u64::from(u32::MAX));
     let query = format!(
-        "SELECT (SELECT concat_ws(' ', 'process', l.pid::text, a.application_name, a.client_addr::text) \
-         FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
-         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.classid = {high} AND \
-         l.objid = {low} AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = \
-         pg_catalog.current_database()) LIMIT 1), \
+        "SELECT pg_catalog.concat_ws(' ', 'process', l.pid::text, a.application_name, a.client_addr::text), \
+         (r.pid IS NULL)::text, \
          (SELECT wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = '{slot}'), \
          (SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn) \
          FROM pg_catalog.pg_replication_slots WHERE slot_name = '{slot}'), \
-         (SELECT confirmed_flush_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = '{slot}')",
+         (SELECT confirmed_flush_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = '{slot}'), \
+         l.pid::text FROM (VALUES (1)) AS one LEFT JOIN pg_catalog.pg_locks AS l ON \
+         l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.classid = {high} AND \
+         l.objid = {low} AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = \
+         pg_catalog.current_database()) LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
+         LEFT JOIN pg_catalog.pg_stat_replication AS r ON r.pid = l.pid \
+         ORDER BY r.pid IS NULL LIMIT 1",
         slot = state.slot
     );
     let answer = tokio::time::timeout(state.config.times.answer, client.simple_query(&query)).await;
@@ -77,14 +82,15 @@ pub(super) async fn look(state: &State, client: &Client) -> Result<Seen, Fault> 
 
 fn seen(row: &SimpleQueryRow) -> Seen {
     let text = |index: usize| row.try_get(index).ok().flatten();
-    let kept = text(1).map(|status| SlotState {
+    let kept = text(2).map(|status| SlotState {
         status: status.to_owned(),
         // Negative for a moment after a confirmation.
-        lag: text(2).and_then(|lag| lag.parse().ok()).unwrap_or_default(),
-        confirmed: text(3).and_then(place).unwrap_or_default(),
+        lag: text(3).and_then(|lag| lag.parse().ok()).unwrap_or_default(),
+        confirmed: text(4).and_then(place).unwrap_or_default(),
     });
     Seen {
-        reader: text(0).map(str::to_owned),
+        reader: text(5).and(text(0)).map(str::to_owned),
+        is_stranger: text(5).is_some() && text(1) == Some("true"),
         kept,
     }
 }

@@ -1,6 +1,8 @@
 
 -- The outbox form: an event is a row, which nodes read in the order of transactions.
 DO $do$
+DECLARE
+    kept text;
 BEGIN
     IF to_regprocedure('fraiseql_subs.publish_envelopes(bytea[])') IS NOT NULL THEN
         IF NOT {switch} THEN
@@ -12,6 +14,19 @@ BEGIN
         DROP FUNCTION fraiseql_subs.publish_envelopes(bytea[]);
         DROP FUNCTION IF EXISTS fraiseql_subs.emit(bytea);
         DROP PUBLICATION IF EXISTS fraiseql_subs;
+        DROP FUNCTION IF EXISTS fraiseql_subs.begin_source(text);
+        DROP FUNCTION IF EXISTS fraiseql_subs.source_tables(text);
+        DROP FUNCTION IF EXISTS fraiseql_subs.note_source_tables(text, text);
+        IF to_regclass('fraiseql_subs.sources') IS NOT NULL THEN
+            FOR kept IN
+                SELECT slot_name FROM pg_replication_slots
+                JOIN fraiseql_subs.sources ON slot = slot_name WHERE database = current_database()
+            LOOP
+                RAISE WARNING 'fraiseql_subs: the replication slot % goes on to keep the log', kept
+                    USING HINT = format('End the nodes that have a source, and run SELECT pg_drop_replication_slot(%L).', kept);
+            END LOOP;
+            DROP TABLE fraiseql_subs.sources;
+        END IF;
     END IF;
 END
 $do$;
@@ -26,7 +41,7 @@ CREATE TABLE IF NOT EXISTS fraiseql_subs.outbox (
     part smallint NOT NULL,
     -- The transaction, an xid8, and the number of the event in it.
     tx bigint NOT NULL,
-    n integer NOT NULL,
+    n integer NOT NULL CHECK (n >= 0),
     published_at timestamptz NOT NULL,
     channel text COLLATE "C" NOT NULL,
     tenant text COLLATE "C",
@@ -122,7 +137,8 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'local', true);
     END IF;
     tx := pg_current_xact_id()::text::bigint;
-    n := coalesce(nullif(current_setting('fraiseql_subs.n', true), ''), '0')::integer;
+    -- Whoever publishes may have set it.
+    n := greatest(0, coalesce(nullif(current_setting('fraiseql_subs.n', true), ''), '0')::integer);
     PERFORM set_config('fraiseql_subs.n', (n + 1)::text, true);
     INSERT INTO fraiseql_subs.outbox (part, tx, n, published_at, channel, tenant, id, envelope)
         SELECT state.part, put.tx, put.n, clock_timestamp(), new_channel, new_tenant, new_id,
@@ -130,9 +146,11 @@ BEGIN
         FROM fraiseql_subs.outbox_state AS state;
     IF n = 0 AND coalesce(current_setting('fraiseql_subs.notify', true), '') <> 'off' THEN
         -- Transactions with a NOTIFY commit one after the other, so there is none while all nodes read. A
-        -- node that falls asleep sees by the first lock that this one may have left it out.
-        PERFORM pg_advisory_xact_lock_shared(fraiseql_subs.publishing());
-        IF pg_try_advisory_lock(fraiseql_subs.sleeping()) THEN
+        -- node that falls asleep sees by the first lock that this one may have left it out. No lock is waited
+        -- for: any role may have taken it.
+        IF pg_try_advisory_xact_lock_shared(fraiseql_subs.publishing())
+            AND pg_try_advisory_lock(fraiseql_subs.sleeping())
+        THEN
             PERFORM pg_advisory_unlock(fraiseql_subs.sleeping());
         ELSE
             PERFORM pg_notify('fraiseql_subs', '');
@@ -316,7 +334,9 @@ BEGIN
     is_known := NOT is_empty OR fraiseql_subs.has_position(after_tx, after_n);
     waits := (
         SELECT extract(epoch FROM clock_timestamp() - outbox.published_at)
-        FROM fraiseql_subs.outbox WHERE outbox.tx >= horizon
+        FROM fraiseql_subs.outbox
+        -- As the same statement sees it: what could not be read before may be readable now.
+        WHERE outbox.tx >= (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
         ORDER BY outbox.tx, outbox.n LIMIT 1
     );
     -- At last: what was truncated while the events were read is below this floor.

@@ -71,9 +71,14 @@ impl Table {
         })
     }
 
-    /// Whether another one puts the same changes on the same channel.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        (&self.name, &self.channel) == (&other.name, &other.channel)
+    /// Whether another one may put the same change on the same channel: events of one change have one position.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        self.name == other.name && self.channel.may_meet(&other.channel)
+    }
+
+    /// The channel, with columns in braces.
+    pub(super) fn channel(&self) -> String {
+        self.channel.to_string()
     }
 
     fn is_of(&self, relation: &Relation) -> bool {
@@ -106,15 +111,24 @@ impl Table {
              NULL) THEN 'partly' ELSE 'yes' END, a.attname, \
              (c.relreplident = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = \
              c.oid AND a.attnum = ANY (i.indkey) AND CASE c.relreplident WHEN 'd' THEN i.indisprimary \
-             WHEN 'i' THEN i.indisreplident ELSE false END))::text \
+             WHEN 'i' THEN i.indisreplident ELSE false END))::text, \
+             (SELECT pg_catalog.concat_ws('.', c.oid, p.oid, p.xmin, r.oid) FROM pg_catalog.pg_publication \
+             AS p LEFT JOIN pg_catalog.pg_publication_rel AS r ON r.prpubid = p.oid AND r.prrelid = c.oid \
+             WHERE p.pubname = 'fraiseql_subs') \
              FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
              JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT \
              a.attisdropped WHERE n.nspname = {schema} AND c.relname = {name}"
         )
     }
 
-    /// Checks that the table is there, is published, and has what its channel needs.
-    pub(super) fn check(&self, rows: &[TextRow]) -> Result<(), String> {
+    /// Names it among the tables of a node, which may have one on several channels.
+    pub(super) fn key(&self) -> String {
+        format!("{} {}", self.name, self.channel)
+    }
+
+    /// Checks that the table is there, is published, and has what its channel needs. Returns what changes when
+    /// it was not published in between.
+    pub(super) fn check(&self, rows: &[TextRow]) -> Result<String, String> {
         let text = |row: &TextRow, index: usize| row.get(index).cloned().flatten();
         let Some(first) = rows.first() else {
             return Err(format!(
@@ -160,7 +174,7 @@ impl Table {
                 ));
             }
         }
-        Ok(())
+        Ok(text(first, 3).unwrap_or_default())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Channels with columns, such as `orders.{customer_id}`.
 
+use std::fmt;
+
 /// A channel with columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
@@ -11,6 +13,15 @@ enum Part {
     Text(String),
     /// The name of a column.
     Column(String),
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Column(name) => write!(f, "{{{name}}}"),
+        })
+    }
 }
 
 impl Template {
@@ -68,6 +79,42 @@ impl Template {
             }
         }
         Ok(channel)
+    }
+
+    /// Whether two rows may have the same channel by this template and another one.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.bytes(), other.bytes());
+        // What is true of the texts after a byte of ours, for each byte of theirs; from the last one on.
+        let mut after: Vec<bool> = Vec::new();
+        for ours in std::iter::once(None).chain(ours.iter().rev().map(Some)) {
+            let mut now = vec![false; theirs.len() + 1];
+            for index in (0..=theirs.len()).rev() {
+                let of_after = |index: usize| after.get(index).copied().unwrap_or_default();
+                now[index] = match (ours, theirs.get(index)) {
+                    (None, None) => true,
+                    (Some(None), None) => of_after(index),
+                    (Some(None), Some(_)) => of_after(index) || now[index + 1],
+                    (None, Some(None)) => now[index + 1],
+                    (Some(_), Some(None)) => now[index + 1] || of_after(index),
+                    (Some(ours), Some(theirs)) => ours == theirs && of_after(index + 1),
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+            }
+            after = now;
+        }
+        after.first().copied().unwrap_or_default()
+    }
+
+    /// The bytes of its texts; `None`: a column, which may be any text.
+    fn bytes(&self) -> Vec<Option<u8>> {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => bytes.extend(text.bytes().map(Some)),
+                Part::Column(_) => bytes.push(None),
+            }
+        }
+        bytes
     }
 
     /// Whether some row may have this channel.
@@ -132,6 +179,30 @@ mod tests {
         ] {
             let template = Template::parse(template).unwrap();
             assert_eq!(template.may_be(channel), expected, "{template:?} {channel}");
+        }
+    }
+
+    #[test]
+    fn templates_that_can_have_the_same_channel_are_recognized() {
+        for (one, other, expected) in [
+            ("orders", "orders", true),
+            ("orders", "orders.{a}", false),
+            ("o.{a}", "o.{b}", true),
+            ("o.{a}", "o.{a}", true),
+            ("o.{a}", "p.{a}", false),
+            ("o.{a}.x", "o.{b}.y", false),
+            ("o.{a}.x", "o.{b}", true),
+            ("{a}", "anything", true),
+            ("a{b}c", "ac", true),
+            ("a{b}c", "a", false),
+            ("{a}.{b}", "o.{a}", true),
+            ("o{a}", "{b}p", true),
+            ("all", "one.{a}", false),
+        ] {
+            let [first, second] = [one, other].map(|text| Template::parse(text).unwrap());
+            assert_eq!(first.may_meet(&second), expected, "{one} {other}");
+            assert_eq!(second.may_meet(&first), expected, "{other} {one}");
+            assert_eq!(first.to_string(), one);
         }
     }
 

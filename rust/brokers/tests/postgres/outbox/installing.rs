@@ -163,3 +163,24 @@ fn tables_need_logical_decoding() {
     let wrong = Config::from_url("postgresql://me@host/db?outbox=yes");
     assert!(wrong.unwrap_err().to_string().contains("true or false"));
 }
+
+#[tokio::test]
+async fn a_change_of_form_names_the_slots_that_keep_the_log() {
+    let server = Server::start().await;
+    server.sql(
+        "SELECT pg_create_logical_replication_slot('staging', 'pgoutput'), \
+         fraiseql_subs.begin_source('staging')",
+    );
+    let outbox = Installation {
+        outbox: true,
+        switch: true,
+        ..Installation::default()
+    };
+    let told = execute(&server.config(), &outbox.sql().unwrap())
+        .await
+        .unwrap();
+    let names = |text: &&String| text.contains("slot staging goes on to keep the log");
+    assert_eq!(told.iter().filter(names).count(), 1, "{told:?}");
+    let left = "SELECT to_regclass('fraiseql_subs.sources') IS NULL";
+    assert_eq!(server.sql(left), "t");
+}

@@ -204,3 +204,47 @@ async fn a_replica_that_is_promoted_has_another_epoch() {
     server.sql(&publish("orders", 2));
     assert_eq!(numbers(&node.received.events(&orders, 1).await), [2]);
 }
+
+#[tokio::test]
+async fn transactions_that_are_lost_are_noticed_also_behind_newer_ones() {
+    let server = server().await;
+    let node = node(&server).await;
+    let orders = stream("orders");
+    let begun = node.want(&orders).await;
+    server.sql_by_statement(&format!("{}{}", publish("orders", 1), publish("orders", 2)));
+    node.received.events(&orders, 2).await;
+    node.received.clear();
+    // As a server that was restored: the newest event is gone, and others come before the node is back.
+    server.sql(
+        "ALTER ROLE subs NOLOGIN; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'subs'; \
+         DELETE FROM fraiseql_subs.outbox WHERE tx = (SELECT max(tx) FROM fraiseql_subs.outbox)",
+    );
+    server.sql(&publish("orders", 3));
+    server.sql("ALTER ROLE subs LOGIN");
+    let head = node.received.ready(&orders).await;
+    assert_ne!(head.epoch, begun.epoch);
+    assert!(node.received.all().contains(&Happened::Doubt(Scope::All)));
+}
+
+#[tokio::test]
+async fn locks_of_others_hold_up_no_event() {
+    let server = server().await;
+    let node = node(&server).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    let stranger = server.session().await;
+    for lock in ["publishing", "sleeping"] {
+        let take = format!("SELECT pg_advisory_lock(hashtextextended('fraiseql_subs {lock}', 0))");
+        stranger
+            .batch_execute("SELECT pg_advisory_unlock_all()")
+            .await
+            .unwrap();
+        // Nodes take it for moments.
+        stranger.batch_execute(&take).await.unwrap();
+        node.received.clear();
+        let call = format!("SET statement_timeout = '30s'; {}", publish("orders", 1));
+        server.try_sql("app", &call).unwrap();
+        node.received.events(&orders, 1).await;
+    }
+}

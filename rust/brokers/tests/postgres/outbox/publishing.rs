@@ -157,3 +157,18 @@ async fn a_closed_engine_publishes_nothing() {
         "{answers:?}"
     );
 }
+
+#[tokio::test]
+async fn a_publisher_cannot_choose_a_position() {
+    let server = server().await;
+    let node = node(&server).await;
+    let orders = stream("orders");
+    let begun = node.want(&orders).await;
+    let call = format!("SET fraiseql_subs.n = -1; {}", publish("orders", 1));
+    server.try_sql("app", &call).unwrap();
+    server.sql(&publish("orders", 2));
+    let events = node.received.events(&orders, 2).await;
+    assert_eq!(events[0].0.offset.minor, 0);
+    assert!(events.iter().all(|(at, _)| at.epoch == begun.epoch));
+    assert_eq!(server.sql("SELECT min(n) FROM fraiseql_subs.outbox"), "0");
+}

@@ -144,3 +144,19 @@ async fn uninstalling_drops_the_slot() {
     }
     assert_eq!(server.sql(count), "0");
 }
+
+#[tokio::test]
+async fn uninstalling_that_is_refused_drops_no_slot() {
+    let server = Server::start().await;
+    server.sql("SELECT pg_create_logical_replication_slot('fraiseql_subs', 'pgoutput')");
+    let board = Board::default();
+    let node = SourceNode::with_slot(server.config(), &board, "staging");
+    node.reads().await;
+    let uninstall = uninstall_sql(&["staging".to_owned()]);
+    let refused = brokers::postgres::execute(&server.config(), &uninstall).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("\"staging\" is active"), "{refused}");
+    let slots = "SELECT string_agg(slot_name, ',' ORDER BY slot_name) FROM pg_replication_slots";
+    assert_eq!(server.sql(slots), "fraiseql_subs,staging");
+    assert_eq!(server.sql("SELECT fraiseql_subs.form()"), "log");
+}

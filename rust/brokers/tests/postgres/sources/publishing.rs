@@ -163,3 +163,22 @@ async fn a_server_that_writes_other_things_keeps_no_log_for_them() {
         "SELECT pg_current_wal_lsn() - confirmed_flush_lsn < 1000000 FROM pg_replication_slots";
     eventually("it is confirmed", || server.sql(kept) == "t").await;
 }
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_told_to_all() {
+    let server = Server::start().await;
+    let board = Board::default();
+    let _node = SourceNode::reading(server.config(), &board).await;
+    eventually("the begin is told", || board.losses() == 1).await;
+    publish(&server, 0..1);
+    // The first at once, the others together.
+    server.sql(
+        "SELECT pg_logical_emit_message(true, 'fs1', 'no envelope') FROM generate_series(1, 50)",
+    );
+    eventually("they are told", || board.losses() == 3).await;
+    publish(&server, 1..2);
+    board.has(2).await;
+    let any = Posted::Loss(Lost::Events);
+    assert_eq!(board.posted()[2], any, "in its place");
+    assert_eq!(board.losses(), 3);
+}

@@ -27,3 +27,41 @@ async fn a_wrong_table_hinders_no_other_and_is_told_when_it_is_mended() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_table_that_was_wrong_is_told_by_the_next_reader() {
+    let server = server("CREATE TABLE items (id int PRIMARY KEY)", &["items"]).await;
+    let board = Board::default();
+    let start = || SourceNode::reading(config(&server, vec![table("items", "items")]), &board);
+    let node = start().await;
+    let count = "SELECT count(*) FROM fraiseql_subs.sources WHERE tables LIKE '%items%'";
+    eventually("its state is noted", || server.sql(count) == "1").await;
+    let losses = || {
+        let is_loss = |posted: &&Posted| **posted == Posted::Loss(Lost::Events);
+        board.posted().iter().filter(is_loss).count()
+    };
+    node.kill().await;
+    server.sql("ALTER PUBLICATION fraiseql_subs DROP TABLE items");
+    server.sql("INSERT INTO items VALUES (1)");
+    server.sql("ALTER PUBLICATION fraiseql_subs ADD TABLE items");
+    let node = start().await;
+    eventually("it is told", || losses() == 1).await;
+    // The same if a reader has seen it.
+    server.sql("ALTER PUBLICATION fraiseql_subs DROP TABLE items");
+    let noted = "SELECT count(*) FROM fraiseql_subs.sources WHERE tables LIKE '%null%'";
+    eventually("that is noted", || server.sql(noted) == "1").await;
+    node.kill().await;
+    server.sql("ALTER PUBLICATION fraiseql_subs ADD TABLE items");
+    let node = start().await;
+    eventually("it is told", || losses() == 2).await;
+    eventually("its state is noted", || server.sql(noted) == "0").await;
+    // A reader that finds it as it was has nothing to tell.
+    node.kill().await;
+    let _node = start().await;
+    server.sql("INSERT INTO items VALUES (2)");
+    eventually("it is published", || {
+        board.data("items") == [json!({"id": 2})]
+    })
+    .await;
+    assert_eq!(losses(), 2);
+}

@@ -86,3 +86,31 @@ async fn two_clusters_have_two_slots() {
     one.has(5).await;
     other.has(5).await;
 }
+
+#[tokio::test]
+async fn who_holds_the_lock_and_reads_nothing_is_no_reader() {
+    let server = Server::start().await;
+    let board = Board::default();
+    let reader = SourceNode::reading(server.config(), &board).await;
+    let other = SourceNode::start(server.config(), &board);
+    eventually("the other one knows it", || other.status().is_live).await;
+    let key = server.sql(
+        "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory'",
+    );
+    let stranger = server.session().await;
+    let take = format!("SELECT pg_advisory_lock({key})");
+    let taking = async { stranger.batch_execute(&take).await.unwrap() };
+    let ending = async {
+        // It waits for the lock, which nodes do not, and so has it next.
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        eventually("it waits", || server.sql(waits) == "1").await;
+        reader.kill().await;
+    };
+    tokio::join!(taking, ending);
+    eventually("nobody reads", || !other.status().is_live).await;
+    stranger
+        .batch_execute("SELECT pg_advisory_unlock_all()")
+        .await
+        .unwrap();
+    other.reads().await;
+}
