@@ -71,9 +71,11 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
                 let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
                 passed.push(format!("{other}={value}"));
             }
-            other => {
+            _ => {
+                // The name may be a part of a password that contains '?' or '&', so the error does not
+                // show it.
                 return Err(wrong(format!(
-                    "the URL of PostgreSQL has an option that is unknown, {other:?}: write one of {OPTIONS}"
+                    "the URL of PostgreSQL has an option that is unknown: write one of {OPTIONS}"
                 )));
             }
         }
@@ -251,6 +253,7 @@ mod tests {
                 "both",
             ),
             ("postgresql://me:secret@h/d?secret=1", "unknown"),
+            ("postgresql://me:a?secret@h/d", "unknown"),
             ("postgresql://me:secret@h/d?user=a&user=b", "twice"),
         ] {
             let error = problem(url);
