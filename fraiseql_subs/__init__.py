@@ -1,7 +1,7 @@
 """GraphQL subscriptions for Python at the speed of Rust."""
 
 from . import _interpreter as _interpreter  # before the compiled module
-from ._core import Event, Receipt
+from ._core import Call, Event, Receipt
 from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
@@ -47,6 +47,7 @@ __all__ = [
     "TLS",
     "Accepted",
     "BusError",
+    "Call",
     "ClusterConnections",
     "ConfigurationError",
     "ConnectionInfo",

@@ -15,6 +15,7 @@ from .definition import Definition
 from .engines import Nats, Postgres, Redis
 from .schema import SchemaSource
 from .security import Security, TenantIsolation
+from .types import Context
 
 __all__ = [
     "CLOSE_TIMEOUT",
@@ -24,6 +25,7 @@ __all__ = [
     "RECORDS_PER_SECOND",
     "RECORDS_TOLD_AFTER",
     "Admission",
+    "Call",
     "Connection",
     "ConnectionPages",
     "Core",
@@ -132,6 +134,33 @@ class Event(Mapping[str, Any]):
     def __eq__(self, other: object, /) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
+
+@final
+class Call:
+    """One call of a subscription with `batch=True`: what one subscriber asks of the resolver.
+
+    `Call(Event({"id": 1}), {"userId": 5})` creates one for tests of a resolver.
+    """
+
+    def __new__(
+        cls,
+        event: Event,
+        variables: Mapping[str, Any] | None = None,
+        context: Context | None = None,
+    ) -> Self: ...
+    @property
+    def event(self) -> Event:
+        """The event. Calls for one event mostly have the same object; `event.id` identifies it."""
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The subscriber's arguments, by the names in `arguments=`, converted to their types.
+
+        Without the arguments that the client left out. Arguments that only a schema in SDL
+        declares are JSON values under their GraphQL names. The same object for each event.
+        """
+    @property
+    def context(self) -> Context:
+        """The client and operation; with `shared=True` there is none: `AttributeError`."""
 
 @final
 class Receipt:

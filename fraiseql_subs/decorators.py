@@ -54,6 +54,8 @@ def subscription(
     concurrency: int = 1,
     timeout: float | None = 30.0,
     shared: bool = False,
+    batch: bool = False,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Callable[[_F], _F]: ...
 
 
@@ -71,6 +73,8 @@ def subscription(
     concurrency: int = 1,
     timeout: float | None = 30.0,
     shared: bool = False,
+    batch: bool = False,
+    arguments: Mapping[str, Any] | None = None,
 ) -> _F: ...
 
 
@@ -87,6 +91,8 @@ def subscription(
     concurrency: int = 1,
     timeout: float | None = 30.0,
     shared: bool = False,
+    batch: bool = False,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Any:
     """Declare a function as the resolver of a subscription field.
 
@@ -128,6 +134,16 @@ def subscription(
         shared: Whether subscribers with equal operation and arguments share one call for each
             event, and its result. The function then has no `context`, because the call serves
             several clients.
+        batch: Whether one call of the function answers many subscribers: its only parameter
+            `calls` is a list of `Call`, and it returns a list with one result for each, in their
+            order. A result is the value, `SKIP`, or an exception, which is an error for that
+            subscriber; what the function raises is one for all of them. The list has all calls
+            that start in one turn of the event loop, at most 1,000; several lists may be resolved
+            at once. Results that are one object are serialised once for equal selections. It
+            runs with the context variables of the manager's start. It is cancelled when all its
+            subscribers have left.
+        arguments: With `batch`, the types of the GraphQL arguments by name: `{"userId": int}`.
+            `Call.variables` has their values under these names.
 
     Raises:
         SchemaError: A value is invalid, or the function cannot be a resolver.
@@ -136,14 +152,24 @@ def subscription(
     def declare(function: _F) -> _F:
         where = _check_function(function)
         _check_flag("shared", shared, where)
+        _check_flag("batch", batch, where)
         _check_text("description", description, where)
+        declared = _check_arguments(arguments, where)
         field = camel_case(function.__name__) if name is None else name
         is_stream = inspect.isasyncgenfunction(inspect.unwrap(function))
         if is_stream:
             given = {"channel": channel, "event_types": event_types, "filter": filter}
-            _check_stream(function, {**given, "initial": initial, "shared": shared or None}, where)
+            flags = {"shared": shared or None, "batch": batch or None}
+            _check_stream(function, {**given, "initial": initial, **flags}, where)
         if shared:
             _check_shared(function, initial, where)
+        if batch:
+            _check_batch(function, where)
+        elif arguments is not None:
+            raise SchemaError(
+                f"{where}: `arguments` is for batch=True: declare each argument as a parameter, "
+                "such as `*, user_id: int`"
+            )
         definition = Definition(
             field=check_name(field, where, "choose another name with `name=`"),
             kind="stream" if is_stream else "call",
@@ -153,8 +179,14 @@ def subscription(
             filter_types=constant_types(filter),
             concurrency=_check_concurrency(concurrency, where),
             timeout=None if is_stream else _check_timeout(timeout, where),
-            initial=_check_initial(initial, function, where),
+            initial=_check_initial(
+                initial,
+                [*declared] if batch else inspect.signature(function).parameters,
+                where,
+            ),
             shared=shared,
+            batch=batch,
+            declared=declared,
             description=description,
             function=function,
             module=function.__module__,
@@ -196,10 +228,7 @@ def passthrough(
     # The text of an error has to be printable.
     where = f'passthrough("{name}")'.encode(errors="backslashreplace").decode()
     _check_text("description", description, where)
-    if not (arguments is None or isinstance(arguments, Mapping)):
-        raise SchemaError(
-            f'{where}: arguments is {arguments!r}: pass types by name, such as {{"userId": int}}'
-        )
+    declared = _check_arguments(arguments, where)
     return Definition(
         field=check_name(name, where, "use a GraphQL name such as `orderUpdated`"),
         kind="passthrough",
@@ -209,7 +238,7 @@ def passthrough(
         filter_types=constant_types(filter),
         description=description,
         returns=type,
-        declared=dict(arguments or {}),
+        declared=declared,
         module=sys._getframe(1).f_globals.get("__name__", ""),  # noqa: SLF001
     )
 
@@ -354,8 +383,25 @@ def _check_shared(
         )
 
 
+def _check_batch(function: Callable[..., Any], where: str) -> None:
+    parameters = inspect.signature(function).parameters
+    if list(parameters) != ["calls"] or parameters["calls"].kind is inspect.Parameter.KEYWORD_ONLY:
+        raise SchemaError(
+            f"{where} has batch=True, so its only parameter is `calls`, a list of `Call`: "
+            "remove the others, and declare GraphQL arguments as arguments={...}"
+        )
+
+
+def _check_arguments(arguments: Any, where: str) -> dict[str, Any]:
+    if not (arguments is None or isinstance(arguments, Mapping)):
+        raise SchemaError(
+            f'{where}: arguments is {arguments!r}: pass types by name, such as {{"userId": int}}'
+        )
+    return dict(arguments or {})
+
+
 def _check_initial(
-    initial: Callable[..., Any] | None, function: Callable[..., Any], where: str
+    initial: Callable[..., Any] | None, arguments: Iterable[str], where: str
 ) -> Callable[..., Any] | None:
     if initial is None:
         return None
@@ -363,7 +409,7 @@ def _check_initial(
     if not inspect.isroutine(initial):
         raise SchemaError(f"{place}={initial!r}: pass a function that returns the first value")
     check_parameters(initial, place)
-    known = {"variables", "context", *inspect.signature(function).parameters} - {"event"}
+    known = {"variables", "context", *arguments} - {"event"}
     for name, parameter in inspect.signature(initial).parameters.items():
         if name not in known and parameter.default is inspect.Parameter.empty:
             raise SchemaError(
@@ -467,7 +513,7 @@ def _check_outermost(item: Any, definition: Definition) -> None:
 
 def _with_graphql_names(definition: Definition) -> Definition:
     remedy = "add a parameter for it, such as `*, {name}: int`"
-    if definition.function is None:
+    if definition.function is None or definition.batch:
         remedy = 'add arguments={{"{name}": int}}'
     names = ArgumentNames(definition.arguments, definition.where, remedy)
     return dataclasses.replace(

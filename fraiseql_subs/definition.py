@@ -13,9 +13,11 @@ from collections.abc import (
     Callable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from functools import cached_property, partial
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
@@ -48,10 +50,14 @@ class Bound:
         resolve: Takes an event and returns a coroutine or a value; without an event, returns a
             stream.
         initial: Returns the coroutine or value that is sent first; None: no initial value.
+        variables: With `batch`, the arguments that a `Call` has.
+        context: With `batch`, the context that a `Call` has; None: it has none.
     """
 
     resolve: Callable[..., Any]
     initial: Callable[[], Any] | None = None
+    variables: Mapping[str, Any] | None = None
+    context: Context | None = None
 
 
 BAD_INPUT = {"code": "BAD_USER_INPUT"}
@@ -82,10 +88,11 @@ class Definition:
         timeout: Time limit of one call (seconds); None: unlimited.
         initial: Function that returns the value that is sent first; None: no initial value.
         shared: Whether subscribers with equal operation and arguments share one call per event.
+        batch: Whether calls that start together are one call of the function.
         description: Text for the schema; None: the docstring of the function.
         function: The resolver; None for a passthrough.
         returns: The type of a passthrough; otherwise unused.
-        declared: The arguments of a passthrough, name to type; otherwise empty.
+        declared: The arguments of a passthrough or a batch, name to type; otherwise empty.
         module: Name of the module that declares it.
         typed: Whether the schema is built from type hints; False if it is SDL.
         partial: Whether the served schema has subscriptions that the delegate's executor does not
@@ -104,6 +111,7 @@ class Definition:
     timeout: float | None = None
     initial: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     shared: bool = False
+    batch: bool = False
     description: str | None = None
     function: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     returns: Any = dataclasses.field(default=None, repr=False)
@@ -136,12 +144,12 @@ class Definition:
 
     @cached_property
     def signature(self) -> Signature | None:
-        """The parameters of the function; None for a passthrough.
+        """The parameters of the function; None for a passthrough or a batch.
 
         Raises:
             SchemaError: An annotation is not a GraphQL type, or an argument is declared twice.
         """
-        if self.function is None:
+        if self.function is None or self.batch:
             return None
         return read_signature(self.function, self.where, typed=self.typed)
 
@@ -206,6 +214,8 @@ class Definition:
         if hint == ScalarHint("JSON"):
             kind = "any"
         written = self._return_annotation()
+        if self.batch:
+            written = _listed(evaluate(written, self._namespace(), self.where), self.where)
         text = written if isinstance(written, str) else inspect.formatannotation(written)
         return lists, kind, hint.name, text
 
@@ -246,6 +256,8 @@ class Definition:
         Raises:
             GraphQLError: An argument cannot be converted to its annotated Python type.
         """
+        if self.function is not None and self.batch:
+            return self._bind_batch(self.function, variables, context)
         if self.function is None or self.signature is None:
             return Bound(lambda event: event.data)
         values: dict[str, Any] = {}
@@ -264,6 +276,24 @@ class Definition:
             return Bound(partial(function, **values), initial)
         return Bound(_with_event(function, self.signature, values), initial)
 
+    def _bind_batch(
+        self, function: Callable[..., Any], variables: dict[str, Any], context: Context
+    ) -> Bound:
+        values: dict[str, Any] = {}
+        for argument in self.arguments:
+            value = self._convert_argument(argument, variables)
+            if value is not MISSING:
+                values[argument.name] = value
+        # With a schema in SDL, arguments need not be declared.
+        names = {name for each in self.arguments for name in (each.name, each.graphql_name)}
+        values |= {name: value for name, value in variables.items() if name not in names}
+        return Bound(
+            without_warning(function),
+            self._bind_initial({**values, "variables": values, "context": context}),
+            variables=values,
+            context=None if self.shared else context,
+        )
+
     def _bind_initial(self, values: Mapping[str, Any]) -> Callable[[], Any] | None:
         if self.initial is None:
             return None
@@ -278,7 +308,8 @@ class Definition:
         """Converters of the parameters by name; None: the JSON value needs no conversion."""
         signature = self.signature
         if signature is None:
-            return {}
+            arguments = self.arguments if self.batch else ()
+            return {argument.name: converter(argument.hint) for argument in arguments}
         hints = {name: argument.hint for name, argument in signature.parameters.items()}
         if signature.variables is not None:
             hints["variables"] = signature.variables
@@ -332,6 +363,8 @@ class Definition:
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":
             annotation = _yielded(annotation, place)
+        if self.batch:
+            annotation = _listed(annotation, place)
         return read_return_hint(annotation, place)
 
     def _return_annotation(self) -> Any:
@@ -356,6 +389,29 @@ def _yielded(annotation: Any, place: str) -> Any:
         )
     return arguments[0]
 
+
+def _listed(annotation: Any, place: str) -> Any:
+    """Return what the list of a batch holds, without the exceptions among it."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) not in _LISTS or not arguments:
+        raise SchemaError(
+            f"{place}: a batch returns a list with one result for each call: annotate it, such as "
+            "`-> list[Order]`"
+        )
+    item = arguments[0]
+    if get_origin(item) in (Union, UnionType):
+        members = get_args(item)
+        sent = [each for each in members if not _is_exception(each)]
+        if sent and len(sent) != len(members):
+            return Union[tuple(sent)]  # noqa: UP007 - of a list
+    return item
+
+
+def _is_exception(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseException)
+
+
+_LISTS = (list, Sequence)
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
 

@@ -10,7 +10,7 @@
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
-//! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `stream`: events in, events and results out;
+//! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `call`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
@@ -19,6 +19,7 @@
 
 mod bridge;
 mod bus;
+mod call;
 mod classes;
 mod client;
 mod connection;
@@ -87,6 +88,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<publisher::PublisherCore>()?;
     module.add_class::<event::PyEvent>()?;
     PyMapping::register::<event::PyEvent>(py)?;
+    module.add_class::<call::PyCall>()?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(bus::check_bus, module)?)?;

@@ -1,13 +1,16 @@
-//! Calls resolvers on the event loop, and writes their values as responses.
+//! Calls resolvers on the event loop.
+//!
+//! Not here: what a client receives for a value or an exception (`outcome`), and calls that are made
+//! together (`batch`).
+
+mod batch;
+mod outcome;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use graphql::{Fault, FieldFault, ResolverError};
-use protocol::Amendment;
-use pyo3::exceptions::PyGeneratorExit;
-use pyo3::exceptions::asyncio::CancelledError;
+use graphql::ResolverError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
@@ -18,16 +21,13 @@ use crate::error::exceptions;
 use crate::event::PyEvent;
 use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
-use crate::iterables::Drained;
-use crate::json::to_json;
 use crate::json_text::text_to_python;
-use crate::reply::{PyReply, refused, refused_with};
+use crate::reply::{refused, refused_with};
 use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
 use crate::tasks::{TaskId, Tasks};
-use crate::value::{Names, PyValue};
-
-/// Initial size of a response's buffer (bytes).
-const RESPONSE_BYTES: usize = 512;
+use crate::value::Names;
+use batch::Batches;
+use outcome::{failed, field_of, place};
 
 /// The functions of one definition.
 pub(crate) struct Function {
@@ -35,6 +35,8 @@ pub(crate) struct Function {
     pub(crate) bind: Py<PyAny>,
     /// Whether calls return coroutines.
     pub(crate) is_async: bool,
+    /// Whether calls that start together are one call of the resolver.
+    pub(crate) is_batch: bool,
     /// Whether the call for the initial value returns a coroutine.
     pub(crate) is_initial_async: bool,
     /// Whether the call for the initial value returns a generator of several values.
@@ -46,6 +48,8 @@ pub(crate) struct Function {
 struct Callables {
     resolve: Py<PyAny>,
     initial: Option<Py<PyAny>>,
+    variables: Py<PyAny>,
+    context: Option<Py<PyAny>>,
 }
 
 /// The Python side of one subscription.
@@ -72,6 +76,7 @@ pub(crate) struct Calls {
     variables: Py<PyAny>,
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
+    batches: Batches,
 }
 
 impl Calls {
@@ -90,6 +95,7 @@ impl Calls {
             .call_method1("task_factory", (bridge.event_loop(py),))?
             .extract()?;
         Ok(Self {
+            batches: Batches::new(functions.len()),
             functions,
             names,
             resolve: find("resolve")?,
@@ -158,9 +164,7 @@ impl Calls {
             // Only this thread sets it.
             host.set(Box::new(bound)).ok();
         }
-        host.get()
-            .and_then(|bound| bound.downcast_ref())
-            .ok_or_else(|| exceptions::ManagerClosed::new_err("the subscription is not ours"))
+        bindings(lane)
     }
 
     fn variables_of(&self, py: Python<'_>, lane: &Lane) -> PyResult<Py<PyAny>> {
@@ -178,8 +182,14 @@ impl Calls {
         id: CallId,
         input: CallInput,
     ) {
-        let is_initial = matches!(input, CallInput::Initial);
         let index = lane.info.definition.index;
+        let input = match input {
+            CallInput::Event(event) if self.functions[index].is_batch => {
+                return self.add_to_batch(py, lane, id, event);
+            }
+            input => input,
+        };
+        let is_initial = matches!(input, CallInput::Initial);
         let answer = Answer {
             id,
             lane: lane.clone(),
@@ -283,6 +293,12 @@ impl Calls {
     }
 }
 
+/// Returns the Python side of a subscription whose call has started.
+fn bindings(lane: &Lane) -> PyResult<&Bindings> {
+    let bound = lane.info.host.get().and_then(|bound| bound.downcast_ref());
+    bound.ok_or_else(|| exceptions::ManagerClosed::new_err("the subscription is not ours"))
+}
+
 /// Calls a function in the context of its subscription.
 fn call_in<'py>(
     py: Python<'py>,
@@ -297,25 +313,6 @@ fn call_in<'py>(
     }
 }
 
-/// Whether this exception cancels or closes a coroutine.
-fn is_end_of_call(exception: &Bound<'_, PyAny>) -> bool {
-    exception.is_instance_of::<CancelledError>() || exception.is_instance_of::<PyGeneratorExit>()
-}
-
-/// The subscription field, for the log.
-fn field_of(lane: &Lane) -> &str {
-    match &*lane.info.definition.field {
-        // A delegate serves all operations without a definition.
-        "" => "the given schema",
-        field => field,
-    }
-}
-
-/// Describes the function that raised, for the log.
-fn place(lane: &Lane) -> String {
-    format!("the resolver of {} raised", field_of(lane))
-}
-
 /// Passes lanes to the event loop.
 pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
@@ -326,11 +323,15 @@ impl Resolver for LoopResolver {
         self.0.bridge.push(Box::new(step));
     }
 
-    fn cancel(&self, _: Arc<Lane>, ids: Vec<CallId>) {
+    fn cancel(&self, lane: Arc<Lane>, ids: Vec<CallId>) {
         let calls = self.0.clone();
+        let is_batch = calls.functions[lane.info.definition.index].is_batch;
         self.0.bridge.push(Box::new(move |py| {
             for id in ids {
                 calls.tasks.cancel(py, TaskId::Call(id));
+                if is_batch {
+                    calls.leave_batch(py, &lane, id);
+                }
             }
         }));
     }
@@ -363,17 +364,17 @@ impl Answer {
     fn returned(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
         match self.unpack(value) {
-            Ok(value) => self.settle(py, self.project(value)),
+            Ok(value) => self.settle(py, self.calls.outcome(&self.lane, value)),
             Err(error) => self.raised(py, exception_of(py, &error)),
         }
     }
 
     /// Receives the resolver's exception.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
-        if let Some(error) = self.told(&exception) {
+        if let Some(error) = self.calls.failures.told(&exception) {
             return self.failed(py, error, Outcome::Failed);
         }
-        let error = self.masked(&exception);
+        let error = self.calls.masked(&self.lane, &exception);
         self.failed(py, error, self.unexpected());
     }
 
@@ -386,7 +387,7 @@ impl Answer {
     fn item(&self, value: Bound<'_, PyAny>) -> PyResult<bool> {
         let value = self.unpack(value)?;
         // Without an event loop no value can be awaited or read.
-        Ok(!self.calls.bridge.is_closed() && self.lane.item(self.project(value)))
+        Ok(!self.calls.bridge.is_closed() && self.lane.item(self.calls.outcome(&self.lane, value)))
     }
 
     /// The subscription field, for the log.
@@ -427,8 +428,8 @@ impl Answer {
             // The error replaces the value, and events follow.
             return self.raised(py, exception);
         }
-        let outcome =
-            refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(&exception)));
+        let outcome = refused_with(py, &exception)
+            .unwrap_or_else(|| refused(self.calls.describe(&self.lane, &exception)));
         self.settle(py, outcome);
     }
 }
@@ -443,12 +444,7 @@ impl Answer {
     }
 
     fn failed(&self, py: Python<'_>, error: ResolverError, outcome: fn(Bytes) -> Outcome) {
-        let Some(plan) = &self.lane.info.plan else {
-            return self.settle(py, refused(error));
-        };
-        let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        plan.project_error(error, &mut response);
-        self.settle(py, outcome(response.into()));
+        self.settle(py, failed(&self.lane, error, outcome));
     }
 
     fn settle(&self, py: Python<'_>, outcome: Outcome) {
@@ -476,106 +472,5 @@ impl Answer {
             None => return Err(not_initial()),
         }
         Ok(found.value)
-    }
-
-    fn project(&self, value: Bound<'_, PyAny>) -> Outcome {
-        if value.is(&self.calls.skip) {
-            return Outcome::Skip;
-        }
-        let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        let Some(plan) = &self.lane.info.plan else {
-            return self.whole_response(&value, response);
-        };
-        let py = value.py();
-        let faults = if let Ok(event) = value.cast_exact::<PyEvent>() {
-            // The resolver returned the event itself, whose JSON is available.
-            plan.project(&event.get().event().data, &mut response)
-        } else {
-            let drained = Drained::default();
-            plan.project(
-                PyValue::new(value, &self.calls.names, &drained),
-                &mut response,
-            )
-        };
-        self.report(py, &faults);
-        Outcome::Response(Bytes::from(response))
-    }
-
-    /// Converts the reply of an executor: JSON, except for values that its scalars did not
-    /// serialise.
-    fn whole_response(&self, value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
-        let reply: PyReply<'_> = match value.extract() {
-            Ok(reply) => reply,
-            Err(error) => return refused(self.describe(&exception_of(value.py(), &error))),
-        };
-        let outcome = match to_json(&reply.response) {
-            Ok(json) => {
-                graphql::write_json(&json, &mut response);
-                if reply.is_refusal {
-                    Outcome::Refused(response.into())
-                } else if reply.has_failed {
-                    Outcome::Failed(response.into())
-                } else {
-                    Outcome::Response(response.into())
-                }
-            }
-            Err(error) => {
-                let fault = Fault {
-                    problem: "the response of the schema's executor has no JSON".to_owned(),
-                    detail: error.message("the response"),
-                    cause: None,
-                };
-                if let Some(exit) = error.into_exit(value.py()) {
-                    self.calls.failures.pass_on(value.py(), exit);
-                    return refused(ResolverError::new(INTERNAL_ERROR));
-                }
-                self.report(
-                    value.py(),
-                    &[FieldFault {
-                        field: self.field().to_owned(),
-                        path: Vec::new(),
-                        count: 1,
-                        fault,
-                    }],
-                );
-                refused(ResolverError::new(INTERNAL_ERROR))
-            }
-        };
-        if reply.status.is_none() && reply.headers.is_empty() {
-            return outcome;
-        }
-        let amendment = Amendment {
-            status: reply.status,
-            headers: reply.headers,
-        };
-        Outcome::Headed(Box::new((amendment, outcome)))
-    }
-
-    fn report(&self, py: Python<'_>, faults: &[FieldFault]) {
-        if !faults.is_empty() {
-            let count = faults.iter().map(|fault| fault.count).sum();
-            self.lane.count_field_errors(count);
-            self.calls.failures.report(py, faults);
-        }
-    }
-
-    fn describe(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
-        self.told(exception)
-            .unwrap_or_else(|| self.masked(exception))
-    }
-
-    /// Returns the client's error if the exception is meant for the client.
-    fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
-        self.calls.failures.told(exception)
-    }
-
-    /// Logs an exception that is not meant for the client, and returns the error that masks it.
-    fn masked(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
-        if self.calls.bridge.is_closed() && is_end_of_call(exception) {
-            // The event loop has ended, and with it the call.
-            return ResolverError::new(INTERNAL_ERROR);
-        }
-        let failures = &self.calls.failures;
-        failures.unexpected(&place(&self.lane), exception)
     }
 }

@@ -112,6 +112,7 @@ pub(crate) struct PyDefinition<'py> {
     is_initial_async: bool,
     is_initial_stream: bool,
     shared: bool,
+    batch: bool,
     partial: bool,
     returned: Option<(usize, String, String, String)>,
     parameters: Vec<(String, String)>,
@@ -204,6 +205,7 @@ impl Setup {
             functions.push(Function {
                 bind: definition.bind,
                 is_async: definition.is_async,
+                is_batch: definition.batch,
                 is_initial_async: definition.is_initial_async,
                 is_initial_stream: definition.is_initial_stream,
             });

@@ -16,11 +16,18 @@ use runtime::CallId;
 pub(crate) enum TaskId {
     /// One call of a resolver.
     Call(CallId),
+    /// One call of a resolver for many subscribers.
+    Batch(u64),
     /// The `authenticate` hook for one client.
     Hook(u64),
 }
 
 impl TaskId {
+    pub(crate) fn next_batch() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self::Batch(LAST.fetch_add(1, Relaxed))
+    }
+
     pub(crate) fn next_hook() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self::Hook(LAST.fetch_add(1, Relaxed))

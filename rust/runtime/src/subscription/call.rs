@@ -32,8 +32,8 @@ pub struct SubscriptionInfo {
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
-/// Identifies a call; unique within the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Identifies a call; unique within the process, and larger than those of earlier calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(u64);
 
 impl CallId {
