@@ -155,8 +155,8 @@ class Call:
     def variables(self) -> dict[str, Any]:
         """The subscriber's arguments, by the names in `arguments=`, converted to their types.
 
-        Without the arguments that the client left out. Arguments that only a schema in SDL
-        declares are JSON values under their GraphQL names. The same object for each event.
+        An argument that the client left out is None. Arguments that only a schema in SDL declares
+        are JSON values under their GraphQL names. The same object for each event.
         """
     @property
     def context(self) -> Context:

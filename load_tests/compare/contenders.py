@@ -88,6 +88,7 @@ def contenders(workers: int | None) -> list[Contender]:
         ),
         Contender("ours", "fraiseql-subs, passthrough", ours),
         Contender("ours-resolver", "fraiseql-subs, resolver", (*ours, "--resolver")),
+        Contender("ours-batch", "fraiseql-subs, resolver with `batch=True`", (*ours, "--batch")),
         Contender("async-graphql", "async-graphql", (_binary("async_graphql"), *threads)),
         Contender("graphql-ws", "graphql-ws", ("node", _script("graphql_ws.mjs"))),
         Contender("mercurius", "Mercurius", ("node", _script("mercurius.mjs"))),

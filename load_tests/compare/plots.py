@@ -23,6 +23,7 @@ COLOURS = {
     "floor-uvloop": "#d4a373",
     "ours": "#e8590c",
     "ours-resolver": "#f59f00",
+    "ours-batch": "#fab005",
     "async-graphql": "#4c6ef5",
     "graphql-ws": "#0ca678",
     "mercurius": "#15aabf",

@@ -13,7 +13,7 @@ NOTE = "x" * 90
 MANY = 10_000
 """The most connections (count) of a scenario."""
 
-OURS = ("floor", "ours", "ours-resolver")
+OURS = ("floor", "ours", "ours-resolver", "ours-batch")
 KEYED = ("floor", "ours")
 """Those that find subscriptions by their key; the others ask each of them."""
 
@@ -32,6 +32,8 @@ ALL = (
     "strawberry",
     "ariadne",
 )
+FAN_OUT = (*ALL, "ours-batch")
+
 REDIS = (
     "floor",
     "ours",
@@ -129,9 +131,9 @@ class Scenario:
 
 WORK = 0.5
 SCENARIOS = [
-    Scenario("fan-out-1", "fan-out", 1, events=2_000, work=WORK),
-    Scenario("fan-out-100", "fan-out", 100, events=200, work=WORK),
-    Scenario("fan-out-1000", "fan-out", 1_000, events=30, work=WORK),
+    Scenario("fan-out-1", "fan-out", 1, FAN_OUT, events=2_000, work=WORK),
+    Scenario("fan-out-100", "fan-out", 100, FAN_OUT, events=200, work=WORK),
+    Scenario("fan-out-1000", "fan-out", 1_000, FAN_OUT, events=30, work=WORK),
     # Connecting takes longest, so that there is one try; enough for the fastest too.
     Scenario(f"fan-out-{MANY}", "fan-out", MANY, FAST, events=8, warm_up=2, rounds=2, limit=90),
     Scenario("pending-100", "fan-out", 100, OURS, events=500, pending=16, work=WORK),

@@ -201,6 +201,7 @@ def test_a_server_is_measured_again_until_its_work_can_be_measured():
     [
         "ours",
         "ours-resolver",
+        "ours-batch",
         "ours-redis",
         "ours-redis-live",
         "ours-nats",

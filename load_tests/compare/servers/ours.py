@@ -1,5 +1,6 @@
-"""fraiseql-subs on its embedded server: a passthrough, or with `--resolver` a Python function.
+"""fraiseql-subs on its embedded server: a passthrough, or a Python function.
 
+The function is called for each subscriber with `--resolver`, for many with `--batch`.
 With `--bus` its events come over an engine, with `--no-history` without a history, with `--table`
 from the rows of a table of PostgreSQL.
 """
@@ -28,15 +29,23 @@ async def resolved(event, variables) -> dict:
     return event.data
 
 
+@subscription(name="feed", channel="feed", filter=FILTER, batch=True)
+async def batched(calls) -> list[dict]:
+    return [call.event.data for call in calls]
+
+
 async def main() -> None:
     """Serve until killed."""
     arguments = parser()
     arguments.add_argument("--workers", type=int)
     arguments.add_argument("--resolver", action="store_true")
+    arguments.add_argument("--batch", action="store_true")
     arguments.add_argument("--no-history", action="store_true")
     arguments.add_argument("--table")
     options = arguments.parse_args()
-    field = resolved if options.resolver else passthrough("feed", channel="feed", filter=FILTER)
+    field = passthrough("feed", channel="feed", filter=FILTER)
+    if options.resolver or options.batch:
+        field = batched if options.batch else resolved
     # The peers bound nothing; here no result may be refused for the scenarios to compare.
     limits = Limits(max_pending_bytes=64 << 20)
     bus = options.bus or "memory://"

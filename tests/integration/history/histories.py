@@ -33,11 +33,22 @@ def called(**options: Any) -> Any:
     return feed
 
 
+def batched() -> Any:
+    @subscription(channel="feed", name="feed", batch=True)
+    async def feed(calls) -> list[int]:
+        for _ in range(calls[0].event.data % 3):
+            await asyncio.sleep(0)
+        return [call.event.data for call in calls]
+
+    return feed
+
+
 KINDS = {
     "passthrough": plain,
     "resolver": called,
     "concurrent": lambda: called(concurrency=8),
     "shared": lambda: called(shared=True),
+    "batch": batched,
 }
 
 

@@ -25,7 +25,7 @@ from fraiseql_subs import (
 
 TENANTS = st.sampled_from(["a", "b"])
 USERS = st.sampled_from(["1", "2"])
-FIELDS = st.sampled_from(["plain", "called", "shared"])
+FIELDS = st.sampled_from(["plain", "called", "shared", "batched"])
 LAST = -1
 
 
@@ -39,7 +39,14 @@ async def shared(event) -> int:
     return event["n"]
 
 
-SDL = "type Subscription { plain: Order called: Int shared: Int } type Order { n: Int }"
+@subscription(channel="orders", batch=True)
+async def batched(calls) -> list[int]:
+    return [call.event["n"] for call in calls]
+
+
+SDL = (
+    "type Subscription { plain: Order called: Int shared: Int batched: Int } type Order { n: Int }"
+)
 SECURITY = Security(
     tenant=TenantIsolation(event_field="tenant"),
     rows=[RowFilter("orders", {"owner": "$identity.user_id"}, unless="admin")],
@@ -73,7 +80,7 @@ publishing = st.tuples(st.just("publish"), st.one_of(st.none(), TENANTS), owners
 
 async def play(steps: list[tuple[str, Any, Any]]) -> None:
     plain = passthrough("plain", dict, channel="orders")
-    manager = SubscriptionManager([plain, called, shared], schema=SDL, security=SECURITY)
+    manager = SubscriptionManager([plain, called, shared, batched], schema=SDL, security=SECURITY)
     live: list[Subscriber] = []
     async with manager:
         for n, (kind, first, second) in enumerate(steps):

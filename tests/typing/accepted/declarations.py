@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -12,6 +12,7 @@ from typing_extensions import assert_type
 from fraiseql_subs import (
     ID,
     SKIP,
+    Call,
     Context,
     Deprecated,
     Event,
@@ -65,6 +66,21 @@ async def shared(event: Event) -> dict[str, int]:
     return event.data
 
 
+@subscription(channel="orders.{userId}", batch=True, arguments={"userId": str}, concurrency=2)
+async def batched(calls: list[Call]) -> list[int | Exception]:
+    assert_type(calls[0].event, Event)
+    assert_type(calls[0].context, Context)
+    return [SKIP, GraphQLError("none"), *(call.variables["userId"] for call in calls)]
+
+
+@subscription(channel="orders", batch=True)
+def batched_plainly(calls: Sequence[Call]) -> Sequence[int]:
+    return [SKIP if call.event.channel == "x" else call.event["id"] for call in calls]
+
+
+call = Call(Event({"id": 1}), {"userId": "x"}, Context())
+
+
 async def initial(context: Context) -> int:
     if not isinstance(context.identity, Identity):
         raise GraphQLError("log in first", extensions={"code": "UNAUTHENTICATED"})
@@ -99,7 +115,9 @@ feed = passthrough(
 )
 typeless = passthrough("typeless", channel="feed", event_types={"created"}, description="Any")
 
-manager = SubscriptionManager([order, total, shared, roles, countdown, feed])
+manager = SubscriptionManager(
+    [order, total, shared, batched, batched_plainly, roles, countdown, feed]
+)
 
 
 @manager.subscription(channel="late")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fraiseql_subs import ID, Event, computed_field, passthrough, subscription
+from fraiseql_subs import ID, Call, Event, computed_field, passthrough, subscription
 
 
 @dataclass
@@ -80,6 +80,11 @@ def wrong_label(order: Order) -> int:
 
 def wrong_id(text: str) -> Order:
     return Order(text)  # error: expected "ID"
+
+
+@subscription(channel="orders", batch="yes")  # error: No overload variant of "subscription"
+async def wrong_batch(calls: list[Call]) -> list[int]:
+    return [call.data for call in calls]  # error: "Call" has no attribute "data"
 
 
 passthrough("feed", int)  # error: Missing named argument "channel"
