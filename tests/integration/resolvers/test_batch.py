@@ -74,22 +74,25 @@ async def test_subscribers_of_one_event_are_few_calls(serve, connect):
     assert len(batches.sizes) < 200
 
 
-async def test_calls_that_wait_are_one_batch(serve, connect, within):
-    # All calls start in the turn after the loop was busy.
+async def test_calls_that_start_together_are_one_batch(serve, connect):
     batches = Batches()
-    manager = SubscriptionManager([batches.subscription(data)])
+    mark = passthrough("mark", int, channel="marks")
+    manager = SubscriptionManager([batches.subscription(data), mark], workers=1)
     clients = await many(manager, serve, connect, 5)
+    marked, _ = clients[0]
+    mark_id = await marked.subscribe("subscription { mark }")
     batches.go_on.clear()
     await manager.publish("values", 1)
-    await within(batches.entered.wait())
     await eventually(lambda: sum(batches.sizes) == 5, "all calls are made")
-    # Their next calls start when these have ended.
-    await manager.publish("values", 2)
+    # The next event waits for the end of these calls.
+    await manager.publish_many([("values", 2), ("marks", 0)])
+    assert await marked.receive_data(mark_id) == {"mark": 0}
     batches.go_on.set()
     for client, id in clients:
         assert await client.receive_data(id) == {"value": 1}
         assert await client.receive_data(id) == {"value": 2}
     assert sum(batches.sizes) == 10
+    assert batches.sizes[-1] == 5
 
 
 async def test_a_batch_is_bounded():
@@ -280,7 +283,7 @@ async def test_one_object_is_projected_for_each_selection(serve, connect):
     assert 1 <= len(reads) <= 3
 
 
-async def test_one_that_leaves_does_not_disturb_the_others(within):
+async def test_one_that_leaves_does_not_disturb_the_others():
     batches = Batches()
     batches.go_on.clear()
     async with (
@@ -317,10 +320,6 @@ async def test_a_timeout_is_an_error_of_the_calls_that_wait(serve, connect):
         (error,) = (await client.receive_next(id))["errors"]
         assert "0.05" in error["message"]
     await eventually(lambda: batches.was_cancelled, "the batch is cancelled")
-    batches.go_on.set()
-    await manager.publish("values", 2)
-    for client, id in clients:
-        assert await client.receive_data(id) == {"value": 2}
     assert manager.metrics().resolver_timeouts == 3
 
 
