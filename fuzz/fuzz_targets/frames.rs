@@ -1,4 +1,4 @@
-//! Any bytes as frames of a WebSocket: no panic, nothing but the end after a violation, and the same
+//! Any bytes as frames of a WebSocket, with and without compression: no panic, nothing but the end after a violation, and the same
 //! messages however the bytes are cut.
 
 #![no_main]
@@ -10,8 +10,10 @@ const LIMIT: usize = 200;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (size, bytes) = input;
-    let decoded = decode_frames([bytes], LIMIT);
-    let cut = decode_frames(bytes.chunks(usize::from(size).max(1)), LIMIT);
+    // One bit says whether compression was agreed, the others how the bytes are cut.
+    let (agreed, size) = (size & 0x80 != 0, size & 0x7f);
+    let decoded = decode_frames([bytes], LIMIT, agreed);
+    let cut = decode_frames(bytes.chunks(usize::from(size).max(1)), LIMIT, agreed);
     assert_eq!(cut, decoded);
     let violation = |one: &Decoded| matches!(one, Decoded::Violation(..));
     if let Some(at) = decoded.iter().position(violation) {

@@ -59,6 +59,18 @@ impl Close {
         Self::new(1007, "Text messages must be UTF-8")
     }
 
+    /// 1007: a compressed message was not DEFLATE.
+    #[must_use]
+    pub fn invalid_compression() -> Self {
+        Self::new(1007, "Compressed messages must be DEFLATE")
+    }
+
+    /// 1008: the client sent small messages that became large by decompression.
+    #[must_use]
+    pub fn too_much_inflated() -> Self {
+        Self::new(1008, "Too much of few compressed bytes")
+    }
+
     /// 1008: the client sent more pings, pongs and small fragments than allowed.
     #[must_use]
     pub fn too_many_frames() -> Self {

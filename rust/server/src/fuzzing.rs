@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use crate::allowance::Allowance;
+use crate::inflate::Inflater;
 use crate::scan::{BodyFault, Fault, Scanner};
 use crate::ws_decoder::{Incoming, MessageDecoder};
 
@@ -20,12 +21,15 @@ pub enum Decoded {
     Violation(u16, String),
 }
 
-/// Decodes frames that arrive in pieces; messages may have `limit_bytes`.
+/// Decodes frames that arrive in pieces; messages may have `limit_bytes`, and may be compressed if
+/// that was `agreed`.
 pub fn decode_frames<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     limit_bytes: usize,
+    agreed: bool,
 ) -> Vec<Decoded> {
-    let mut decoder = MessageDecoder::new(limit_bytes, Rc::new(Allowance::new()));
+    let inflater = agreed.then(|| Rc::new(Inflater::default()));
+    let mut decoder = MessageDecoder::new(limit_bytes, Rc::new(Allowance::new()), inflater);
     let mut decoded = Vec::new();
     for piece in pieces {
         decoder.feed(piece);

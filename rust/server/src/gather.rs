@@ -25,13 +25,18 @@ impl Gathered {
     /// Appends a message.
     pub(crate) fn push(&mut self, message: &FramedMessage) {
         for piece in message.pieces() {
-            if piece.len() < SHARED_BYTES {
-                self.last.extend_from_slice(piece);
-            } else {
-                self.seal();
-                self.length += piece.len();
-                self.pieces.push_back(piece.clone());
-            }
+            self.push_piece(piece);
+        }
+    }
+
+    /// Appends bytes that may be shared.
+    pub(crate) fn push_piece(&mut self, piece: &Bytes) {
+        if piece.len() < SHARED_BYTES {
+            self.last.extend_from_slice(piece);
+        } else {
+            self.seal();
+            self.length += piece.len();
+            self.pieces.push_back(piece.clone());
         }
     }
 

@@ -21,16 +21,33 @@ use tokio_util::codec::Encoder;
 
 use crate::allowance::Allowance;
 use crate::causes;
+use crate::deflate::{Deflate, Deflaters};
 use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
 use crate::http::{malformed, respond, too_large_head};
+use crate::inflate::Inflater;
 use crate::publish::Publishers;
 use crate::socket::SocketHandle;
 use crate::socket_task::{self, SharedSocket, SocketTask};
 use crate::websocket::ConnectionActor;
 use crate::worker::CurrentWorker;
 use crate::ws_decoder::Messages;
+use crate::ws_extension::{Agreement, negotiate};
 
-type AcceptedHandshake = (actix_http::Response<()>, Option<Subprotocol>, Place);
+struct AcceptedHandshake {
+    response: actix_http::Response<()>,
+    subprotocol: Option<Subprotocol>,
+    /// How messages are compressed.
+    agreement: Option<Agreement>,
+    /// The counted connection.
+    place: Place,
+}
+
+/// Compresses and decompresses the messages of one worker.
+#[derive(Default)]
+pub(crate) struct Compression {
+    deflaters: Rc<Deflaters>,
+    inflater: Rc<Inflater>,
+}
 
 /// The path at which WebSockets are accepted, and the worker that accepts them. It also knows which
 /// other requests have heads that are checked before their bodies are sent.
@@ -38,6 +55,8 @@ pub(crate) struct UpgradeService {
     pub(crate) path: ResourceDef,
     /// Where programs publish, if anywhere.
     pub(crate) publish: Option<Publishers>,
+    /// `None`: offers of permessage-deflate are declined.
+    pub(crate) compression: Option<Compression>,
     pub(crate) current: web::Data<CurrentWorker>,
 }
 
@@ -53,7 +72,7 @@ where
     let mut parts = framed.into_parts();
     let head = request.head();
     let accepted = upgrades.accept(head);
-    let (response, subprotocol, place) = match accepted {
+    let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => {
             let bytes = refusal_bytes(&mut parts.codec, *refusal).await?;
@@ -61,14 +80,15 @@ where
             return parts.io.shutdown().await;
         }
     };
+    let subprotocol = accepted.subprotocol;
     let mut bytes = BytesMut::new();
-    let response = Message::Item((response.drop_body(), BodySize::None));
+    let response = Message::Item((accepted.response, BodySize::None));
     parts.codec.encode(response, &mut bytes)?;
     parts.io.write_all(&bytes).await?;
     parts.io.flush().await?;
 
     if let Some(socket) = request.conn_data::<SocketHandle>() {
-        socket.hand_over(place);
+        socket.hand_over(accepted.place);
     }
     let worker = &upgrades.current.worker;
     let limits = &worker.state().limits;
@@ -76,7 +96,11 @@ where
         .with_keepalive(limits.keepalive)
         .with_early_bytes(limits.max_message_bytes);
     let allowance = Rc::new(Allowance::new());
-    let task = SocketTask::new(allowance.clone());
+    let compression = upgrades.compression.as_ref().zip(accepted.agreement);
+    let deflate =
+        compression.map(|(shared, agreed)| Deflate::new(shared.deflaters.clone(), agreed.window));
+    let inflater = compression.map(|(shared, _)| shared.inflater.clone());
+    let task = SocketTask::new(allowance.clone(), deflate);
     let client = client_of(head, "ws");
     let connection = Connection::open(worker.registry(), client, session, Box::new(task.clone()));
     if subprotocol.is_none() {
@@ -85,15 +109,15 @@ where
     }
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
-    let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes, allowance);
+    let limit = limits.max_message_bytes;
+    let messages = Messages::new(&parts.read_buf, reader, limit, allowance, inflater);
     let actor = ConnectionActor::start(connection.clone(), messages);
     socket_task::spawn(actor, socket, connection, &task);
     Ok(())
 }
 
 impl UpgradeService {
-    /// Returns the response of a completed handshake, with the subprotocol and the counted
-    /// connection, or a refusal.
+    /// Returns the response of a completed handshake and what was agreed, or a refusal.
     fn accept(&self, head: &RequestHead) -> Result<AcceptedHandshake, Box<HttpResponse>> {
         if !self.path.is_match(head.uri.path()) {
             return Err(HttpResponse::NotFound().finish().into());
@@ -140,7 +164,23 @@ impl UpgradeService {
         if let Some(subprotocol) = subprotocol {
             response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
         }
-        Ok((response.finish().drop_body(), subprotocol, place))
+        let agreement = self.agree(head);
+        if let Some(agreement) = agreement {
+            response.insert_header((header::SEC_WEBSOCKET_EXTENSIONS, agreement.header()));
+        }
+        Ok(AcceptedHandshake {
+            response: response.finish().drop_body(),
+            subprotocol,
+            agreement,
+            place,
+        })
+    }
+
+    /// Returns how messages are compressed, if they are.
+    fn agree(&self, head: &RequestHead) -> Option<Agreement> {
+        self.compression.as_ref()?;
+        let offers = head.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+        negotiate(offers.filter_map(|offers| offers.to_str().ok()))
     }
 }
 

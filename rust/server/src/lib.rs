@@ -12,6 +12,7 @@
 //! - `publish`: requests of programs that publish events;
 //! - `http2`, `allowance`: HTTP/2, and limits of useless frames;
 //! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: WebSockets;
+//! - `ws_extension`, `deflate`, `inflate`: compressed messages of WebSockets;
 //! - `causes`, `descriptors`: error texts for errors of libraries; detection of exhausted file
 //!   descriptors.
 
@@ -19,6 +20,7 @@ mod allowance;
 mod application;
 mod causes;
 mod deadline;
+mod deflate;
 mod descriptors;
 mod expectation;
 #[doc(hidden)]
@@ -28,6 +30,7 @@ mod handshake;
 mod head;
 mod http;
 mod http2;
+mod inflate;
 mod linger;
 mod listen;
 mod publish;
@@ -46,6 +49,7 @@ mod worker;
 mod write_through;
 mod ws_decoder;
 mod ws_encoder;
+mod ws_extension;
 mod ws_frame;
 
 pub use listen::{Address, Endpoint};

@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// Certificate and key; `None`: no TLS.
     pub tls: Option<Tls>,
+    /// Whether messages of WebSockets are compressed for clients that offer it.
+    pub compress: bool,
 }
 
 /// The paths of a server, beside those of its status.
@@ -103,7 +105,7 @@ impl Server {
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
         let metrics = factory.state().metrics.clone();
         runtime.run_on_system(move || {
-            let routes = config.routes;
+            let (routes, compress) = (config.routes, config.compress);
             let server = actix_server::Server::build()
                 .workers(config.workers)
                 .disable_signals()
@@ -112,15 +114,15 @@ impl Server {
                 .max_concurrent_connections(1 << 20);
             const NAME: &str = "fraiseql-subs";
             let server = match (listener, config.tls) {
-                (Listener::Tcp(listener), Some(tls)) => {
-                    server.listen(NAME, listener, move || secured(&factory, &routes, &tls))
-                }
+                (Listener::Tcp(listener), Some(tls)) => server.listen(NAME, listener, move || {
+                    secured(&factory, &routes, compress, &tls)
+                }),
                 (Listener::Tcp(listener), None) => server.listen(NAME, listener, move || {
-                    plain::<TcpStream>(&factory, &routes)
+                    plain::<TcpStream>(&factory, &routes, compress)
                 }),
                 // A unix socket needs no TLS.
                 (Listener::Unix(listener), _) => server.listen_uds(NAME, listener, move || {
-                    plain::<UnixStream>(&factory, &routes)
+                    plain::<UnixStream>(&factory, &routes, compress)
                 }),
             };
             let server = server.map(actix_server::ServerBuilder::run);

@@ -28,7 +28,7 @@ use tokio_rustls::server::TlsStream;
 use crate::application::{Application, spellings};
 use crate::deadline::{LINGER, within};
 use crate::expectation;
-use crate::handshake::{self, UpgradeService};
+use crate::handshake::{self, Compression, UpgradeService};
 use crate::http;
 use crate::http2;
 use crate::publish::Publishers;
@@ -58,13 +58,14 @@ struct Site {
 pub(crate) fn plain<T: Accepted>(
     workers: &WorkerFactory,
     routes: &Routes,
+    compress: bool,
 ) -> impl ServiceFactory<T, Config = (), Response = (), Error = io::Error, InitError = ()> + use<T>
 {
     let (workers, routes) = (workers.clone(), routes.clone());
     fn_factory(move || {
         let (workers, routes) = (workers.clone(), routes.clone());
         async move {
-            let site = Rc::new(Site::open(&workers, routes).await?);
+            let site = Rc::new(Site::open(&workers, routes, compress).await?);
             let http1 = Rc::new(site.http1().await?);
             let serve = move |stream: T| {
                 let (site, http1, peer) = (site.clone(), http1.clone(), stream.peer());
@@ -85,6 +86,7 @@ pub(crate) fn plain<T: Accepted>(
 pub(crate) fn secured(
     workers: &WorkerFactory,
     routes: &Routes,
+    compress: bool,
     tls: &Tls,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = io::Error, InitError = ()> + use<>
 {
@@ -92,7 +94,7 @@ pub(crate) fn secured(
     fn_factory(move || {
         let (workers, routes, tls) = (workers.clone(), routes.clone(), tls.clone());
         async move {
-            let site = Rc::new(Site::open(&workers, routes).await?);
+            let site = Rc::new(Site::open(&workers, routes, compress).await?);
             let http1 = Rc::new(site.http1().await?);
             let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
             let serve = move |stream: TcpStream| {
@@ -129,7 +131,7 @@ async fn serve_secured(
 }
 
 impl Site {
-    async fn open(workers: &WorkerFactory, routes: Routes) -> Result<Self, ()> {
+    async fn open(workers: &WorkerFactory, routes: Routes, compress: bool) -> Result<Self, ()> {
         let path = &routes.graphql;
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.state().limits.clone();
@@ -137,6 +139,7 @@ impl Site {
         let upgrades = Rc::new(UpgradeService {
             path: ResourceDef::new(spellings(path)),
             publish: routes.publish.as_ref().map(Publishers::new),
+            compression: compress.then(Compression::default),
             current: current.clone(),
         });
         let publish = |config: &mut web::ServiceConfig| {

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::AbortHandle;
 
 use crate::allowance::Allowance;
+use crate::deflate::Deflate;
 use crate::gather::Gathered;
 use crate::ws_encoder::{encode, encode_ping};
 
@@ -44,6 +45,8 @@ pub(crate) struct SocketTask(Rc<TaskState>);
 struct TaskState {
     /// The client's allowance of frames, including answers to pings.
     allowance: Rc<Allowance>,
+    /// Compresses its messages, if the client has agreed.
+    deflate: Option<Deflate>,
     /// Ends it; set once it runs.
     abort: OnceCell<AbortHandle>,
     /// Whether the socket is full.
@@ -57,9 +60,10 @@ struct TaskState {
 }
 
 impl SocketTask {
-    pub(crate) fn new(allowance: Rc<Allowance>) -> Self {
+    pub(crate) fn new(allowance: Rc<Allowance>, deflate: Option<Deflate>) -> Self {
         Self(Rc::new(TaskState {
             allowance,
+            deflate,
             abort: OnceCell::new(),
             is_full: Cell::default(),
             has_moved: Cell::default(),
@@ -281,7 +285,7 @@ async fn write_waiting<T: AsyncWrite + Unpin>(
     let outbox = connection.outbox();
     let mut frames = Gathered::default();
     let allowance = &task.0.allowance;
-    allowance.earn(encode(outbox, &mut frames));
+    allowance.earn(encode(outbox, task.0.deflate.as_ref(), &mut frames));
     let length = frames.remaining();
     write_all(socket, &mut frames, task).await?;
     if task.has_to_ask(length, !outbox.is_empty())

@@ -1,6 +1,7 @@
 //! Decodes WebSocket messages (RFC 6455): joins frames, checks text, bounds sizes.
 //!
-//! Not here: the bytes of a frame's header (`ws_frame`), handling of messages (`runtime`).
+//! Not here: the bytes of a frame's header (`ws_frame`), decompressing (`inflate`), handling of
+//! messages (`runtime`).
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::allowance::Allowance;
 use crate::causes;
+use crate::inflate::{InflateError, Inflater};
 use crate::ws_frame::{FrameHeader, OpCode, ReadHeader, unmask};
 
 /// One message from a client.
@@ -46,6 +48,14 @@ const MIN_FRAGMENT: u64 = 64;
 /// Reads of one turn (count).
 const TURN_READS: usize = 4;
 
+/// Decompressed bytes of one turn. The message that reaches it is still passed on.
+const TURN_INFLATED_BYTES: usize = 64 * 1024;
+
+/// A message may become so many times larger by decompression. Past that it also takes from the
+/// allowance: one for each `BYTES_OF_ONE`.
+const FREE_FACTOR: usize = 16;
+const BYTES_OF_ONE: usize = 16 * 1024;
+
 impl Messages {
     /// Creates the stream; `received`: bytes that arrived with the handshake.
     pub(crate) fn new(
@@ -53,8 +63,9 @@ impl Messages {
         socket: Box<dyn AsyncRead + Unpin>,
         limit_bytes: usize,
         allowance: Rc<Allowance>,
+        inflater: Option<Rc<Inflater>>,
     ) -> Self {
-        let mut decoder = MessageDecoder::new(limit_bytes, allowance);
+        let mut decoder = MessageDecoder::new(limit_bytes, allowance, inflater);
         decoder.feed(received);
         Self { socket, decoder }
     }
@@ -64,6 +75,11 @@ impl Stream for Messages {
     type Item = Incoming;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        if self.decoder.inflated >= TURN_INFLATED_BYTES {
+            self.decoder.inflated = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         for _ in 0..TURN_READS {
             if let Some(message) = self.decoder.decode() {
                 return Poll::Ready(Some(message));
@@ -77,6 +93,7 @@ impl Stream for Messages {
                 Ok(()) | Err(_) => return Poll::Ready(None),
             }
         }
+        self.decoder.inflated = 0;
         // Continue in the next turn, after other tasks: there may be endless fragments.
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -87,6 +104,10 @@ impl Stream for Messages {
 pub(crate) struct MessageDecoder {
     allowance: Rc<Allowance>,
     limit_bytes: usize,
+    /// Decompresses messages, if that was agreed.
+    inflater: Option<Rc<Inflater>>,
+    /// Decompressed bytes in this turn.
+    inflated: usize,
     buffer: BytesMut,
     /// Whether a message has begun and not ended; after a violation its fragments are not kept.
     is_fragmented: bool,
@@ -110,14 +131,21 @@ enum DecoderState {
 
 struct Fragments {
     is_text: bool,
+    is_compressed: bool,
     bytes: BytesMut,
 }
 
 impl MessageDecoder {
-    pub(crate) fn new(limit_bytes: usize, allowance: Rc<Allowance>) -> Self {
+    pub(crate) fn new(
+        limit_bytes: usize,
+        allowance: Rc<Allowance>,
+        inflater: Option<Rc<Inflater>>,
+    ) -> Self {
         Self {
             allowance,
             limit_bytes,
+            inflater,
+            inflated: 0,
             buffer: BytesMut::new(),
             is_fragmented: false,
             fragments: None,
@@ -208,8 +236,18 @@ impl MessageDecoder {
     /// Checks the first two bytes of a frame (RFC 6455, sections 5.1, 5.2, 5.4, 5.5).
     fn check(&mut self, header: &FrameHeader) -> Result<(), Close> {
         let is_control = header.opcode.is_some_and(OpCode::is_control);
+        let may_be_compressed =
+            self.inflater.is_some() && matches!(header.opcode, Some(OpCode::Text | OpCode::Binary));
         let problem = match header.opcode {
-            _ if header.reserved != 0 => "The reserved bits must be 0: no extension was agreed",
+            _ if header.reserved != 0 && self.inflater.is_none() => {
+                "The reserved bits must be 0: no extension was agreed"
+            }
+            _ if header.reserved & !FrameHeader::COMPRESSED != 0 => {
+                "The bits RSV2 and RSV3 must be 0"
+            }
+            Some(_) if header.reserved != 0 && !may_be_compressed => {
+                "The bit RSV1 may be set in the first frame of a message only"
+            }
             None => "The opcode is reserved",
             Some(_) if is_control && !header.is_final => "Control frames must not be fragmented",
             Some(_) if is_control && !header.may_be_control() => {
@@ -263,12 +301,14 @@ impl MessageDecoder {
             self.lose();
             return Err(Close::too_many_frames());
         }
+        let is_compressed = header.reserved == FrameHeader::COMPRESSED;
         match header.opcode {
-            Some(OpCode::Text) if header.is_final => text(payload).map(Some),
+            Some(OpCode::Text) if header.is_final => self.text(payload, is_compressed).map(Some),
             Some(OpCode::Binary) if header.is_final => Ok(Some(Incoming::Binary)),
             Some(OpCode::Text | OpCode::Binary) => {
                 self.fragments = Some(Fragments {
                     is_text: header.opcode == Some(OpCode::Text),
+                    is_compressed,
                     bytes: BytesMut::from(&payload[..]),
                 });
                 Ok(None)
@@ -307,9 +347,43 @@ impl MessageDecoder {
             return Ok(None);
         }
         match self.fragments.take() {
-            Some(whole) if whole.is_text => text(whole.bytes.freeze()).map(Some),
+            Some(whole) if whole.is_text => {
+                let bytes = whole.bytes.freeze();
+                self.text(bytes, whole.is_compressed).map(Some)
+            }
             _ => Ok(Some(Incoming::Binary)),
         }
+    }
+
+    fn text(&mut self, payload: Bytes, is_compressed: bool) -> Result<Incoming, Close> {
+        let bytes = match &self.inflater {
+            // After a violation no message is handled.
+            Some(_) if is_compressed && self.state == DecoderState::Failed => Bytes::new(),
+            Some(inflater) if is_compressed => {
+                let inflated = inflater.inflate(&payload, self.limit_bytes);
+                let inflated = inflated.map_err(|error| match error {
+                    InflateError::TooLarge => Close::message_too_big(self.limit_bytes),
+                    InflateError::Invalid => Close::invalid_compression(),
+                })?;
+                self.note_inflated(inflated.len(), payload.len())?;
+                inflated.into()
+            }
+            _ => payload,
+        };
+        ByteString::try_from(bytes)
+            .map(Incoming::Text)
+            .map_err(|_| Close::invalid_text())
+    }
+
+    /// Counts the bytes of a decompressed message: a few bytes on the wire may take much time.
+    fn note_inflated(&mut self, inflated: usize, payload: usize) -> Result<(), Close> {
+        self.inflated += inflated;
+        let excess = inflated.saturating_sub(payload.saturating_mul(FREE_FACTOR));
+        let count = u32::try_from(excess / BYTES_OF_ONE).unwrap_or(u32::MAX);
+        if self.allowance.take_unearned(count) {
+            return Ok(());
+        }
+        Err(Close::too_much_inflated())
     }
 }
 
@@ -322,12 +396,6 @@ fn is_message(header: &FrameHeader) -> bool {
         }
         _ => true,
     }
-}
-
-fn text(bytes: Bytes) -> Result<Incoming, Close> {
-    ByteString::try_from(bytes)
-        .map(Incoming::Text)
-        .map_err(|_| Close::invalid_text())
 }
 
 #[cfg(test)]
@@ -352,7 +420,7 @@ mod tests {
     }
 
     fn decode(chunks: &[&[u8]]) -> Vec<Incoming> {
-        let mut decoder = MessageDecoder::new(LIMIT, Rc::new(Allowance::new()));
+        let mut decoder = MessageDecoder::new(LIMIT, Rc::new(Allowance::new()), None);
         let mut messages = Vec::new();
         for chunk in chunks {
             decoder.feed(chunk);

@@ -9,6 +9,7 @@ pub(crate) const MAX_CONTROL_BYTES: u64 = 125;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+const COMPRESSED: u8 = 0x40;
 const MASKED: u8 = 0x80;
 const LENGTH_IN_2: u8 = 126;
 const LENGTH_IN_8: u8 = 127;
@@ -89,6 +90,9 @@ pub(crate) enum ReadHeader {
 }
 
 impl FrameHeader {
+    /// The value of `reserved` for a compressed message (RFC 7692, section 6): RSV1.
+    pub(crate) const COMPRESSED: u8 = COMPRESSED >> 4;
+
     /// Parses the header of the frame at the beginning of `bytes`.
     pub(crate) fn read(bytes: &[u8]) -> ReadHeader {
         let [first, second, rest @ ..] = bytes else {
@@ -142,7 +146,16 @@ impl FrameHeader {
 
 /// Writes the unmasked header of a complete message or a control frame of the server.
 pub(crate) fn write_header(opcode: OpCode, length: usize, out: &mut BytesMut) {
-    out.put_u8(FIN | opcode.bits());
+    write(FIN | opcode.bits(), length, out);
+}
+
+/// Writes the unmasked header of a complete text message that is compressed.
+pub(crate) fn write_compressed_header(length: usize, out: &mut BytesMut) {
+    write(FIN | COMPRESSED | OpCode::Text.bits(), length, out);
+}
+
+fn write(first: u8, length: usize, out: &mut BytesMut) {
+    out.put_u8(first);
     match u8::try_from(length) {
         Ok(short) if short < LENGTH_IN_2 => out.put_u8(short),
         _ => match u16::try_from(length) {
