@@ -388,6 +388,7 @@ class Core:
         tls: tuple[bytes, bytes] | None,
         unix: str | None,
         reuse_port: bool,
+        compression: bool,
     ) -> tuple[str, int] | None:
         """Bind and serve; return the address and the port, or None for a unix socket."""
     def connections(

@@ -421,6 +421,7 @@ class SubscriptionManager(Membership):
         reuse_port: bool = False,
         publish_key: str | Collection[str] | None = None,
         publish_path: str = PUBLISH_PATH,
+        compression: bool = False,
     ) -> Server:
         """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
 
@@ -440,6 +441,10 @@ class SubscriptionManager(Membership):
                 `authorization: Bearer <key>`; or several, of which each is valid. At least 16
                 characters. None: nothing is published over HTTP.
             publish_path: Path at which they publish, as `path`; another one.
+            compression: Whether messages of WebSockets are compressed for clients that offer
+                permessage-deflate: results of 1 to 256 KiB, once for all their receivers. On an
+                encrypted connection, the sizes of compressed results may reveal a secret to an
+                observer who can put text of their own into the same results.
 
         Raises:
             ConfigurationError: An argument is out of its range. When entered: the address cannot be
@@ -453,6 +458,7 @@ class SubscriptionManager(Membership):
             kind = type(tls).__name__
             raise ConfigurationError(f"tls is of type {kind}: pass TLS(cert=..., key=...), or None")
         check_address(host, port, unix, has_tls=tls is not None, reuse_port=reuse_port)
+        check_flag("compression", compression)
         return Server(
             self._handle,
             host,
@@ -462,6 +468,7 @@ class SubscriptionManager(Membership):
             tls,
             unix=unix,
             reuse_port=reuse_port,
+            compression=compression,
             publish=publish,
         )
 
@@ -477,6 +484,7 @@ class SubscriptionManager(Membership):
         reuse_port: bool = False,
         publish_key: str | Collection[str] | None = None,
         publish_path: str = PUBLISH_PATH,
+        compression: bool = False,
         main: Main | None = None,
     ) -> None:
         """Serve until SIGTERM or Ctrl-C, then drain; a blocking call, for scripts.
@@ -505,6 +513,7 @@ class SubscriptionManager(Membership):
                 reuse_port=reuse_port,
                 publish_key=publish_key,
                 publish_path=publish_path,
+                compression=compression,
             )
         except ConfigurationError:
             if asyncio.iscoroutine(main):

@@ -77,6 +77,7 @@ class Server:
         *,
         unix: str | Path | None = None,
         reuse_port: bool = False,
+        compression: bool = False,
         publish: PublishSettings | None = None,
     ) -> None:
         self.unix = None if unix is None else str(unix)
@@ -87,6 +88,7 @@ class Server:
         self.publish_path = None if publish is None else publish[0]
         self._publish = publish
         self._reuse_port = reuse_port
+        self._compression = compression
         self._handle = handle
         self._drain = drain
         self._tls = tls
@@ -159,6 +161,7 @@ class Server:
                     None if self._tls is None else self._tls.read(),
                     self.unix,
                     self._reuse_port,
+                    self._compression,
                 )
             if bound is not None:
                 self.host, self.port = bound

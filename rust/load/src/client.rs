@@ -9,7 +9,8 @@ use hdrhistogram::Histogram;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::frames::{FrameReader, Incoming, put_pong, put_text};
+use crate::frames::{FrameReader, Incoming, MAX_MESSAGE_BYTES, put_pong, put_text};
+use crate::inflate::Inflater;
 use crate::scan::ResultScanner;
 use crate::tracker::{Delivery, DeliveryTracker};
 
@@ -28,6 +29,10 @@ pub(crate) struct Record {
     /// Times from publishing to reading (microseconds).
     pub(crate) latencies: Histogram<u64>,
     scanner: ResultScanner,
+    /// Made for the first compressed message.
+    inflater: Option<Inflater>,
+    /// Bytes of the servers' messages and frames since the measurement began.
+    pub(crate) received: u64,
     /// Time of the current read (microseconds since the load began).
     pub(crate) now: u64,
     /// Messages about events since the load began (a count).
@@ -76,6 +81,8 @@ impl Record {
             tracker,
             latencies: histogram(),
             scanner: ResultScanner::default(),
+            inflater: None,
+            received: 0,
             now: 0,
             results: 0,
             errors: BTreeMap::new(),
@@ -110,6 +117,7 @@ impl Record {
     pub(crate) fn start(&mut self) {
         self.tracker.start();
         self.latencies = histogram();
+        self.received = 0;
     }
 
     /// Records a message if it is the result of an event; returns whether it was.
@@ -202,10 +210,14 @@ impl LoadClient {
     fn frames(&mut self, bytes: &[u8], record: &mut Record) {
         let mut reader = std::mem::take(&mut self.reader);
         let read = reader.read(bytes, |incoming| match incoming {
-            Incoming::Message(message) => {
-                if !record.result(self.first, self.subscriptions, message) {
-                    self.message(message, record);
+            Incoming::Message(message) => self.handle(message, record),
+            Incoming::Compressed(payload) => {
+                let mut inflater = record.inflater.take().unwrap_or_default();
+                match inflater.inflate(payload, MAX_MESSAGE_BYTES) {
+                    Some(message) => self.handle(message, record),
+                    None => self.ended = Some("the server sent a broken compressed message".into()),
                 }
+                record.inflater = Some(inflater);
             }
             Incoming::Ping(payload) => put_pong(&mut self.outgoing, payload),
             Incoming::Close(code, reason) => {
@@ -216,6 +228,12 @@ impl LoadClient {
         self.reader = reader;
         if let Err(error) = read {
             self.ended = Some(error.to_string());
+        }
+    }
+
+    fn handle(&mut self, message: &[u8], record: &mut Record) {
+        if !record.result(self.first, self.subscriptions, message) {
+            self.message(message, record);
         }
     }
 

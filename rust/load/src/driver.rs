@@ -260,6 +260,7 @@ impl<'a> ConnectionDriver<'a> {
             };
             self.record.now = self.began.elapsed().as_micros() as u64;
             let acknowledged = matches!(slot.client.stage, Stage::Subscribed);
+            self.record.received += length as u64;
             slot.client.take(&self.buffer[..length], &mut self.record);
             if !acknowledged && matches!(slot.client.stage, Stage::Subscribed) {
                 self.connecting -= 1;
@@ -378,13 +379,21 @@ fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError>
     })
 }
 
+const COMPRESSION: &str = "Sec-WebSocket-Extensions: permessage-deflate; \
+    server_no_context_takeover; client_no_context_takeover\r\n";
+
 fn handshake(plan: &Plan) -> Vec<u8> {
     let key = BASE64_STANDARD.encode(fastrand::u128(..).to_ne_bytes());
     let (path, host) = (&plan.path, &plan.host);
+    let offer = if plan.options.compression {
+        COMPRESSION
+    } else {
+        ""
+    };
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        Sec-WebSocket-Protocol: graphql-transport-ws\r\n{offer}\r\n"
     )
     .into_bytes()
 }

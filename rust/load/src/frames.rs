@@ -5,7 +5,7 @@
 //! Not here: handling of messages (`scan`, `client`).
 
 /// A longer message ends the connection (bytes); a server that sends one is broken.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;
@@ -14,11 +14,18 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 
+/// The bit of a compressed message (RFC 7692).
+const RSV1: u8 = 0x40;
+const WHOLE_TEXT: u8 = 0x80 | TEXT;
+const WHOLE_BINARY: u8 = 0x80 | BINARY;
+
 /// A message or control frame of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
     /// A complete text or binary message.
     Message(&'a [u8]),
+    /// The compressed payload of such a message.
+    Compressed(&'a [u8]),
     /// A ping, to be answered by a pong with the same payload.
     Ping(&'a [u8]),
     /// The close frame, with its code, 1005 if it has none, and its reason.
@@ -31,7 +38,7 @@ pub(crate) enum FrameError {
     /// RFC 6455, section 5.1.
     #[error("the server sent a masked frame")]
     Masked,
-    /// No extension was offered.
+    /// Bits of no extension that was offered, or RSV1 elsewhere than in an unfragmented message.
     #[error("the server sent a frame with reserved bits")]
     Reserved,
     /// Opcodes 3 to 7 and 11 to 15.
@@ -57,6 +64,7 @@ pub(crate) struct FrameReader {
 struct Header {
     opcode: u8,
     last: bool,
+    compressed: bool,
     start: usize,
     end: usize,
 }
@@ -101,6 +109,7 @@ fn frames(
         };
         used += header.end;
         match (header.opcode, &mut *fragments) {
+            (TEXT | BINARY, None) if header.compressed => take(Incoming::Compressed(payload)),
             (TEXT | BINARY, None) if header.last => take(Incoming::Message(payload)),
             (TEXT | BINARY, None) => *fragments = Some(payload.to_vec()),
             (CONTINUATION, Some(message)) => {
@@ -133,9 +142,11 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
     };
-    if first & 0x70 != 0 {
-        return Err(FrameError::Reserved);
-    }
+    let compressed = match first & 0x70 {
+        0 => false,
+        RSV1 if matches!(first & 0x8F, WHOLE_TEXT | WHOLE_BINARY) => true,
+        _ => return Err(FrameError::Reserved),
+    };
     if second & 0x80 != 0 {
         return Err(FrameError::Masked);
     }
@@ -154,6 +165,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     Ok(Some(Header {
         opcode: first & 0x0F,
         last: first & 0x80 != 0,
+        compressed,
         start,
         end: start + length,
     }))
@@ -212,6 +224,7 @@ mod tests {
         |incoming| {
             seen.push(match incoming {
                 Incoming::Message(bytes) => Seen::Message(bytes.to_vec()),
+                Incoming::Compressed(bytes) => panic!("{bytes:x?}"),
                 Incoming::Ping(bytes) => Seen::Ping(bytes.to_vec()),
                 Incoming::Close(code, reason) => Seen::Close(code, reason.to_vec()),
             });
@@ -304,7 +317,9 @@ mod tests {
     fn invalid_frames_of_a_server_are_errors() {
         let read = |bytes: &[u8]| FrameReader::default().read(bytes, |_| ());
         assert_eq!(read(&[0x81, 0x80]), Err(FrameError::Masked));
-        assert_eq!(read(&[0xC1, 0x00]), Err(FrameError::Reserved));
+        for first in [0x41, 0xA1, 0x91, 0xC0, 0xC9] {
+            assert_eq!(read(&[first, 0x00]), Err(FrameError::Reserved));
+        }
         assert_eq!(read(&[0x83, 0x00]), Err(FrameError::Opcode(3)));
         assert_eq!(read(&[0x80, 0x00]), Err(FrameError::Fragments));
         assert_eq!(read(&[0x01, 0, 0x01, 0]), Err(FrameError::Fragments));

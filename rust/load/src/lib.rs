@@ -16,6 +16,7 @@ mod client;
 mod driver;
 mod error;
 mod frames;
+mod inflate;
 mod options;
 mod plan;
 mod processes;

@@ -104,6 +104,9 @@ pub struct Options {
     /// Client addresses, in turn; on loopback one from 127.0.0.2 on for every 14000 connections
     #[arg(long, value_delimiter = ',')]
     pub source: Vec<IpAddr>,
+    /// Offers permessage-deflate without context takeover, and reads compressed results
+    #[arg(long)]
+    pub compression: bool,
     /// Processes of the server, for CPU time and memory
     #[arg(long, value_delimiter = ',')]
     pub pid: Vec<u32>,

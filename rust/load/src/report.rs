@@ -65,6 +65,8 @@ pub struct Client {
     pub cpu_seconds: f64,
     /// The same for one delivery, if there was any.
     pub cpu_us_per_delivery: Option<f64>,
+    /// Bytes that its connections received during the measurement.
+    pub received_bytes: u64,
     /// Longest delay with which a due event was published.
     pub late_us_max: u64,
 }
@@ -173,6 +175,7 @@ impl Report {
             client: Client {
                 cpu_seconds: measured.client_cpu_seconds,
                 cpu_us_per_delivery: each(measured.client_cpu_seconds, measured.results),
+                received_bytes: driver.record.received,
                 late_us_max: measured.lateness.as_micros() as u64,
             },
             slow: matches!(mode, Mode::Slow | Mode::Mixed).then_some(Slow {
@@ -286,6 +289,8 @@ impl fmt::Display for Report {
         let client = &self.client;
         let cpu = each(client.cpu_us_per_delivery);
         row("client CPU", format!("{:.2} s{cpu}", client.cpu_seconds))?;
+        let received = client.received_bytes as f64 / (1024.0 * 1024.0);
+        row("received", format!("{received:.1} MiB"))?;
         if self.options.rate.is_some() || client.late_us_max > 0 {
             row(
                 "latest event, ms",

@@ -412,6 +412,7 @@ impl Core {
         tls: Option<(Vec<u8>, Vec<u8>)>,
         unix: Option<PathBuf>,
         reuse_port: bool,
+        compression: bool,
     ) -> PyResult<Option<(String, u16)>> {
         let running = self.running(py)?;
         if let Some(server) = &*running.server.lock() {
@@ -438,6 +439,7 @@ impl Core {
             },
             workers: self.setup.workers(),
             tls,
+            compress: compression,
         };
         let server = py
             .detach(|| Server::start(&running.runtime, config))
