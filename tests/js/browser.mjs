@@ -1,5 +1,5 @@
 // Drives headless Chromium against a server; prints what its page sees, one line of JSON each.
-// Arguments: what to do (websocket, eventsource, graphiql), the URL, a query, and for graphiql
+// Arguments: what to do (websocket, compression, eventsource, graphiql), the URL, a query, and for graphiql
 // the color scheme and, where one is wanted, the file of a screenshot.
 import { launch } from "./chromium.mjs";
 
@@ -24,12 +24,15 @@ page.on("pageerror", (error) => print({ error: String(error) }));
 await page.goto(url);
 
 const uses = {
-  websocket: () =>
+  websocket: (tellsExtensions = false) =>
     page.evaluate(
-      ([url, query]) => {
+      ([url, query, tellsExtensions]) => {
         const socket = new WebSocket(url.replace(/^http/, "ws"), "graphql-transport-ws");
         const send = (message) => socket.send(JSON.stringify(message));
-        socket.onopen = () => send({ type: "connection_init" });
+        socket.onopen = () => {
+          if (tellsExtensions) window.tell(socket.extensions);
+          send({ type: "connection_init" });
+        };
         socket.onmessage = ({ data }) => {
           const message = JSON.parse(data);
           if (message.type === "connection_ack") {
@@ -40,8 +43,9 @@ const uses = {
         };
         socket.onclose = ({ code, reason }) => window.tell({ code, reason });
       },
-      [url, query],
+      [url, query, tellsExtensions],
     ),
+  compression: () => uses.websocket(true),
   eventsource: () =>
     page.evaluate(
       ([url, query]) => {

@@ -30,8 +30,8 @@ use crate::socket::SocketHandle;
 use crate::socket_task::{self, SharedSocket, SocketTask};
 use crate::websocket::ConnectionActor;
 use crate::worker::CurrentWorker;
-use crate::ws_decoder::Messages;
 use crate::ws_extension::{Agreement, negotiate};
+use crate::ws_messages::Messages;
 
 struct AcceptedHandshake {
     response: actix_http::Response<()>,

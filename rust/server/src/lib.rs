@@ -11,7 +11,8 @@
 //! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
 //! - `publish`: requests of programs that publish events;
 //! - `http2`, `allowance`: HTTP/2, and limits of useless frames;
-//! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: WebSockets;
+//! - `handshake`, `websocket`, `socket_task`, `ws_messages`, `ws_decoder`, `ws_encoder`, `ws_frame`:
+//!   WebSockets;
 //! - `ws_extension`, `deflate`, `inflate`: compressed messages of WebSockets;
 //! - `causes`, `descriptors`: error texts for errors of libraries; detection of exhausted file
 //!   descriptors.
@@ -51,6 +52,7 @@ mod ws_decoder;
 mod ws_encoder;
 mod ws_extension;
 mod ws_frame;
+mod ws_messages;
 
 pub use listen::{Address, Endpoint};
 pub use publish::PublishRoute;

@@ -13,7 +13,8 @@ use futures_util::Stream;
 use protocol::Close;
 use runtime::Connection;
 
-use crate::ws_decoder::{Incoming, Messages};
+use crate::ws_decoder::Incoming;
+use crate::ws_messages::Messages;
 
 /// Passes input to the connection. The handshake starts it; it ends with the socket, and then ends
 /// the connection's operations. Output waits in the outbox.

@@ -3,16 +3,11 @@
 //! Not here: the bytes of a frame's header (`ws_frame`), decompressing (`inflate`), handling of
 //! messages (`runtime`).
 
-use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
-use futures_util::Stream;
 use protocol::Close;
-use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::allowance::Allowance;
 use crate::causes;
@@ -33,72 +28,13 @@ pub(crate) enum Incoming {
     Violation(Close),
 }
 
-/// The messages of one connection. Ends with the connection.
-pub(crate) struct Messages {
-    socket: Box<dyn AsyncRead + Unpin>,
-    decoder: MessageDecoder,
-}
-
-/// Limit of one read (bytes).
-const READ_BYTES: usize = 16 * 1024;
-
 /// Shorter fragments are counted, unless they are the last of their message (bytes).
 const MIN_FRAGMENT: u64 = 64;
-
-/// Reads of one turn (count).
-const TURN_READS: usize = 4;
-
-/// Decompressed bytes of one turn. The message that reaches it is still passed on.
-const TURN_INFLATED_BYTES: usize = 64 * 1024;
 
 /// A message may become so many times larger by decompression. Past that it also takes from the
 /// allowance: one for each `BYTES_OF_ONE`.
 const FREE_FACTOR: usize = 16;
 const BYTES_OF_ONE: usize = 16 * 1024;
-
-impl Messages {
-    /// Creates the stream; `received`: bytes that arrived with the handshake.
-    pub(crate) fn new(
-        received: &[u8],
-        socket: Box<dyn AsyncRead + Unpin>,
-        limit_bytes: usize,
-        allowance: Rc<Allowance>,
-        inflater: Option<Rc<Inflater>>,
-    ) -> Self {
-        let mut decoder = MessageDecoder::new(limit_bytes, allowance, inflater);
-        decoder.feed(received);
-        Self { socket, decoder }
-    }
-}
-
-impl Stream for Messages {
-    type Item = Incoming;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        if self.decoder.inflated >= TURN_INFLATED_BYTES {
-            self.decoder.inflated = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        for _ in 0..TURN_READS {
-            if let Some(message) = self.decoder.decode() {
-                return Poll::Ready(Some(message));
-            }
-            // On the stack, so that an idle connection has no buffer.
-            let mut space = [MaybeUninit::uninit(); READ_BYTES];
-            let mut bytes = ReadBuf::uninit(&mut space);
-            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes)) {
-                Ok(()) if !bytes.filled().is_empty() => self.decoder.feed(bytes.filled()),
-                // A broken transport is handled like a closed one.
-                Ok(()) | Err(_) => return Poll::Ready(None),
-            }
-        }
-        self.decoder.inflated = 0;
-        // Continue in the next turn, after other tasks: there may be endless fragments.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
 
 /// Decodes received bytes into messages.
 pub(crate) struct MessageDecoder {
@@ -106,7 +42,7 @@ pub(crate) struct MessageDecoder {
     limit_bytes: usize,
     /// Decompresses messages, if that was agreed.
     inflater: Option<Rc<Inflater>>,
-    /// Decompressed bytes in this turn.
+    /// Decompressed bytes since the last [`Self::take_inflated`].
     inflated: usize,
     buffer: BytesMut,
     /// Whether a message has begun and not ended; after a violation its fragments are not kept.
@@ -153,6 +89,11 @@ impl MessageDecoder {
             skip: 0,
             is_over: false,
         }
+    }
+
+    /// Returns the decompressed bytes since the last call.
+    pub(crate) fn take_inflated(&mut self) -> usize {
+        std::mem::take(&mut self.inflated)
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
@@ -399,13 +340,16 @@ fn is_message(header: &FrameHeader) -> bool {
 }
 
 #[cfg(test)]
+mod compressed;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     const LIMIT: usize = 200;
 
     /// Returns a client frame with an all-zero mask, so that the payload stays readable.
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![first];
         match u8::try_from(payload.len()) {
             Ok(length) if length < 126 => bytes.push(0x80 | length),

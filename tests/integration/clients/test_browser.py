@@ -23,6 +23,11 @@ async def numbers(event) -> int:
     return event.data
 
 
+@subscription(channel="texts", initial=lambda: "")
+async def texts(event) -> str:
+    return event.data
+
+
 @subscription
 async def countdown(*, start: int) -> AsyncIterator[int]:
     for number in range(start, 0, -1):
@@ -63,6 +68,18 @@ async def test_a_websocket_of_a_browser_receives_events(name):
         assert await page.read() == {"data": {"numbers": 7}}
         await manager.close(drain=5.0)
         assert await page.read() == {"code": 1001, "reason": "Going away"}
+
+
+async def test_a_browser_agrees_on_compression_and_reads_compressed_results(serve):
+    manager = SubscriptionManager([texts])
+    server = await serve(manager, compression=True)
+    async with browse("compression", server.http_url, "subscription { texts }") as page:
+        assert (await page.read()).startswith("permessage-deflate; server_no_context_takeover")
+        assert await page.read() == {"data": {"texts": ""}}
+        for number in range(3):
+            text = f"grüße {number} " * 1_000
+            await manager.publish("texts", text)
+            assert await page.read() == {"data": {"texts": text}}
 
 
 @pytest.mark.parametrize("name", ["embedded", "starlette"])

@@ -86,7 +86,9 @@ async def serve(manager: SubscriptionManager) -> None:
         assert_type(server.publish_path, str | None)
         await server.wait_closed()
         server.close()
-    async with manager.serve(unix=Path("/run/app.sock"), publish_key="a-key-of-16-or-more"):
+    async with manager.serve(
+        unix=Path("/run/app.sock"), publish_key="a-key-of-16-or-more", compression=True
+    ):
         pass
     await manager.start()
     await manager.close(drain=5)
