@@ -12,9 +12,12 @@ export const SDL = `
 `;
 
 const text = { type: "string" };
-const { values } = parseArgs({ options: { port: text, control: text, bus: text } });
+const { values } = parseArgs({
+  options: { port: text, control: text, bus: text, compression: { type: "boolean" } },
+});
 export const port = Number(values.port);
 export const bus = values.bus;
+export const compression = values.compression ?? false;
 
 /** Says that the server is ready. */
 export const ready = () => process.stdout.write("ready\n");

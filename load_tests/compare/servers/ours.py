@@ -2,7 +2,7 @@
 
 The function is called for each subscriber with `--resolver`, for many with `--batch`.
 With `--bus` its events come over an engine, with `--no-history` without a history, with `--table`
-from the rows of a table of PostgreSQL.
+from the rows of a table of PostgreSQL, with `--compression` compressed for clients that offer it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ async def main() -> None:
     arguments.add_argument("--resolver", action="store_true")
     arguments.add_argument("--batch", action="store_true")
     arguments.add_argument("--no-history", action="store_true")
+    arguments.add_argument("--compression", action="store_true")
     arguments.add_argument("--table")
     options = arguments.parse_args()
     field = passthrough("feed", channel="feed", filter=FILTER)
@@ -60,7 +61,7 @@ async def main() -> None:
         workers=options.workers,
         history=None if options.no_history else History(),
     )
-    async with manager.serve(port=options.port) as server:
+    async with manager.serve(port=options.port, compression=options.compression) as server:
         if options.bus:
             print_ready()
             await server.wait_closed()
