@@ -61,7 +61,7 @@ pub(crate) struct Agreement {
 
 impl Agreement {
     /// Returns the value of `Sec-WebSocket-Extensions` in the response.
-    pub(crate) fn header(&self) -> String {
+    pub(crate) fn header(self) -> String {
         let mut header = format!("{NAME}; {SERVER_NO_TAKEOVER}; {CLIENT_NO_TAKEOVER}");
         if self.is_window_asked {
             header.push_str(&format!("; {SERVER_BITS}={}", self.window.bits()));
@@ -146,7 +146,7 @@ mod tests {
     const BOTH: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
     fn answer(header: &str) -> Option<String> {
-        negotiate([header]).map(|agreed| agreed.header())
+        negotiate([header]).map(Agreement::header)
     }
 
     #[test]
@@ -220,6 +220,6 @@ mod tests {
         let expected = format!("{BOTH}; server_max_window_bits=9");
         assert_eq!(answer(offers), Some(expected));
         let in_two = negotiate(["other", "permessage-deflate"]);
-        assert_eq!(in_two.map(|agreed| agreed.header()).as_deref(), Some(BOTH));
+        assert_eq!(in_two.map(Agreement::header).as_deref(), Some(BOTH));
     }
 }

@@ -106,7 +106,7 @@ fn a_bomb_is_a_violation_1009_also_in_fragments() {
     let (begin, end) = bomb.split_at(100);
     let bytes = [frame(TEXT_BEGIN, begin), frame(0x80, end)].concat();
     assert_eq!(closed_with(&bytes), too_big);
-    let largest = deflated(&[b'a'; LIMIT]);
+    let largest = deflated("a".repeat(LIMIT).as_bytes());
     assert!(
         matches!(&decode(&frame(TEXT, &largest))[..], [Incoming::Text(text)] if text.len() == LIMIT)
     );
@@ -114,7 +114,7 @@ fn a_bomb_is_a_violation_1009_also_in_fragments() {
 
 #[test]
 fn much_out_of_few_bytes_is_taken_from_the_allowance() {
-    let bomb = frame(TEXT, &deflated(&[b'a'; LIMIT]));
+    let bomb = frame(TEXT, &deflated("a".repeat(LIMIT).as_bytes()));
     let messages = decode(&bomb.repeat(500));
     let end = messages
         .iter()
