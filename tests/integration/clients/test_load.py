@@ -412,6 +412,21 @@ async def test_the_reason_why_a_load_cannot_run_is_printed(ours):
         assert expected in err.decode(), options
 
 
+@pytest.mark.parametrize("compression", [True, False])
+async def test_compressed_results_are_read_and_their_bytes_counted(
+    compression, manager, serve, stack
+):
+    server = await serve(manager, compression=compression)
+    ours = Loaded(server.url, await listen(stack, manager.publish))
+    data = json.dumps({"sequence": "{sequence}", "sentAt": "{now}", "note": "ten bytes " * 500})
+    data = data.replace('"{sequence}"', "{sequence}").replace('"{now}"', "{now}")
+    options = ["--connections", "5", "--events", "20", "--data", data, "--compression"]
+    result = await ours.load("fan-out", *options)
+    assert (result["status"], result["errors"], result["delivered"]) == (0, [], 100)
+    each = result["client"]["received_bytes"] / 100
+    assert each < 500 if compression else each > 5_000
+
+
 def test_every_option_is_documented():
     command = [sys.executable, "-m", "fraiseql_subs", "load", "--help"]
     options = set(re.findall(r"--[a-z-]+", subprocess.check_output(command, text=True)))
