@@ -317,6 +317,8 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "concurrency": [None, *COUNT, 1025],
         "timeout": SECONDS[:-2],
         "shared": FLAG,
+        "batch": FLAG,
+        "arguments": [5, [], "a", {"a": int}],
     },
     pass_through: {
         "name": [None, 5, "", "a b", LONE],
