@@ -8,7 +8,7 @@ use bus::Epoch;
 use bus::engine::Role;
 
 use super::config::Config;
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, WITH_OUTBOX};
 use super::install::PUBLICATION;
 use super::shared::Shared;
 use super::sql;
@@ -50,7 +50,9 @@ pub(super) async fn open(config: &Config) -> Result<Opened, Fault> {
     let checks = format!(
         "SELECT current_setting('wal_level'), current_setting('server_version_num'), \
          pg_catalog.pg_is_in_recovery()::text, current_setting('max_slot_wal_keep_size'), \
-         (EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = '{PUBLICATION}'))::text"
+         (EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = '{PUBLICATION}'))::text, \
+         (EXISTS (SELECT FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS n ON n.oid = \
+         f.pronamespace WHERE nspname = 'fraiseql_subs' AND proname = 'read_outbox'))::text"
     );
     let rows = wire.query(&checks).await.map_err(Fault::of_link)?;
     let texts: Vec<&str> = rows
@@ -58,7 +60,7 @@ pub(super) async fn open(config: &Config) -> Result<Opened, Fault> {
         .flatten()
         .map(|text| text.as_deref().unwrap_or(""))
         .collect();
-    let [level, version, is_standby, kept, is_installed] = texts[..] else {
+    let [level, version, is_standby, kept, is_installed, has_outbox] = texts[..] else {
         return Err(Fault::away(
             "PostgreSQL has answered the checks in another form",
         ));
@@ -73,6 +75,10 @@ pub(super) async fn open(config: &Config) -> Result<Opened, Fault> {
         return Err(Fault::away(
             "the server is a standby: name the primary in the URL of PostgreSQL",
         ));
+    }
+    // The form may have been changed under a program that runs.
+    if is_installed != "true" && has_outbox == "true" {
+        return Err(Fault::configuration(WITH_OUTBOX));
     }
     if level != "logical" {
         return Err(Fault::configuration(format!(

@@ -1,8 +1,8 @@
 //! Watches the tables whose changes are events: one may be renamed, dropped or left out of the publication
 //! while the node runs, which the log does not say.
 //!
-//! The health of the link that reads names what is wrong, from the start on. The other channels go on. When it
-//! is mended, the streams of the table are told that they lack events: when the log was read up to there,
+//! The log names what is wrong, from the start on. The other channels go on, and so the links are healthy: the
+//! tables of each node are the same, so no client is better off at another one. When it is mended, the streams of the table are told that they lack events: when the log was read up to there,
 //! which may be later.
 
 use std::convert::Infallible;
@@ -43,6 +43,7 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
     }
     let mut states: Vec<Option<TableState>> = vec![None; config.tables.len()];
     let mut mended = Vec::new();
+    let mut log = TableLog::default();
     loop {
         let is_linked = shared.link(Role::Reader).is_ok();
         // Without a link nothing is known.
@@ -50,7 +51,6 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
             && let Ok(found) = look(config, &client).await
             && let Ok(until) = written(config, &client).await
         {
-            let has_any = states.iter().flatten().chain(&found).any(Result::is_err);
             for ((table, before), now) in config.tables.iter().zip(&states).zip(&found) {
                 // Without a stream of the log another one begins, and tells all streams.
                 if let Some(before) = before
@@ -60,9 +60,7 @@ pub(super) async fn watch(shared: &Shared) -> Infallible {
                     mended.push(Mended { table, until, link });
                 }
             }
-            if has_any {
-                report(shared, &found);
-            }
+            log.update(None, &found);
             states = found.into_iter().map(Some).collect();
         }
         let pause = match is_linked {
@@ -115,26 +113,36 @@ fn texts(message: &SimpleQueryMessage) -> Option<TextRow> {
     Some((0..row.len()).map(text).collect())
 }
 
-fn report(shared: &Shared, states: &[TableState]) {
-    if shared.link(Role::Reader).is_err() {
-        return;
-    }
-    match reason(states) {
-        None => shared.health.live(Role::Reader, shared.arrivals()),
-        Some(reason) => {
-            let fault = Fault::configuration(reason);
-            shared.health.away(Role::Reader, &fault, shared.arrivals());
-        }
-    }
+/// Logs what is wrong with the tables, once, and that they are right again.
+#[derive(Default)]
+pub(super) struct TableLog {
+    reason: Option<String>,
 }
 
-/// What is wrong, for the log; `None`: nothing.
-pub(super) fn reason(states: &[TableState]) -> Option<String> {
-    let wrong = states.iter().filter_map(|state| state.as_ref().err());
-    let wrong: Vec<&str> = wrong.map(String::as_str).collect();
-    let all = wrong.join("; ");
-    (!wrong.is_empty())
-        .then(|| format!("{all}; until then its changes reach nobody, and other channels go on"))
+impl TableLog {
+    /// `slot`: of a source.
+    pub(super) fn update(&mut self, slot: Option<&str>, states: &[TableState]) {
+        let wrong = states.iter().filter_map(|state| state.as_ref().err());
+        let wrong: Vec<&str> = wrong.map(String::as_str).collect();
+        let reason = (!wrong.is_empty()).then(|| wrong.join("; "));
+        if reason == self.reason {
+            return;
+        }
+        match &reason {
+            Some(reason) => tracing::error!(
+                target: "fraiseql_subs",
+                slot,
+                reason,
+                "a table whose changes are events is wrong: correct it, or the configuration; other channels go on"
+            ),
+            None => tracing::info!(
+                target: "fraiseql_subs",
+                slot,
+                "all tables whose changes are events are right again"
+            ),
+        }
+        self.reason = reason;
+    }
 }
 
 /// Tells what was mended when the log was read up to there, until a moment.

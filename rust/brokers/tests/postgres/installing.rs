@@ -6,7 +6,7 @@ use brokers::postgres::{Changes, Installation, Outbox, Table, execute, uninstall
 use bus::engine::{AttemptError, Engine, Health, Outgoing, Role};
 use serde_json::json;
 
-use crate::servers::{Node, Server, events, eventually, stream};
+use crate::servers::{Logged, Node, Server, events, eventually, stream};
 
 const OBJECTS: &str = "SELECT count(*) FROM pg_namespace WHERE nspname = 'fraiseql_subs' \
     UNION ALL SELECT count(*) FROM pg_publication WHERE pubname = 'fraiseql_subs'";
@@ -269,13 +269,31 @@ async fn the_advice_for_a_table_can_be_pasted() {
     };
     let mut config = server.config();
     config.tables = vec![Table::new("\"We ird\"", "a", all, None).unwrap()];
-    let node = Node::start(config);
-    node.engine.want(&stream("a"));
-    let problem = node.configuration_error().await;
-    assert!(
-        problem.contains("install --table 'public.\"We ird\"'` as an administrator"),
-        "{problem}"
+    let log = Logged::begin();
+    let _node = Node::live(config).await;
+    let advice = "install --table 'public.\"We ird\"'` as an administrator";
+    eventually("it is advised", || log.has(advice)).await;
+}
+
+#[tokio::test]
+async fn a_table_whose_rows_could_not_be_updated_any_more_is_refused() {
+    let server = Server::bare(&[]);
+    server.sql(
+        "CREATE TABLE keyless (id int); CREATE TABLE late (id int PRIMARY KEY DEFERRABLE); \
+         CREATE VIEW seen AS SELECT * FROM late",
     );
+    for (name, expected) in [
+        ("keyless", "has no primary key"),
+        ("late", "or a deferrable one"),
+        ("seen", "is not a table"),
+    ] {
+        let installation = Installation {
+            tables: vec![name.to_owned()],
+            ..Installation::default()
+        };
+        let problem = server.install(&installation).await.unwrap_err();
+        assert!(problem.contains(expected), "{problem}");
+    }
 }
 
 #[tokio::test]

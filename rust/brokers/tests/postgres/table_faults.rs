@@ -1,25 +1,116 @@
-//! Tables that become wrong while a node runs.
+//! Tables that are wrong, or become so while a node runs.
 
-use bus::engine::{Health, Role, Scope};
+use brokers::postgres::Table;
+use bus::engine::{Engine, Scope};
 use serde_json::json;
 
-use crate::servers::{Happened, Node, eventually, stream};
-use crate::tables::{config, server, table};
+use crate::servers::{Happened, Logged, Node, eventually, stream};
+use crate::tables::{ALL, config, server, table};
 
-/// What the health says of the tables.
-fn problem(node: &Node) -> Option<String> {
-    use bus::engine::Engine;
-    match node.engine.health().of(Role::Reader) {
-        Health::Away { reason, .. } => Some(reason.clone()),
-        _ => None,
+const RIGHT_AGAIN: &str = "are right again";
+const NOBODY: &str = "its changes reach nobody";
+
+#[tokio::test]
+async fn tables_that_cannot_be_events_are_named_with_what_does_not_arrive() {
+    let server = server(
+        "CREATE TABLE things (id int PRIMARY KEY, a text); CREATE TABLE apart (id int PRIMARY KEY); \
+         CREATE TABLE ours (id int PRIMARY KEY, _old text); CREATE VIEW seen AS SELECT * FROM things; \
+         CREATE TABLE keyless (id int); CREATE TABLE late (id int PRIMARY KEY DEFERRABLE); \
+         CREATE TABLE parts (id int) PARTITION BY RANGE (id); \
+         CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+        &["things", "ours"],
+    )
+    .await;
+    server.sql("ALTER PUBLICATION fraiseql_subs ADD TABLE keyless, late, parts");
+    let of_tenant = Table::new("things", "a", ALL, Some("owner".to_owned())).unwrap();
+    for (table, expected, until) in [
+        (
+            table("nothing", "a"),
+            "there is no table public.nothing",
+            NOBODY,
+        ),
+        (
+            table("apart", "a"),
+            "postgres install --table public.apart",
+            NOBODY,
+        ),
+        (table("seen", "a"), "public.seen is not a table", NOBODY),
+        (table("ours", "a"), "rename it", NOBODY),
+        (
+            table("things", "a.{b}"),
+            "no column \"b\": correct its channel",
+            NOBODY,
+        ),
+        (
+            of_tenant,
+            "no column \"owner\": correct its tenant=",
+            NOBODY,
+        ),
+        (
+            table("things", "a.{a}"),
+            "REPLICA IDENTITY FULL",
+            "inserts and updates arrive",
+        ),
+        (
+            table("keyless", "a"),
+            "public.keyless has no replica identity",
+            "only inserts succeed",
+        ),
+        (
+            table("late", "a"),
+            "public.late has no replica identity",
+            "only inserts succeed",
+        ),
+        (
+            table("parts", "a"),
+            "public.part has no replica identity",
+            "only inserts succeed",
+        ),
+    ] {
+        let log = Logged::begin();
+        let node = Node::live(config(&server, vec![table.clone()])).await;
+        eventually("it is named", || log.has(expected)).await;
+        let lines = log.lines();
+        assert!(
+            matches!(&lines[..], [line] if line.starts_with("ERROR") && line.contains(until)),
+            "{table}: {lines:?}"
+        );
+        assert!(node.engine.health().is_live());
     }
+    // PostgreSQL does what the text says.
+    let refused = server.try_sql(
+        "postgres",
+        "INSERT INTO parts VALUES (1); UPDATE parts SET id = 2",
+    );
+    assert!(refused.unwrap_err().contains("replica identity"));
+}
+
+#[tokio::test]
+async fn tables_with_an_identity_of_their_own_are_right() {
+    let server = server(
+        "CREATE TABLE indexed (id int NOT NULL UNIQUE); \
+         ALTER TABLE indexed REPLICA IDENTITY USING INDEX indexed_id_key; \
+         CREATE TABLE whole (id int); ALTER TABLE whole REPLICA IDENTITY FULL; \
+         CREATE TABLE parts (id int) PARTITION BY RANGE (id); \
+         CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10); \
+         ALTER TABLE part REPLICA IDENTITY FULL",
+        &["indexed", "whole"],
+    )
+    .await;
+    server.sql("ALTER PUBLICATION fraiseql_subs ADD TABLE parts");
+    let log = Logged::begin();
+    let tables = ["nothing", "indexed", "whole", "parts"].map(|name| table(name, name));
+    let _node = Node::live(config(&server, tables.to_vec())).await;
+    eventually("the wrong one is named", || log.has("public.nothing")).await;
+    assert!(!log.has("replica identity"), "{:?}", log.lines());
 }
 
 #[tokio::test]
 async fn a_wrong_table_hinders_no_other_channel() {
     let server = server("CREATE TABLE good (id int PRIMARY KEY)", &["good"]).await;
     let tables = vec![table("missing", "missing"), table("good", "good")];
-    let node = Node::start(config(&server, tables));
+    let log = Logged::begin();
+    let node = Node::live(config(&server, tables)).await;
     let good = stream("good");
     node.want(&good).await;
     server.sql("INSERT INTO good VALUES (1); SELECT fraiseql_subs.publish('good', '{\"id\": 2}')");
@@ -27,11 +118,12 @@ async fn a_wrong_table_hinders_no_other_channel() {
         node.data(&good, 2).await,
         [json!({"id": 1}), json!({"id": 2})]
     );
-    let reason = node.configuration_error().await;
-    assert!(
-        reason.contains("there is no table public.missing"),
-        "{reason}"
-    );
+    eventually("it is named", || {
+        log.has("there is no table public.missing")
+    })
+    .await;
+    // No client is better off at another node.
+    assert!(node.engine.health().is_live());
 }
 
 #[tokio::test]
@@ -65,22 +157,19 @@ async fn a_table_that_becomes_wrong_is_named_and_its_streams_are_told_when_it_is
         ),
     ] {
         node.received.clear();
+        let log = Logged::begin();
         server.sql(breaks);
-        let is_named = || problem(&node).is_some_and(|problem| problem.contains(named));
-        eventually("the health names it", is_named).await;
+        eventually("the log names it", || log.has(named)).await;
         server.sql(mends);
-        eventually("the health is good", || problem(&node).is_none()).await;
-        let doubts: Vec<Happened> = node
-            .received
-            .all()
-            .into_iter()
-            .filter(|one| matches!(one, Happened::Doubt(_)))
-            .collect();
-        assert_eq!(
-            doubts,
-            [Happened::Doubt(Scope::Stream(mine.clone()))],
-            "{breaks}"
-        );
+        eventually("the log says that it is mended", || log.has(RIGHT_AGAIN)).await;
+        let doubt = Happened::Doubt(Scope::Stream(mine.clone()));
+        eventually("its clients are told", || {
+            node.received.all().contains(&doubt)
+        })
+        .await;
+        let is_doubt = |one: &Happened| matches!(one, Happened::Doubt(_));
+        let doubts = node.received.all().into_iter().filter(is_doubt).count();
+        assert_eq!(doubts, 1, "{breaks}");
     }
     server.sql("INSERT INTO mine VALUES (1, 'a'); INSERT INTO other VALUES (1)");
     node.received.events(&mine, 1).await;

@@ -1,7 +1,7 @@
 //! Changes of tables as events.
 
 use brokers::postgres::{Changes, Config, Installation, Table};
-use bus::engine::{Engine, Scope};
+use bus::engine::Scope;
 use serde_json::{Value, json};
 
 use crate::servers::{Happened, Node, Server, stream};
@@ -276,26 +276,4 @@ async fn partitions_are_rows_of_their_table() {
         node.data(&logs, 2).await,
         [json!({"id": 1}), json!({"id": 2})]
     );
-}
-
-#[tokio::test]
-async fn tables_that_cannot_be_events_are_named() {
-    let server = server(
-        "CREATE TABLE things (id int PRIMARY KEY, a text); CREATE TABLE apart (id int PRIMARY KEY); \
-         CREATE TABLE ours (id int PRIMARY KEY, _old text)",
-        &["things", "ours"],
-    )
-    .await;
-    for (name, channel, expected) in [
-        ("nothing", "a", "there is no table public.nothing"),
-        ("apart", "a", "postgres install --table public.apart"),
-        ("ours", "a", "rename it"),
-        ("things", "a.{b}", "no column \"b\""),
-        ("things", "a.{a}", "REPLICA IDENTITY FULL"),
-    ] {
-        let node = Node::start(config(&server, vec![table(name, channel)]));
-        node.engine.want(&stream("a"));
-        let problem = node.configuration_error().await;
-        assert!(problem.contains(expected), "{name}: {problem}");
-    }
 }

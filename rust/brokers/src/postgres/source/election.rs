@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use super::super::fault::Fault;
 use super::super::links::late;
-use super::super::table_watch::{self, TableState};
+use super::super::table_watch::{self, TableLog};
 use super::super::{slot, sql};
 use super::known_tables::KnownTables;
 use super::lasting;
@@ -143,39 +143,18 @@ async fn keep_watch(
     let config = &state.config;
     let mut warnings = Warnings::default();
     let mut known = KnownTables::ask(state, client).await?;
-    let mut tables = Vec::new();
+    let mut log = TableLog::default();
     loop {
         let found = table_watch::look(config, client).await?;
-        log_tables(state, &tables, &found);
+        log.update(Some(&state.slot), &found);
         if known.have_mended(config, &found) {
             // What was committed in the meantime was not published, and may have been of any channel.
             state.has_lost();
             target.losses.tell(Lost::Events).await;
         }
         known.note(state, client, &found).await?;
-        tables = found;
         sleep(config.times.watch.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
         let seen = watch::look(state, client).await?;
         warnings.update(&state.slot, seen.kept.as_ref());
-    }
-}
-
-fn log_tables(state: &State, before: &[TableState], now: &[TableState]) {
-    let reason = table_watch::reason(now);
-    if reason == table_watch::reason(before) {
-        return;
-    }
-    match reason {
-        Some(reason) => tracing::error!(
-            target: "fraiseql_subs",
-            slot = &*state.slot,
-            reason,
-            "a table whose changes are events is wrong: correct it, or the configuration"
-        ),
-        None => tracing::info!(
-            target: "fraiseql_subs",
-            slot = &*state.slot,
-            "all tables whose changes are events are right again"
-        ),
     }
 }

@@ -17,9 +17,9 @@ BEGIN
     END IF;
     -- Without an identity, PostgreSQL refuses each UPDATE and DELETE of a table that is published.
     IF identity = 'n' OR identity = 'd' AND NOT EXISTS (
-        SELECT FROM pg_index WHERE indrelid = published::oid AND indisprimary
+        SELECT FROM pg_index WHERE indrelid = published::oid AND indisprimary AND indimmediate
     ) THEN
-        RAISE EXCEPTION 'the table % has no primary key', published
+        RAISE EXCEPTION 'the table % has no primary key, or a deferrable one', published
             USING HINT = format('Add one, or run ALTER TABLE %s REPLICA IDENTITY FULL.', published);
     END IF;
     IF identity <> 'f' THEN

@@ -54,6 +54,7 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
     assert_eq!(server.sql("SELECT count(*) FROM pg_publication"), "1");
     let orders = stream("orders");
     let running = crate::servers::Node::live(server.config_of("subs")).await;
+    running.want(&orders).await;
     // Grants of before hold for the other form.
     let outbox = Installation {
         switch: true,
@@ -72,6 +73,12 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
         matches!(&refused, Err(AttemptError::Denied(reason)) if reason.contains("with an outbox")),
         "{refused:?}"
     );
+    // The next row of any table ends the link that reads, as the publication is gone.
+    server.sql("CREATE TABLE things AS SELECT 1");
+    eventually("the reader of the log says it", || {
+        says(&running, "with an outbox")
+    })
+    .await;
     let with_outbox = node(&server).await;
     with_outbox.want(&orders).await;
     server.try_sql("app", &publish("orders", 1)).unwrap();
@@ -91,6 +98,10 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
         matches!(&refused, Err(AttemptError::Denied(reason)) if reason.contains("without an outbox")),
         "{refused:?}"
     );
+    eventually("the reader of the outbox says it", || {
+        says(&with_outbox, "without an outbox")
+    })
+    .await;
     assert!(
         matches!(&told[..], [one] if one.contains("from outbox to log")),
         "{told:?}"
@@ -102,6 +113,18 @@ async fn the_form_can_be_changed_and_the_change_is_told() {
     with_log.want(&orders).await;
     server.try_sql("app", &publish("orders", 2)).unwrap();
     assert_eq!(numbers(&with_log.received.events(&orders, 1).await), [2]);
+}
+
+/// Whether the link that receives events is away, as the configuration is wrong.
+fn says<E: Engine>(node: &crate::support::Node<E>, text: &str) -> bool {
+    match node.engine.health().of(Role::Subscriber) {
+        Health::Away {
+            reason,
+            is_configuration: true,
+            ..
+        } => reason.contains(text),
+        _ => false,
+    }
 }
 
 #[tokio::test]

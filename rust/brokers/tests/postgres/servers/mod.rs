@@ -1,5 +1,6 @@
 //! Servers of PostgreSQL, and nodes over them.
 
+mod logged;
 mod server;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 pub(crate) use crate::support::{Happened, PATIENCE, eventually, free_port, stream};
+pub(crate) use logged::Logged;
 pub(crate) use server::{Server, literal};
 
 /// A node over PostgreSQL.
