@@ -69,11 +69,15 @@ class BusOptions:
                 self.publish_timeout,
                 f"pass a number of seconds above 0, at most {MAX_PUBLISH_TIMEOUT}",
             )
+        self._check_sources()
 
-        is_sequence = isinstance(self.sources, Sequence) and not isinstance(self.sources, str)
-        if not (is_sequence and all(isinstance(source, Postgres) for source in self.sources)):
-            # Not the value: it may hold a password.
+    def _check_sources(self) -> None:
+        # Not the values: they may hold a password.
+        if not isinstance(self.sources, Sequence) or isinstance(self.sources, str):
             refuse("sources", type(self.sources).__name__, "pass a list of Postgres(...)")
+        for index, source in enumerate(self.sources):
+            if not isinstance(source, Postgres):
+                refuse(f"sources[{index}]", type(source).__name__, "pass Postgres(...)")
         if isinstance(self.bus, Postgres) and self.bus.slot is not None:
             remedy = "leave it out: each node of a bus has a slot of its own; sources= have one"
             refuse("bus: Postgres.slot", self.bus.slot, remedy)

@@ -191,6 +191,8 @@ class Membership(ABC):
 
         For the health page of an application that serves by an adapter. False unless the manager
         is started; during a drain; and when the engine could not be reached for `unready_after`.
+        A source that cannot be read, or a table that is wrong, does not count: no other process
+        would serve clients better. `metrics().source_is_live` and the log tell.
 
         Args:
             bus: Whether the engine has to be reached now.

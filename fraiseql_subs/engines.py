@@ -256,8 +256,12 @@ class Postgres:
             checks.flag("outbox")
         tables = self.tables
         is_sequence = isinstance(tables, Sequence) and not isinstance(tables, str)
-        if not (is_sequence and all(isinstance(table, Table) for table in tables)):
-            refuse("Postgres.tables", tables, "pass a list of Table(...)")
+        if not is_sequence:
+            refuse("Postgres.tables", type(tables).__name__, "pass a list of Table(...)")
+        for index, table in enumerate(tables):
+            if not isinstance(table, Table):
+                kind = type(table).__name__
+                refuse(f"Postgres.tables[{index}]", kind, "pass Table(...)")
         check_bus(self)
 
     def __repr__(self) -> str:

@@ -89,8 +89,10 @@ class EventAnswer:
             return f"{self.told.get('event_id')} {where}"
         unknown = self.told.get("outcome") == "unknown"
         outcome = "it may have been published" if unknown else "it was not published"
-        again = ", and publishing it again may succeed" if self.told.get("retryable") else ""
-        return f"{self.told['error']} ({outcome}{again})"
+        if self.told.get("retryable"):
+            # The cause may be a lost connection, or a configuration that is corrected.
+            outcome += ", and publishing it again may succeed once the cause is gone"
+        return f"{self.told['error']} ({outcome})"
 
 
 class Target(Protocol):

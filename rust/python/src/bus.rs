@@ -89,7 +89,8 @@ fn bus_fault(problem: String) -> PyErr {
     config_error(format!("bus: {problem}"))
 }
 
-/// Refuses a URL, or settings of an engine, that cannot be used.
+/// Refuses a URL, or settings of an engine, that cannot be used. Settings are named by their class: they may be
+/// those of a source.
 #[pyfunction]
 pub(crate) fn check_bus(bus: PyBus) -> PyResult<()> {
     let link = LinkOptions {
@@ -97,13 +98,28 @@ pub(crate) fn check_bus(bus: PyBus) -> PyResult<()> {
         publish_timeout: Duration::ZERO,
         accept_raw: false,
     };
-    match bus.read(link).map_err(bus_fault)? {
-        Some(config) => config.engine(None, false).map(drop),
+    let name = bus.name();
+    let fault = |problem: String| config_error(format!("{name}: {problem}"));
+    match bus.read(link).map_err(fault)? {
+        Some(config) => {
+            let engine = config.url().engine(None, false);
+            engine.map(drop).map_err(|error| fault(error.to_string()))
+        }
         None => Ok(()),
     }
 }
 
 impl PyBus {
+    /// The setting, or the class of the settings.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "bus",
+            Self::Redis(_) => "Redis",
+            Self::Nats(_) => "Nats",
+            Self::Postgres(_) => "Postgres",
+        }
+    }
+
     fn accepts_raw(&self) -> bool {
         match self {
             Self::Url(_) | Self::Postgres(_) => false,

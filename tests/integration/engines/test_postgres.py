@@ -15,12 +15,14 @@ from nodes import KINDS, managers, take, two
 from returning import BEGIN, after
 from support import eventually
 from support.postgres_server import SETTINGS, PostgresServer
+from support.redis_server import free_port
 
 from fraiseql_subs import (
     ConfigurationError,
     Event,
     Identity,
     Postgres,
+    Publisher,
     PublishError,
     Security,
     SubscriptionManager,
@@ -211,10 +213,31 @@ def test_a_table_that_cannot_be_is_refused(arguments, problem):
         Postgres("postgresql://me@host/db", tables=[Table(**arguments)])
 
 
-def test_the_same_table_and_channel_twice_is_refused():
-    table = Table("orders", channel="orders")
-    with pytest.raises(ConfigurationError, match="twice"):
-        Postgres("postgresql://me@host/db", tables=[table, table])
+@pytest.mark.parametrize("name", ["orders", "public.orders", 'Public."orders"'])
+def test_the_same_table_and_channel_twice_is_refused(name):
+    tables = [Table("orders", channel="orders"), Table(name, channel="orders")]
+    with pytest.raises(ConfigurationError, match=r"^Postgres: .*public\.orders .*twice"):
+        Postgres("postgresql://me@host/db", tables=tables)
+
+
+def test_what_is_no_table_is_named():
+    tables = [Table("orders", channel="orders"), "items"]
+    with pytest.raises(ConfigurationError, match=r"Postgres.tables\[1\] is 'str': pass Table"):
+        Postgres("postgresql://me@host/db", tables=tables)  # type: ignore[list-item]
+
+
+async def test_a_publisher_names_the_address_that_refuses_it():
+    address = f"127.0.0.1:{free_port()}"
+    async with Publisher(f"postgresql://me@{address}/db", publish_timeout=1) as publisher:
+        with pytest.raises(PublishError, match=address):
+            await publisher.publish("feed", 1)
+
+
+async def test_the_command_says_what_has_to_change_before_it_can_publish(postgres):
+    to = f"{postgres.url}?outbox=true"
+    status, _, told = await shell.publish("feed", "7", "--to", to, "--timeout", "5")
+    assert status == 1 and "prepared without an outbox" in told
+    assert "may succeed once the cause is gone" in told
 
 
 # Settings.

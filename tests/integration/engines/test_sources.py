@@ -212,7 +212,14 @@ SOURCE = Postgres("postgresql://me@127.0.0.1/shop")
         ),
         ({"bus": "redis://127.0.0.1", "sources": [SOURCE, SOURCE]}, "the same URL and slot twice"),
         ({"bus": "redis://127.0.0.1", "sources": SOURCE}, "pass a list of Postgres"),
-        ({"bus": "redis://127.0.0.1", "sources": [Redis("redis://h")]}, "pass a list of Postgres"),
+        (
+            {"bus": "redis://127.0.0.1", "sources": [SOURCE, Redis("redis://h")]},
+            r"sources\[1\] is 'Redis': pass Postgres",
+        ),
+        (
+            {"bus": "redis://127.0.0.1", "sources": ["postgresql://me:s3cret@h/shop"]},
+            r"sources\[0\] is 'str': pass Postgres",
+        ),
         ({"bus": Postgres(SOURCE.url, slot="mine")}, "Postgres.slot.*sources= have one"),
     ],
 )
@@ -223,5 +230,18 @@ def test_what_cannot_be_a_source_is_refused(options, problem):
 
 @pytest.mark.parametrize("slot", ["", "Mine", "a-b", "x" * 49])
 def test_a_name_that_no_slot_can_have_is_refused(slot):
-    with pytest.raises(ConfigurationError, match="slot"):
+    with pytest.raises(ConfigurationError, match=r"^Postgres.*slot"):
         Postgres(SOURCE.url, slot=slot)
+
+
+async def test_a_node_whose_source_cannot_be_read_is_ready_and_a_metric_tells(redis, postgres):
+    await postgres.sql("CREATE ROLE nobody LOGIN")
+    source = Postgres(postgres.url_of("nobody"))
+    async with node(redis.url, sources=[source]) as manager:
+        await eventually(lambda: manager.is_ready(bus=True), "the bus is there")
+        assert manager.metrics().source_is_live == 0
+        async with manager.subscribe(FEED) as results:
+            await manager.publish("feed", 1)
+            assert await take(results, 1) == [1]
+        assert manager.is_ready(bus=True)
+        assert manager.metrics().source_is_live == 0
