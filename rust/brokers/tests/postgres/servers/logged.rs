@@ -18,8 +18,11 @@ pub(crate) struct Logged {
 impl Logged {
     pub(crate) fn begin() -> Self {
         let lines = Arc::default();
-        let _until = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
-        Self { lines, _until }
+        let until = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+        Self {
+            lines,
+            _until: until,
+        }
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
