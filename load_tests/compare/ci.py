@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from load_tests.compare import bands, contenders, measure
-from load_tests.compare.scenarios import OURS, Scenario
+from load_tests.compare.scenarios import Scenario
 
 BANDS = measure.ROOT / "load_tests/results/bands.json"
 ROUNDS = 3
@@ -78,7 +78,7 @@ def compared(stored: dict[str, Any], rounds: int) -> list[bands.Verdict]:
 
 def measure_scenarios(chosen: list[Scenario], rounds: int) -> dict[str, Any]:
     """Measure some scenarios with the floor and our servers."""
-    servers = [c for c in contenders.contenders(None) if c.name in OURS]
+    servers = [c for c in contenders.contenders(None) if c.name in bands.SERVERS]
     return {"runs": measure.measure_all(chosen, servers, rounds)}
 
 

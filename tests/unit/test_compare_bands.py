@@ -9,7 +9,6 @@ import pytest
 
 from load_tests.compare import bands, ci
 from load_tests.compare.bands import Band, Verdict
-from load_tests.compare.scenarios import OURS
 
 ROW = bands.ROWS[0]
 FILE = json.loads(ci.BANDS.read_text())
@@ -70,7 +69,7 @@ def measuring(monkeypatch, *costs_of_ours: float) -> list[list[str]]:
     costs = iter(costs_of_ours)
 
     def measure_all(scenarios, contenders, rounds):
-        assert [contender.name for contender in contenders] == list(OURS)
+        assert [contender.name for contender in contenders] == list(bands.SERVERS)
         asked.append([scenario.name for scenario in scenarios])
         cost = next(costs)
         found = {"floor": [1.0] * rounds, "ours": [cost] * rounds, "ours-resolver": [2.0] * rounds}
