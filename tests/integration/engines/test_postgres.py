@@ -249,7 +249,7 @@ async def test_the_command_says_what_has_to_change_before_it_can_publish(postgre
         ("postgresql://me:secret@host", "no database"),
         ("postgresql://host/db", "no user"),
         ("postgresql://me:secret@host/db?sslmode=prefer", "verify-full"),
-        ("postgresql://me:secret@host/db?outbux=secret", "outbux"),
+        ("postgresql://me:secret@host/db?secret=1", "option that is unknown"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_its_password(url, problem):
