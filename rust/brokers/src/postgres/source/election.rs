@@ -66,8 +66,8 @@ async fn take_part(
     loop {
         let seen = watch::look(state, client).await?;
         match seen.reader {
-            Some(stranger) if seen.is_stranger => state.away(&Fault::away(format!(
-                "the advisory lock of the slot {} is held by {stranger}, which is no node: end it by \
+            Some(holder) if seen.is_no_node => state.away(&Fault::away(format!(
+                "the advisory lock of the slot {} is held by {holder}, which is no node: end it by \
                  pg_terminate_backend",
                 state.slot
             ))),

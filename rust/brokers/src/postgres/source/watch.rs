@@ -12,7 +12,7 @@ pub(super) struct Seen {
     /// Who holds the lock: the process of PostgreSQL, the program and its address.
     pub(super) reader: Option<String>,
     /// Whether that is no node: any role may take the lock, and reads nothing.
-    pub(super) is_stranger: bool,
+    pub(super) is_no_node: bool,
     pub(super) kept: Option<SlotState>,
 }
 
@@ -90,7 +90,7 @@ fn seen(row: &SimpleQueryRow) -> Seen {
     });
     Seen {
         reader: text(5).and(text(0)).map(str::to_owned),
-        is_stranger: text(5).is_some() && text(1) == Some("true"),
+        is_no_node: text(5).is_some() && text(1) == Some("true"),
         kept,
     }
 }
