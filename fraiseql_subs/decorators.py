@@ -125,7 +125,7 @@ def subscription(
             events published later follow it. A `Snapshot` says exactly which events follow. A
             `GraphQLError` takes the place of the value. After any other exception, or past
             `timeout`, the client receives an error result once, and the function is called again
-            after pauses of up to 30 seconds until it succeeds; events go on meanwhile.
+            after pauses of up to 30 seconds until it succeeds; events go on.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results are
             still sent in the order of the events.
         timeout: Time limit of one call, or of one value of an `initial` with `yield` (seconds,

@@ -18,7 +18,7 @@ use crate::ws_extension::Window;
 /// Shorter responses are not compressed (bytes): it saves little, and takes time.
 const MIN_BYTES: usize = 1024;
 
-/// Longer responses are not compressed (bytes), because other clients wait meanwhile.
+/// Longer responses are not compressed (bytes), because other clients would wait.
 const MAX_BYTES: usize = 256 * 1024;
 
 /// The level of zlib: the first with codes of its own for each block.

@@ -121,6 +121,15 @@ async def write(url: str, seed: int, ends: asyncio.Event) -> None:
     await connection.close()
 
 
+async def have_what_is_there(items, pool, following) -> None:
+    """End the clients by a last row; check that the list of each has the rows of the table."""
+    await items.sql(f"INSERT INTO items VALUES ({END}, 1)")
+    lists = await asyncio.wait_for(asyncio.gather(*following), PATIENCE)
+    async with pool.acquire() as connection:
+        expected = dict(parsed((await state(connection)).value))
+    assert all(rows == expected for rows in lists)
+
+
 async def test_subscriptions_that_start_among_writers_miss_and_repeat_nothing(items):
     ends = asyncio.Event()
     async with asyncpg.create_pool(items.url, min_size=8, max_size=8) as pool:
@@ -138,11 +147,7 @@ async def test_subscriptions_that_start_among_writers_miss_and_repeat_nothing(it
             await eventually(are_many, "many rows are written")
             ends.set()
             await asyncio.gather(*writers)
-            await items.sql(f"INSERT INTO items VALUES ({END}, 1)")
-            lists = await asyncio.wait_for(asyncio.gather(*clients), PATIENCE)
-            async with pool.acquire() as connection:
-                expected = dict(parsed((await state(connection)).value))
-            assert all(rows == expected for rows in lists)
+            await have_what_is_there(items, pool, clients)
 
 
 class PatientClient:
@@ -200,11 +205,7 @@ async def test_lists_whose_rows_could_not_be_read_at_first_are_right(items):
             )
             ends.set()
             await asyncio.gather(*writers)
-            await items.sql(f"INSERT INTO items VALUES ({END}, 1)")
-            lists = await asyncio.wait_for(asyncio.gather(*following), PATIENCE)
-            async with pool.acquire() as connection:
-                expected = dict(parsed((await state(connection)).value))
-            assert all(rows == expected for rows in lists)
+            await have_what_is_there(items, pool, following)
             assert all(client.failures <= 1 for client in clients)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support import PATIENCE, eventually
 from support.node import NodeProcess
+from support.raw_http import handshake
 from support.raw_websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -75,17 +76,8 @@ class Wire:
     async def open(cls, server: Any, stack: Any, *offers: str) -> Wire:
         reader, writer = await asyncio.open_connection(server.host, server.port)
         stack.callback(writer.close)
-        lines = [
-            f"GET {server.path} HTTP/1.1",
-            "Host: localhost",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-            "Sec-WebSocket-Protocol: graphql-transport-ws",
-            *(f"Sec-WebSocket-Extensions: {offer}" for offer in offers),
-        ]
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        offered = (f"Sec-WebSocket-Extensions: {offer}" for offer in offers)
+        writer.write(handshake(*offered, path=server.path))
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         assert head.startswith(b"HTTP/1.1 101")
         wire = cls(reader, writer)

@@ -195,6 +195,7 @@ pub fn execute_blocking(config: &Config, statements: &str) -> Result<Vec<String>
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| format!("there are no resources: {error}"))?;
+    // The command line alone calls this, on a thread without an event loop: no coroutine is awaited.
     runtime.block_on(execute(config, statements))
 }
 

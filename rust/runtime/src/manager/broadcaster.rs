@@ -111,7 +111,7 @@ impl Broadcaster {
     fn go_on(self: &Arc<Self>) {
         self.run();
         // After `run` has looked at the queue: whoever closes it does so under its lock, and then either
-        // this thread sees it, or the actor sees that nobody is busy.
+        // this thread sees it, or the actor sees that no batch is under way.
         if self.state.intake.is_closed() {
             self.take_over.notify_one();
         }
