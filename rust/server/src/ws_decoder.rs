@@ -340,7 +340,7 @@ fn is_message(header: &FrameHeader) -> bool {
 }
 
 #[cfg(test)]
-mod compressed;
+mod compressed_tests;
 
 #[cfg(test)]
 mod tests {
