@@ -2,6 +2,7 @@
 
 from . import _interpreter as _interpreter  # before the compiled module
 from ._core import Call, Event, Receipt
+from ._core import __version__ as __version__
 from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription

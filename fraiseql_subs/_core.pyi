@@ -36,6 +36,7 @@ __all__ = [
     "Receipt",
     "Response",
     "Responses",
+    "__version__",
     "check_bus",
     "check_hosts",
     "check_origins",
@@ -50,6 +51,9 @@ __all__ = [
     "postgres_install_sql",
     "postgres_uninstall_sql",
 ]
+
+__version__: str
+"""The version of the package, such as `1.2.3`."""
 
 CLOSE_TIMEOUT: float
 """Time in which a client has to read its close frame before its socket is closed (seconds)."""

@@ -72,6 +72,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("CLOSE_TIMEOUT", runtime::CLOSE_TIMEOUT.as_secs_f64())?;
     module.add("INTERNAL_ERROR", failure::INTERNAL_ERROR)?;
     module.add("LONE_SURROGATE", not_json::LONE_SURROGATE)?;

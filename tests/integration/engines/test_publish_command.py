@@ -158,8 +158,8 @@ async def test_a_wrong_password_is_told(tmp_path):
         (["feed", "-", "--lines", "--event-id", "x", "--to", "redis://host"], "--event-id"),
         (["feed", "7", "--timeout", "0", "--to", "redis://host"], "--timeout"),
         (["feed", "7", "--history-events", "0", "--to", "redis://host"], "events"),
-        (["feed"], "data"),
-        ([], "channel"),
+        (["feed"], "DATA"),
+        ([], "CHANNEL"),
     ],
 )
 async def test_a_wrong_command_line_is_told(arguments, part):

@@ -18,12 +18,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from typing_extensions import Self
 
-from ._core import Receipt
-from ._daemon import on_daemon_thread
-from .config import History
-from .errors import FraiseQLSubsError, PublishError
-from .publisher import Publisher
-from .security import TenantIsolation
+from .._core import Receipt
+from .._daemon import on_daemon_thread
+from ..config import History
+from ..errors import FraiseQLSubsError, PublishError
+from ..publisher import Publisher
+from ..security import TenantIsolation
 
 _PLACE = re.compile(r"events\[(?P<index>[0-9]{1,4})\]: ")
 """How a server names the event of a request that it refuses."""

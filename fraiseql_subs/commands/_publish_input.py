@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from typing import Any, NoReturn, TypeAlias
 
-from ._core import Event
-from .errors import PublishError
+from .._core import Event
+from ..errors import PublishError
 
 MAX_LINE = 16 * 1024 * 1024
 """The longest line, and the longest input that is one event (bytes)."""

@@ -1,29 +1,28 @@
 """The command `fraiseql-subs publish`: publishes events from a shell.
 
-Not here: where events go (`publish_targets`), and how their data are read (`publish_input`).
+Not here: where events go (`_publish_targets`), and how their data are read (`_publish_input`).
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
-from ._settings import is_header_text
-from ._texts import has_utf8
-from ._usage import UsageError
-from .config import DEFAULT_HISTORY, History
-from .errors import ConfigurationError
-from .publish_input import InputError, data_of, lines_of_stdin, whole_stdin
-from .publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
+import click
 
-if TYPE_CHECKING:
-    from ._usage import Commands
+from .._settings import is_header_text
+from .._texts import has_utf8
+from ..config import DEFAULT_HISTORY, History
+from ..errors import ConfigurationError
+from ._publish_input import InputError, data_of, lines_of_stdin, whole_stdin
+from ._publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
+from ._status import FAILURE, INTERRUPTED
 
 TO = "FRAISEQL_SUBS_PUBLISH_TO"
 """Environment variable with the default of `--to`, which may have a password."""
@@ -37,11 +36,8 @@ BATCH = 500
 BATCH_BYTES = 256 * 1024
 """Lines that are sent together (bytes); one that is longer is sent alone."""
 
-INTERRUPTED = 130
-"""The exit status after Ctrl-C."""
-
-_EPILOG = f"""\
-examples:
+_EPILOG = f"""\b
+Examples:
   fraiseql-subs publish orders '{{"id": 7}}' --to redis://127.0.0.1:6379
   fraiseql-subs publish orders '{{"id": 7}}' --to http://127.0.0.1:8000/publish
   fraiseql-subs publish orders - --lines --to redis://127.0.0.1:6379 <orders.ndjson
@@ -56,82 +52,91 @@ class _OutputError(Exception):
     """What is printed cannot be written."""
 
 
-def add(commands: Commands) -> None:
-    """Add the subcommand."""
-    command = commands.add_parser(
-        "publish",
-        help="publish events to the clients of running servers",
-        description="Publishes events to the clients of running servers.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("channel", help="channel of the events")
-    command.add_argument("data", help="data of the event, as JSON; - reads it from stdin")
-    command.add_argument(
-        "--to",
-        metavar="URL",
-        help="the engine of the servers, such as redis://host:6379 or nats://host:4222; or the"
-        f" endpoint of one of them, http://host:8000/publish (default: ${TO})",
-    )
-    command.add_argument(
-        "--key-env",
-        metavar="NAME",
-        default=KEY,
-        help=f"environment variable with the key for a URL of HTTP (default: {KEY})",
-    )
-    command.add_argument("--event-type", metavar="TYPE", help="type of the events")
-    command.add_argument(
-        "--tenant", metavar="ID", help="tenant of the events; the servers have TenantIsolation"
-    )
-    command.add_argument(
-        "--isolated",
-        action="store_true",
-        help="the servers have TenantIsolation: the tenant is in the data as `tenant_id`",
-    )
-    command.add_argument(
-        "--event-id",
-        metavar="ID",
-        help="id of the event; with Redis, JetStream or an outbox the same again is one event",
-    )
-    command.add_argument(
-        "--lines", action="store_true", help="each line of stdin is the data of an event"
-    )
-    command.add_argument(
-        "--history-events",
-        metavar="COUNT",
-        type=int,
-        default=DEFAULT_HISTORY.events,
-        help="events of History of the servers (default: %(default)s)",
-    )
-    command.add_argument(
-        "--history-seconds",
-        metavar="TIME",
-        type=float,
-        default=DEFAULT_HISTORY.seconds,
-        help="seconds of History of the servers (default: %(default)s)",
-    )
-    command.add_argument(
-        "--timeout",
-        metavar="TIME",
-        type=float,
-        default=10.0,
-        help="time to wait for an answer (seconds, default: %(default)s)",
-    )
-    command.add_argument(
-        "--json", action="store_true", help="print a JSON object for each event, also for errors"
-    )
-    command.set_defaults(run=run)
+@dataclass(frozen=True)
+class _Options:
+    """The command line; see the options of `command`."""
+
+    channel: str
+    data: str
+    to: str | None
+    key_env: str
+    event_type: str | None
+    tenant: str | None
+    isolated: bool
+    event_id: str | None
+    lines: bool
+    history_events: int
+    history_seconds: float
+    timeout: float
+    json: bool
 
 
-def run(options: argparse.Namespace) -> int:
-    """Publish as the command line says.
+@click.command("publish", short_help="Publish events to running servers.", epilog=_EPILOG)
+@click.argument("channel")
+@click.argument("data")
+@click.option(
+    "--to",
+    metavar="URL",
+    help="The engine of the servers, such as redis://host:6379 or nats://host:4222; or the endpoint"
+    f" of one of them, http://host:8000/publish (default: ${TO}).",
+)
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    default=KEY,
+    show_default=True,
+    help="Environment variable with the key for a URL of HTTP.",
+)
+@click.option("--event-type", metavar="TYPE", help="Type of the events.")
+@click.option(
+    "--tenant", metavar="ID", help="Tenant of the events; the servers have TenantIsolation."
+)
+@click.option(
+    "--isolated",
+    is_flag=True,
+    help="The servers have TenantIsolation: the tenant is in the data as `tenant_id`.",
+)
+@click.option(
+    "--event-id",
+    metavar="ID",
+    help="Id of the event; with Redis, JetStream or an outbox the same again is one event.",
+)
+@click.option("--lines", is_flag=True, help="Each line of stdin is the data of an event.")
+@click.option(
+    "--history-events",
+    metavar="COUNT",
+    type=int,
+    default=DEFAULT_HISTORY.events,
+    show_default=True,
+    help="Events of History of the servers.",
+)
+@click.option(
+    "--history-seconds",
+    metavar="SECONDS",
+    type=float,
+    default=DEFAULT_HISTORY.seconds,
+    show_default=True,
+    help="Seconds of History of the servers.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Time to wait for an answer.",
+)
+@click.option("--json", is_flag=True, help="Print a JSON object for each event, also for errors.")
+def command(**options: Any) -> int:
+    """Publish events to the clients of running servers.
 
-    Returns:
-        0: all events were published; 1: one was not, or may not have been.
-
-    Raises:
-        UsageError: The command line is invalid; nothing was published.
+    CHANNEL is the channel of the events. DATA is the data of the event, as JSON; - reads it from
+    stdin, and negative numbers are written after --.
     """
+    return _run(_Options(**options))
+
+
+def _run(options: _Options) -> int:
     _check(options)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # An id may have characters that the terminal has not.
@@ -150,16 +155,16 @@ def run(options: argparse.Namespace) -> int:
                 _complain(f"fraiseql-subs publish: stdout cannot be written: {cause}")
         # The interpreter flushes stdout once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAILURE
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: _Options) -> None:
     if not options.channel:
-        raise UsageError("the channel is empty: name one, such as orders")
+        raise click.UsageError("the channel is empty: name one, such as orders")
     if options.lines and options.data != "-":
-        raise UsageError("--lines reads stdin: write - in place of the data")
+        raise click.UsageError("--lines reads stdin: write - in place of the data")
     if options.lines and options.event_id is not None:
-        raise UsageError("--event-id is the id of one event, and --lines reads several")
+        raise click.UsageError("--event-id is the id of one event, and --lines reads several")
     texts = {
         "the channel": options.channel,
         "--event-type": options.event_type,
@@ -169,35 +174,35 @@ def _check(options: argparse.Namespace) -> None:
     }
     for name, text in texts.items():
         if not has_utf8(text or ""):
-            raise UsageError(f"{name} is not UTF-8: write it in UTF-8")
+            raise click.UsageError(f"{name} is not UTF-8: write it in UTF-8")
     if not 0 < options.timeout <= 3600:
-        raise UsageError("--timeout: write seconds above 0, at most 3600")
+        raise click.UsageError("--timeout: write seconds above 0, at most 3600")
 
 
-def _target(options: argparse.Namespace) -> Target:
+def _target(options: _Options) -> Target:
     url = options.to or os.environ.get(TO)
     if not url:
-        raise UsageError(
+        raise click.UsageError(
             f"--to is missing: write redis://host:6379 or http://host:8000/publish, or set {TO}"
         )
     if url.startswith(("http://", "https://")):
         key = os.environ.get(options.key_env)
         if not key:
-            raise UsageError(
+            raise click.UsageError(
                 f"the environment variable {options.key_env} is not set: it has the key that the"
                 " server was given as publish_key="
             )
         if not is_header_text(key):
-            raise UsageError(
+            raise click.UsageError(
                 f"the environment variable {options.key_env} is no key: it has characters such as"
                 " white space or the end of a line; remove them"
             )
         target = HttpTarget.read(url, key, options.timeout)
         if target is None:
-            raise UsageError("--to: the URL is wrong: write http://host:8000/publish")
+            raise click.UsageError("--to: the URL is wrong: write http://host:8000/publish")
         return target
     if url.startswith("memory:"):
-        raise UsageError(
+        raise click.UsageError(
             "--to: memory:// reaches no other process: write the endpoint of the server,"
             " http://host:8000/publish, and start it with serve(publish_key=...)"
         )
@@ -206,13 +211,13 @@ def _target(options: argparse.Namespace) -> Target:
         is_isolated = options.isolated or options.tenant is not None
         return EngineTarget(url, history, is_isolated=is_isolated, timeout=options.timeout)
     except ConfigurationError as error:
-        raise UsageError(f"--to: {error}") from None
+        raise click.UsageError(f"--to: {error}") from None
 
 
 class _Publication:
     """One run of the command."""
 
-    def __init__(self, options: argparse.Namespace, target: Target) -> None:
+    def __init__(self, options: _Options, target: Target) -> None:
         self._options = options
         self._target = target
         self.published = 0
@@ -227,7 +232,7 @@ class _Publication:
         except InputError as error:
             is_argument = self._options.data != "-"
             example = """; a text has quotes of its own, as in '"paid"'""" if is_argument else ""
-            raise UsageError(f"the data cannot be published: {error}{example}") from None
+            raise click.UsageError(f"the data cannot be published: {error}{example}") from None
         async with self._target:
             return 0 if await self._publish([(None, event)]) else 1
 
