@@ -1,9 +1,10 @@
 //! Events, and what is made of them: drafts before, receipts and stream items after.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Value;
+use indexed_json::{IndexedJson, JsonRef};
 
 use crate::{LocalPosition, Position, Stream};
 
@@ -19,14 +20,14 @@ pub struct Draft {
     /// The publisher's id; `None`: the position becomes the id.
     pub id: Option<Arc<str>>,
     /// The published data.
-    pub data: Value,
+    pub data: IndexedJson,
 }
 
 /// One published event, shared by everything that handles it.
 #[derive(Debug)]
 pub struct Event {
-    /// Id: the publisher's, or else the position as text.
-    pub id: Arc<str>,
+    /// Its id.
+    pub id: EventId,
     /// The stream it belongs to.
     pub stream: Arc<Stream>,
     /// Where it is in its stream.
@@ -40,7 +41,7 @@ pub struct Event {
     /// The tenant this event belongs to.
     pub tenant_id: Option<Arc<str>>,
     /// The published data.
-    pub data: Value,
+    pub data: IndexedJson,
     /// The event as an object of the host language, created on first use.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -49,7 +50,7 @@ impl Event {
     /// Creates the event of a draft that was accepted at a position of a stream.
     #[must_use]
     pub fn new(draft: Draft, stream: Arc<Stream>, at: LocalPosition) -> Self {
-        let id = draft.id.unwrap_or_else(|| at.position.to_string().into());
+        let id = draft.id.map_or(EventId::At(at.position), EventId::Given);
         Self {
             id,
             stream,
@@ -74,9 +75,39 @@ impl Event {
 
     /// Returns the value at a path of the data, such as `user.id`; `None`: there is none.
     #[must_use]
-    pub fn field(&self, path: &[Box<str>]) -> Option<&Value> {
-        path.iter()
-            .try_fold(&self.data, |value, key| value.as_object()?.get(&**key))
+    pub fn field(&self, path: &[Box<str>]) -> Option<JsonRef<'_>> {
+        self.data.at(path)
+    }
+}
+
+/// The id of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventId {
+    /// The publisher's.
+    Given(Arc<str>),
+    /// Its position as text, which is written when it is asked for.
+    At(Position),
+    /// It has no id yet.
+    None,
+}
+
+impl EventId {
+    /// Returns its text; empty if there is none.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Given(text) => Cow::Borrowed(text),
+            Self::At(position) => Cow::Owned(position.to_string()),
+            Self::None => Cow::Borrowed(""),
+        }
+    }
+
+    /// Returns the memory of its text (bytes).
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Given(text) => text.len(),
+            Self::At(_) | Self::None => 0,
+        }
     }
 }
 
@@ -84,7 +115,7 @@ impl Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Id of the event.
-    pub event_id: Arc<str>,
+    pub event_id: EventId,
     /// Where it is in its stream, on every node; `None`: it is queued for the engine, or the engine does not
     /// say it.
     pub position: Option<Position>,

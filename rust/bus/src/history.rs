@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use serde_json::Value;
 
 use crate::stream::Known;
 use crate::{Event, Position, Stream, StreamItem};
@@ -371,29 +370,16 @@ fn weight_of_item(item: &StreamItem) -> usize {
 /// Memory of an event (bytes, approximately).
 fn weight(event: &Event) -> usize {
     let texts = [
-        Some(&event.id),
         Some(&event.channel),
         event.event_type.as_ref(),
         event.tenant_id.as_ref(),
     ];
     let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-    size_of::<Event>() + size_of::<KeptEvent>() + texts + heap(&event.data)
-}
-
-/// Memory of a value without the value itself (bytes, approximately).
-fn heap(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| size_of::<Value>() + heap(item))
-            .sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, value)| 2 * size_of::<Value>() + key.len() + heap(value))
-            .sum(),
-    }
+    size_of::<Event>()
+        + size_of::<KeptEvent>()
+        + event.id.kept_bytes()
+        + texts
+        + event.data.kept_bytes()
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Intake {
     stamp: Option<Box<dyn Stamp>>,
     /// Places that are kept free for an engine (count).
     reserve: usize,
+    /// Events of a batch that are accepted together when it does not fit as a whole (count).
+    part: usize,
     room: Semaphore,
     queue: Mutex<Queue>,
     consumer: OnceLock<Weak<dyn Consumer>>,
@@ -72,6 +74,7 @@ impl Intake {
             streams,
             stamp: None,
             reserve: capacity / 64,
+            part: (capacity / 16).max(1),
             room: Semaphore::new(capacity),
             queue: Mutex::default(),
             consumer: OnceLock::new(),
@@ -141,7 +144,7 @@ impl Intake {
         match self.room.try_acquire_many(count) {
             Ok(permits) => {
                 permits.forget();
-                Ok(Ok(self.push_many(drafts)?))
+                Ok(Ok(self.push_many(drafts.into_iter())?))
             }
             Err(TryAcquireError::NoPermits) => Ok(Err(drafts)),
             Err(TryAcquireError::Closed) => Err(BusError::Closed.into()),
@@ -165,20 +168,50 @@ impl Intake {
         self.push(draft)
     }
 
+    /// As [`Self::publish`], for events of which some may have been accepted when it fails. They are
+    /// accepted in parts, in their order: events of others may come between them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::publish`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped before it completes, part of the events is accepted.
+    pub async fn publish_in_parts(&self, mut drafts: Vec<Draft>) -> Result<Vec<Receipt>, BusError> {
+        drafts.iter_mut().try_for_each(|draft| self.check(draft))?;
+        let mut receipts = Vec::with_capacity(drafts.len());
+        let mut drafts = drafts.into_iter();
+        while drafts.len() > 0 {
+            let count = drafts.len().min(self.part);
+            let room = self.room.acquire_many(count as u32).await;
+            room.map_err(|_| BusError::Closed)?.forget();
+            receipts.extend(self.push_many(drafts.by_ref().take(count))?);
+        }
+        Ok(receipts)
+    }
+
     fn push(&self, draft: Draft) -> Result<Receipt, BusError> {
         let stream = self.streams.of(&draft.channel, draft.tenant_id.as_deref());
         self.enter(|queue| queue.push(draft, stream))
     }
 
-    fn push_many(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, BusError> {
-        let of = |draft: Draft| {
-            let stream = self.streams.of(&draft.channel, draft.tenant_id.as_deref());
-            (draft, stream)
-        };
-        let drafts: Vec<_> = drafts.into_iter().map(of).collect();
+    fn push_many(&self, drafts: impl Iterator<Item = Draft>) -> Result<Vec<Receipt>, BusError> {
+        let mut events: Vec<(Draft, Arc<Stream>)> = Vec::with_capacity(drafts.size_hint().0);
+        for draft in drafts {
+            // Neighbours often are of one stream.
+            let before = events.last().filter(|(before, _)| {
+                before.channel == draft.channel && before.tenant_id == draft.tenant_id
+            });
+            let stream = match before {
+                Some((_, stream)) => stream.clone(),
+                None => self.streams.of(&draft.channel, draft.tenant_id.as_deref()),
+            };
+            events.push((draft, stream));
+        }
         self.enter(|queue| {
             let push = |(draft, stream)| queue.push(draft, stream);
-            drafts.into_iter().map(push).collect()
+            events.into_iter().map(push).collect()
         })
     }
 
@@ -348,6 +381,7 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::LocalPosition;
+    use indexed_json::JsonRef;
     use serde_json::json;
 
     fn intake(capacity: usize) -> Intake {
@@ -368,7 +402,7 @@ mod tests {
             event_type: None,
             tenant_id: None,
             id: None,
-            data: json!({ "n": n }),
+            data: json!({ "n": n }).into(),
         }
     }
 
@@ -379,7 +413,7 @@ mod tests {
             let receipt = intake.try_publish(draft(n)).unwrap().unwrap();
             assert_eq!(position(&receipt).offset.major, n);
             let stream = intake.streams.of("orders", None);
-            assert_eq!(*receipt.event_id, position(&receipt).to_string());
+            assert_eq!(receipt.event_id.text(), position(&receipt).to_string());
             assert_eq!(stream.last().position, position(&receipt));
         }
         let events = intake.take(2);
@@ -509,13 +543,18 @@ mod tests {
     fn a_dotted_path_reads_nested_data() {
         let event = Event::new(
             Draft {
-                data: json!({"user": {"id": 7}}),
+                data: json!({"user": {"id": 7}}).into(),
                 ..draft(1)
             },
             Streams::new([1; 16], false).of("orders", None),
             LocalPosition::default(),
         );
-        assert_eq!(event.field(&["user".into(), "id".into()]), Some(&json!(7)));
-        assert_eq!(event.field(&["user".into(), "name".into()]), None);
+        assert_eq!(
+            event
+                .field(&["user".into(), "id".into()])
+                .map(JsonRef::to_value),
+            Some(json!(7))
+        );
+        assert!(event.field(&["user".into(), "name".into()]).is_none());
     }
 }

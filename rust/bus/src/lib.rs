@@ -44,7 +44,7 @@ mod throttle;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES};
 pub use error::{BatchError, BusError};
-pub use event::{Draft, Event, Gap, Receipt, StreamItem};
+pub use event::{Draft, Event, EventId, Gap, Receipt, StreamItem};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Consumer, Intake, Stamp};
 pub use link::{EngineLink, Interest, LinkOptions, LinkPublishing, LinkSnapshot, ReadPage};

@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 
+use indexed_json::IndexedJson;
 use serde_json::{Value, json};
 
 use crate::head::Head;
@@ -43,7 +44,7 @@ pub struct PostedEvent {
     /// The publisher's own id.
     pub event_id: Option<String>,
     /// The published data.
-    pub data: Value,
+    pub data: IndexedJson,
 }
 
 /// The body of a request to publish.
@@ -283,13 +284,14 @@ impl<'t> EventMembers<'t> {
             return Err("`channel` is empty: name one, such as `orders`".to_owned());
         }
         let data = self.values[DATA].ok_or_else(|| missing(DATA))?;
-        let unreadable = |error: serde_json::Error| format!("`data` cannot be read: {error}");
+        let unreadable =
+            |error: indexed_json::Unreadable| format!("`data` cannot be read: {error}");
         Ok(PostedEvent {
             channel,
             event_type: self.text(EVENT_TYPE)?,
             tenant_id: self.text(TENANT_ID)?,
             event_id: self.text(EVENT_ID)?,
-            data: serde_json::from_str(data.text).map_err(unreadable)?,
+            data: IndexedJson::read(data.text).map_err(unreadable)?,
         })
     }
 
@@ -423,7 +425,7 @@ mod tests {
                 "event_id": event_id, "channel": channel, "tenant_id": tenant_id,
                 "data": [data, {"n": 1}], "event_type": event_type,
             });
-            let event = PostedEvent { channel, event_type, tenant_id, event_id, data: json!([data, {"n": 1}]) };
+            let event = PostedEvent { channel, event_type, tenant_id, event_id, data: json!([data, {"n": 1}]).into() };
             let list = json!([body, body]).to_string();
             prop_assert_eq!(&asked(&body.to_string()).unwrap().events, std::slice::from_ref(&event));
             prop_assert_eq!(asked(&list).unwrap().events, vec![event.clone(), event]);

@@ -19,6 +19,7 @@ use server::{Address, Endpoint, PublishRoute, Routes, Server, ServerConfig, Tls}
 use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
+use crate::drafts::{Content, draft};
 use crate::error::{
     config_error, exceptions, manager_closed, optional_text, publish_error, request_errors,
     runtime_error, server_error, text, tls_error,
@@ -287,14 +288,37 @@ impl Core {
         event_id: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
-        let draft = publish::draft(
+        let data = Content::Object(data);
+        let draft = draft(
             (channel, data, event_type, tenant_id, event_id),
             Some(self.setup.classes()),
         )?;
         publish::one(py, &running, draft)
     }
 
-    /// Checks one event that something else publishes. Returns its receipt, and its fields.
+    /// Publishes one event whose data are the text of a JSON value.
+    #[pyo3(signature = (channel, json, event_type=None, tenant_id=None, event_id=None))]
+    fn publish_json(
+        &self,
+        py: Python<'_>,
+        channel: &Bound<'_, PyAny>,
+        json: &Bound<'_, PyAny>,
+        event_type: Option<&Bound<'_, PyAny>>,
+        tenant_id: Option<&Bound<'_, PyAny>>,
+        event_id: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Publication> {
+        let running = self.running(py)?;
+        let json = Content::Json(json);
+        let draft = draft((channel, json, event_type, tenant_id, event_id), None)?;
+        publish::one(py, &running, draft)
+    }
+
+    /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
+    /// whether the data are the text of a JSON value.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "positional parameters of one private Python call"
+    )]
     fn prepare(
         &self,
         py: Python<'_>,
@@ -303,9 +327,11 @@ impl Core {
         event_type: Option<&Bound<'_, PyAny>>,
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
+        is_json: bool,
     ) -> PyResult<(Receipt, PreparedFields)> {
         let running = self.running(py)?;
-        let draft = publish::draft(
+        let data = Content::of(data, is_json);
+        let draft = draft(
             (channel, data, event_type, tenant_id, event_id),
             Some(self.setup.classes()),
         )?;

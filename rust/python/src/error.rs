@@ -8,6 +8,7 @@ use pyo3::types::PyString;
 use runtime::{DefinitionError, RuntimeError};
 use security::{JwtConfigError, RuleError};
 use server::{ServerError, TlsError};
+use std::fmt::Display;
 
 use crate::describe::describe;
 use crate::not_json::LONE_SURROGATE;
@@ -107,7 +108,7 @@ pub(crate) fn config_error(problem: String) -> PyErr {
 /// Returns the text of a parameter; `refuse` creates the exception if it cannot be read.
 pub(crate) fn text<'a>(
     value: &'a Bound<'_, PyAny>,
-    name: &str,
+    name: impl Display,
     refuse: fn(String) -> PyErr,
 ) -> PyResult<&'a str> {
     let text = value
@@ -120,7 +121,7 @@ pub(crate) fn text<'a>(
 /// Returns the text of an optional parameter.
 pub(crate) fn optional_text<'a>(
     value: Option<&'a Bound<'_, PyAny>>,
-    name: &str,
+    name: impl Display,
     refuse: fn(String) -> PyErr,
 ) -> PyResult<Option<&'a str>> {
     value

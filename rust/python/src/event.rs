@@ -1,17 +1,19 @@
 //! The `Event` object for resolvers.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bus::{Draft, Epoch, Event, LocalPosition, Position, Streams};
 use graphql::is_note;
+use indexed_json::{JsonRef, Kind};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyNotImplemented, PyString};
-use serde_json::Value;
 
 use crate::error::publish_error;
 use crate::event_data;
-use crate::json::{to_json, to_python};
+use crate::json::to_text;
 
 /// One published event: envelope as attributes, data also as a read-only mapping.
 ///
@@ -41,7 +43,7 @@ impl PyEvent {
         if let Some(data) = kept(&self.0) {
             return Ok(data.into_bound(py));
         }
-        let data = event_data::shared(py, &self.0.data)?;
+        let data = event_data::shared(py, self.0.data.root())?;
         // Another thread may have been first; then its object is used.
         self.0.host.set(Box::new(data.clone().unbind())).ok();
         Ok(kept(&self.0).map_or(data, |data| data.into_bound(py)))
@@ -54,18 +56,20 @@ impl PyEvent {
     }
 
     /// Returns the value of a key; `None` for a key that is not a text.
-    fn find(&self, key: &Bound<'_, PyAny>) -> Option<&Value> {
+    fn find(&self, key: &Bound<'_, PyAny>) -> Option<JsonRef<'_>> {
         let key = key.cast::<PyString>().ok()?.to_str().ok()?;
-        self.0.data.as_object()?.get(key).filter(|_| !is_note(key))
+        self.0.data.root().member(key).filter(|_| !is_note(key))
     }
 
     fn field<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = key.py();
-        match self.find(key) {
-            None => Ok(None),
+        let Some(value) = self.find(key) else {
+            return Ok(None);
+        };
+        match value.kind() {
             // Two reads have to return the same object.
-            Some(Value::Array(_) | Value::Object(_)) => self.object(py)?.get_item(key),
-            Some(scalar) => to_python(py, scalar).map(Some),
+            Kind::List | Kind::Object => self.object(py)?.get_item(key),
+            _ => event_data::shared(py, value).map(Some),
         }
     }
 
@@ -98,8 +102,8 @@ impl PyEvent {
         event_id: Option<&str>,
         offset: u64,
     ) -> PyResult<Self> {
-        let json =
-            to_json(data).map_err(|error| error.into_error(data.py(), "data", publish_error))?;
+        let json = to_text(data, None);
+        let json = json.map_err(|error| error.into_error(data.py(), "data", publish_error))?;
         let draft = Draft {
             channel: channel.into(),
             event_type: event_type.map(Into::into),
@@ -117,8 +121,8 @@ impl PyEvent {
 
     /// Unique id.
     #[getter]
-    fn id(&self) -> &str {
-        &self.0.id
+    fn id(&self) -> Cow<'_, str> {
+        self.0.id.text()
     }
 
     /// Position among the events of its channel, under tenant isolation of its tenant there;
@@ -171,8 +175,9 @@ impl PyEvent {
     }
 
     fn __len__(&self) -> usize {
-        let members = self.0.data.as_object();
-        members.map_or(0, |map| map.keys().filter(|key| !is_note(key)).count())
+        let members = self.0.data.root().members();
+        let names = members.map(|(name, _)| name).filter(|name| !is_note(name));
+        names.collect::<HashSet<_>>().len()
     }
 
     /// Compares the data like any mapping, not the envelope.
@@ -205,7 +210,9 @@ impl PyEvent {
     fn __repr__(&self) -> String {
         format!(
             "<Event {} on {:?}, offset {}>",
-            self.0.id, self.0.channel, self.0.at.position.offset
+            self.0.id.text(),
+            self.0.channel,
+            self.0.at.position.offset
         )
     }
 }

@@ -1,13 +1,11 @@
 //! The data of an event as read-only Python objects, which its resolvers share.
 
 use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER, is_note};
+use indexed_json::{JsonRef, Kind, Number};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyType};
-use serde_json::{Map, Value};
-
-use crate::json::to_python;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyList, PyNone, PyString, PyType};
 
 /// The classes of `fraiseql_subs._event_data`.
 struct Types {
@@ -34,31 +32,37 @@ impl Types {
 }
 
 /// Creates the Python object of an event's data, or of a part of it.
-pub(crate) fn shared<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn shared<'py>(py: Python<'py>, value: JsonRef<'_>) -> PyResult<Bound<'py, PyAny>> {
     make(py, value, Types::get(py)?)
 }
 
-fn make<'py>(py: Python<'py>, value: &Value, types: &Types) -> PyResult<Bound<'py, PyAny>> {
-    match value {
-        Value::Array(items) => {
+fn make<'py>(py: Python<'py>, value: JsonRef<'_>, types: &Types) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value.kind() {
+        Kind::List => {
             let list = types.list.bind(py).call0()?.cast_into::<PyList>()?;
-            for item in items {
+            for item in value.items() {
                 // Calls `list.append`: the method of its own class raises.
                 list.append(make(py, item, types)?)?;
             }
-            Ok(list.into_any())
+            list.into_any()
         }
-        Value::Object(map) => object(py, map, types),
-        scalar => to_python(py, scalar),
-    }
+        Kind::Object => object(py, value, types)?,
+        Kind::Null => PyNone::get(py).to_owned().into_any(),
+        Kind::Bool => PyBool::new(py, value.as_bool() == Some(true))
+            .to_owned()
+            .into_any(),
+        Kind::String => PyString::new(py, &value.as_str().unwrap_or_default()).into_any(),
+        Kind::Number => match value.as_number() {
+            Some(Number::Int(value)) => value.into_pyobject(py)?.into_any(),
+            Some(Number::UInt(value)) => value.into_pyobject(py)?.into_any(),
+            Some(Number::Float(value)) => PyFloat::new(py, value).into_any(),
+            None => PyNone::get(py).to_owned().into_any(),
+        },
+    })
 }
 
-fn object<'py>(
-    py: Python<'py>,
-    map: &Map<String, Value>,
-    types: &Types,
-) -> PyResult<Bound<'py, PyAny>> {
-    let notes = (map.get(TYPE_MEMBER), map.get(SERIALIZED_MEMBER));
+fn object<'py>(py: Python<'py>, value: JsonRef<'_>, types: &Types) -> PyResult<Bound<'py, PyAny>> {
+    let notes = (value.member(TYPE_MEMBER), value.member(SERIALIZED_MEMBER));
     let has_notes = notes.0.is_some() || notes.1.is_some();
     let class = if has_notes {
         &types.noted
@@ -68,13 +72,16 @@ fn object<'py>(
     let dict = class.bind(py).call0()?.cast_into::<PyDict>()?;
     if has_notes {
         let (type_name, serialized) = notes;
-        dict.setattr(intern!(py, "type_name"), type_name.and_then(Value::as_str))?;
-        let serialized = serialized.and_then(Value::as_array).into_iter().flatten();
-        let serialized = serialized.filter_map(Value::as_str);
+        dict.setattr(
+            intern!(py, "type_name"),
+            type_name.and_then(JsonRef::as_str),
+        )?;
+        let serialized = serialized.into_iter().flat_map(JsonRef::items);
+        let serialized = serialized.filter_map(JsonRef::as_str);
         dict.setattr(intern!(py, "serialized"), PyFrozenSet::new(py, serialized)?)?;
     }
-    for (key, value) in map {
-        if !is_note(key) {
+    for (key, value) in value.members() {
+        if !is_note(&key) {
             dict.set_item(key, make(py, value, types)?)?;
         }
     }

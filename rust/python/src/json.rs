@@ -3,10 +3,12 @@
 //! Not here: results of resolvers, which are written directly as bytes (`value`), and the data of
 //! events for resolvers (`event_data`).
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use bus::MAX_DATA_DEPTH;
 use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER};
+use indexed_json::{IndexedJson, MAX_TEXT_BYTES, Writer};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -31,20 +33,38 @@ use crate::not_json::{LONE_SURROGATE, NotJson, Segment};
 /// enum members (as their value), `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (as
 /// text).
 pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
-    let inside = Inside {
-        depth: MAX_DATA_DEPTH,
-        classes: None,
-    };
-    convert(object, inside)
+    Ok(to_text(object, None)?.root().to_value())
 }
 
-/// Converts published data to a JSON value, with the types of its objects.
-pub(crate) fn to_event(object: &Bound<'_, PyAny>, classes: &Classes) -> Result<Value, NotJson> {
+/// Converts a Python object to JSON text, as [`to_json`] does. `classes`: the types of published objects,
+/// which are stored with them; `None`: there is no schema.
+pub(crate) fn to_text(
+    object: &Bound<'_, PyAny>,
+    classes: Option<&Classes>,
+) -> Result<IndexedJson, NotJson> {
+    thread_local! {
+        /// Its memory is used again. A conversion during another one, by code that this one calls, has
+        /// one of its own.
+        static WRITER: Cell<Writer> = Cell::default();
+    }
+    let mut writer = WRITER.take();
+    let out = &mut writer;
     let inside = Inside {
         depth: MAX_DATA_DEPTH,
-        classes: Some(classes),
+        classes,
     };
-    convert(object, inside)
+    let written = match write(object, inside, out) {
+        Ok(()) if out.is_too_long() => Err(NotJson::new(format!(
+            "its JSON has more than {MAX_TEXT_BYTES} bytes"
+        ))),
+        Ok(()) => Ok(out.finish()),
+        Err(error) => {
+            out.clear();
+            Err(error)
+        }
+    };
+    WRITER.set(writer);
+    written
 }
 
 /// The position of the conversion in a value.
@@ -101,21 +121,12 @@ pub(crate) fn to_json_map(
     }
 }
 
-fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
-    if let Ok(text) = object.cast_exact::<PyString>() {
-        return string(text).map(Value::String);
-    }
-    if let Ok(integer) = object.cast_exact::<PyInt>() {
-        return number(integer);
-    }
-    if object.is_none() {
-        return Ok(Value::Null);
-    }
-    if let Ok(boolean) = object.cast_exact::<PyBool>() {
-        return Ok(Value::Bool(boolean.is_true()));
-    }
-    if let Ok(float) = object.cast_exact::<PyFloat>() {
-        return finite(float.value());
+type Written = Result<(), NotJson>;
+
+/// Writes a value. What it has written before an error stays.
+fn write(object: &Bound<'_, PyAny>, inside: Inside<'_>, out: &mut Writer) -> Written {
+    if let Some(written) = write_leaf(object, out) {
+        return written;
     }
     if inside.depth == 0 {
         return Err(NotJson::new(format!(
@@ -123,136 +134,196 @@ fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJs
         )));
     }
     if let Ok(dict) = object.cast_exact::<PyDict>() {
-        return dictionary(dict, inside);
+        return dictionary(dict, inside, out);
     }
     if let Ok(list) = object.cast::<PyList>()
         && (list.is_exact_instance_of::<PyList>() || event_data::is_list(object))
     {
-        return sequence(list.iter().map(Ok), inside);
+        return sequence(list.iter().map(Ok), inside, out);
     }
     if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-        return sequence(tuple.iter().map(Ok), inside);
+        return sequence(tuple.iter().map(Ok), inside, out);
     }
     if event_data::is_object(object) {
-        return of_event(object, inside);
+        return of_event(object, inside, out);
     }
-    uncommon(object, inside)
+    uncommon(object, inside, out)
 }
 
-/// Converts an object of an event, which is published again or is part of a result.
-fn of_event(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
+/// Writes a value of a built-in class that has no values inside; `None`: it is another one. Runs no code
+/// of the application.
+fn write_leaf(object: &Bound<'_, PyAny>, out: &mut Writer) -> Option<Written> {
+    if let Ok(text) = object.cast_exact::<PyString>() {
+        return Some(string(text, out));
+    }
+    if let Ok(integer) = object.cast_exact::<PyInt>() {
+        return Some(number(integer, out));
+    }
+    if object.is_none() {
+        out.null();
+        return Some(Ok(()));
+    }
+    if let Ok(boolean) = object.cast_exact::<PyBool>() {
+        out.bool(boolean.is_true());
+        return Some(Ok(()));
+    }
+    let float = object.cast_exact::<PyFloat>().ok()?;
+    Some(finite(float.value(), out))
+}
+
+/// Writes an object of an event, which is published again or is part of a result.
+fn of_event(object: &Bound<'_, PyAny>, inside: Inside<'_>, out: &mut Writer) -> Written {
     let dict = object
         .cast::<PyDict>()
         .map_err(|e| NotJson::raised(e.into()))?;
-    let value = dictionary(dict, inside)?;
-    if inside.classes.is_none() {
-        return Ok(value);
+    out.begin_object();
+    members(dict, inside, out)?;
+    if inside.classes.is_some() {
+        let type_name = event_data::type_name(object);
+        let serialized = event_data::serialized(object);
+        let serialized = serialized.and_then(|names| names.extract::<HashSet<_>>().ok());
+        let notes = Notes {
+            type_name: type_name.and_then(|name| name.extract().ok()),
+            serialized: serialized.into_iter().flatten().collect(),
+        };
+        notes.write(out);
     }
-    let type_name = event_data::type_name(object);
-    let serialized = event_data::serialized(object);
-    let notes = Notes {
-        type_name: type_name.and_then(|name| name.extract().ok()),
-        serialized: serialized
-            .and_then(|names| names.extract::<HashSet<_>>().ok())
-            .into_iter()
-            .flatten()
-            .collect(),
-    };
-    Ok(notes.put_into(value))
+    out.end_object();
+    Ok(())
 }
 
-fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
+/// Returns the characters of a text.
+fn utf8<'t>(text: &'t Bound<'_, PyString>) -> Result<&'t str, NotJson> {
     // Only text with a lone surrogate cannot be encoded as UTF-8.
-    let text = text.to_str().map_err(|_| NotJson::new(LONE_SURROGATE))?;
-    Ok(text.to_owned())
+    text.to_str().map_err(|_| NotJson::new(LONE_SURROGATE))
 }
 
-fn number(integer: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
+fn string(text: &Bound<'_, PyString>, out: &mut Writer) -> Written {
+    out.string(utf8(text)?);
+    Ok(())
+}
+
+fn number(integer: &Bound<'_, PyAny>, out: &mut Writer) -> Written {
     if let Ok(value) = integer.extract::<i64>() {
-        return Ok(value.into());
+        out.integer(value);
+    } else if let Ok(value) = integer.extract::<u64>() {
+        out.integer(value);
+    } else {
+        return Err(NotJson::new(
+            "an integer past 64 bits would lose digits on the way: send it as a string",
+        ));
     }
-    if let Ok(value) = integer.extract::<u64>() {
-        return Ok(value.into());
-    }
-    Err(NotJson::new(
-        "an integer past 64 bits would lose digits on the way: send it as a string",
-    ))
+    Ok(())
 }
 
-fn finite(value: f64) -> Result<Value, NotJson> {
-    Number::from_f64(value)
-        .map(Value::Number)
-        .ok_or_else(|| NotJson::new(format!("{value} is no JSON number: send None or a string")))
-}
-
-fn dictionary(dict: &Bound<'_, PyDict>, inside: Inside<'_>) -> Result<Value, NotJson> {
-    let mut map = Map::with_capacity(dict.len());
-    for (key, value) in entries(dict) {
-        insert(&mut map, &key, &value, inside)?;
+fn finite(value: f64, out: &mut Writer) -> Written {
+    if !value.is_finite() {
+        return Err(NotJson::new(format!(
+            "{value} is no JSON number: send None or a string"
+        )));
     }
-    Ok(Value::Object(map))
+    out.float(value);
+    Ok(())
 }
 
-fn insert(
-    map: &mut Map<String, Value>,
-    key: &Bound<'_, PyAny>,
-    value: &Bound<'_, PyAny>,
-    inside: Inside<'_>,
-) -> Result<(), NotJson> {
+fn dictionary(dict: &Bound<'_, PyDict>, inside: Inside<'_>, out: &mut Writer) -> Written {
+    out.begin_object();
+    members(dict, inside, out)?;
+    out.end_object();
+    Ok(())
+}
+
+/// Writes the members of a dict as it is now: writing them may run code of the application that changes
+/// it.
+fn members(dict: &Bound<'_, PyDict>, inside: Inside<'_>, out: &mut Writer) -> Written {
+    let mut entries = dict.iter();
+    while let Some((key, value)) = entries.next() {
+        name(&key, out)?;
+        if let Some(written) = write_leaf(&value, out) {
+            written.map_err(|error| error.inside_of(&key))?;
+            continue;
+        }
+        let rest: Vec<_> = entries.collect();
+        write_value(&key, &value, inside, out)?;
+        for (key, value) in rest {
+            insert(&key, &value, inside, out)?;
+        }
+        break;
+    }
+    Ok(())
+}
+
+/// Writes the name of a member.
+fn name(key: &Bound<'_, PyAny>, out: &mut Writer) -> Written {
     let key = key.cast::<PyString>().map_err(|_| {
         NotJson::new(format!(
             "the key {} is no string: JSON objects have strings as keys",
             describe(key)
         ))
     })?;
-    let key = string(key)?;
-    match convert(value, inside.deeper()) {
-        Ok(value) => {
-            map.insert(key, value);
-            Ok(())
-        }
-        Err(error) => Err(error.inside(Segment::Field(key))),
-    }
+    out.name(utf8(key)?);
+    Ok(())
 }
 
-/// Converts a field of an object, with the serializer of its scalar if it has one.
+/// Writes the value of a member whose name is written.
+fn write_value(
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    inside: Inside<'_>,
+    out: &mut Writer,
+) -> Written {
+    write(value, inside.deeper(), out).map_err(|error| error.inside_of(key))
+}
+
+fn insert(
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    inside: Inside<'_>,
+    out: &mut Writer,
+) -> Written {
+    name(key, out)?;
+    write_value(key, value, inside, out)
+}
+
+/// Writes a field of an object, with the serializer of its scalar if it has one.
 fn write_field(
-    map: &mut Map<String, Value>,
     key: &Bound<'_, PyAny>,
     value: Bound<'_, PyAny>,
     scalars: Option<&Bound<'_, PyDict>>,
     notes: &mut Notes,
     inside: Inside<'_>,
-) -> Result<(), NotJson> {
+    out: &mut Writer,
+) -> Written {
     let serialize = match scalars {
         Some(scalars) if !value.is_none() => scalars.get_item(key).map_err(NotJson::raised)?,
         _ => None,
     };
     let Some(serialize) = serialize else {
-        return insert(map, key, &value, inside);
+        return insert(key, &value, inside, out);
     };
-    let name = string(
-        key.cast::<PyString>()
-            .map_err(|e| NotJson::raised(e.into()))?,
-    )?;
     let json = serialize.call1((value,));
-    let json = json.map_err(|e| NotJson::raised(e).inside(Segment::Field(name.clone())))?;
-    insert(map, key, &json, inside)?;
-    notes.serialized.push(name);
+    let json = json.map_err(|error| NotJson::raised(error).inside_of(key))?;
+    insert(key, &json, inside, out)?;
+    let name = key
+        .cast::<PyString>()
+        .map_err(|e| NotJson::raised(e.into()))?;
+    notes.serialized.push(utf8(name)?.to_owned());
     Ok(())
 }
 
 fn sequence<'py>(
     items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
     inside: Inside<'_>,
-) -> Result<Value, NotJson> {
-    let mut list = Vec::with_capacity(items.size_hint().0);
+    out: &mut Writer,
+) -> Written {
+    out.begin_list();
     for (index, item) in items.enumerate() {
         let item = item.map_err(NotJson::raised)?;
-        let item = convert(&item, inside.deeper()).map_err(|e| e.inside(Segment::Index(index)))?;
-        list.push(item);
+        let written = write(&item, inside.deeper(), out);
+        written.map_err(|error| error.inside(Segment::Index(index)))?;
     }
-    Ok(Value::Array(list))
+    out.end_list();
+    Ok(())
 }
 
 /// Information about an object that its JSON would not contain.
@@ -264,7 +335,7 @@ struct Notes {
 }
 
 impl Notes {
-    /// Adds them to the object.
+    /// Returns an object with them.
     fn put_into(self, mut value: Value) -> Value {
         if let Value::Object(map) = &mut value {
             if let Some(name) = self.type_name {
@@ -275,6 +346,20 @@ impl Notes {
             }
         }
         value
+    }
+
+    /// Writes them as members of the object.
+    fn write(&self, out: &mut Writer) {
+        if let Some(name) = &self.type_name {
+            out.name(TYPE_MEMBER);
+            out.string(name);
+        }
+        if !self.serialized.is_empty() {
+            out.name(SERIALIZED_MEMBER);
+            out.begin_list();
+            self.serialized.iter().for_each(|name| out.string(name));
+            out.end_list();
+        }
     }
 }
 
@@ -338,41 +423,44 @@ impl HostTypes {
     }
 }
 
-fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
+fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>, out: &mut Writer) -> Written {
     let py = object.py();
     let raised = NotJson::raised;
     let types = HostTypes::get(py).map_err(raised)?;
     // Checked before `str` and `int`, from which an enum may also derive.
     if let Some(value) = types.enum_value(object).map_err(raised)? {
-        return convert(&value, inside.deeper());
+        return write(&value, inside.deeper(), out);
     }
     if let Some(text) = types.text(object).map_err(raised)? {
-        return string(&text).map(Value::String);
+        return string(&text, out);
     }
     if let Ok(text) = object.cast::<PyString>() {
-        return string(text).map(Value::String);
+        return string(text, out);
     }
     if object.is_instance_of::<PyInt>() {
-        return number(object);
+        return number(object, out);
     }
     if let Ok(float) = object.cast::<PyFloat>() {
-        return finite(float.value());
+        return finite(float.value(), out);
     }
     if let Ok(dict) = object.cast::<PyDict>() {
-        return dictionary(dict, inside);
+        return dictionary(dict, inside, out);
     }
     if let Ok(list) = object.cast::<PyList>() {
-        return sequence(list.iter().map(Ok), inside);
+        return sequence(list.iter().map(Ok), inside, out);
     }
     if let Ok(event) = object.cast::<PyEvent>() {
         let data = event.get().whole(py).map_err(raised)?;
-        return convert(&data, inside);
+        return write(&data, inside, out);
     }
     if let Some(dumped) = dumped(object).map_err(raised)? {
         let mut notes = inside.notes_of(object)?;
         let Ok(dict) = dumped.cast::<PyDict>() else {
-            let value = convert(&dumped, inside.deeper())?;
-            return Ok(notes.put_into(value));
+            // It may still be an object, such as that of another class.
+            let mut apart = Writer::default();
+            write(&dumped, inside.deeper(), &mut apart)?;
+            out.value(&notes.put_into(apart.finish().root().to_value()));
+            return Ok(());
         };
         // A field that the model serialises itself keeps the model's form.
         let is_own = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
@@ -381,24 +469,28 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         };
         let scalars = inside.scalars_of(object)?;
         let scalars = scalars.as_ref();
-        let mut map = Map::with_capacity(dict.len());
+        out.begin_object();
         for (key, value) in entries(dict) {
             let scalars = scalars.filter(|_| is_own(&key, &value));
-            write_field(&mut map, &key, value, scalars, &mut notes, inside)?;
+            write_field(&key, value, scalars, &mut notes, inside, out)?;
         }
-        return Ok(notes.put_into(Value::Object(map)));
+        notes.write(out);
+        out.end_object();
+        return Ok(());
     }
     if let Some(fields) = fields_of(object).map_err(raised)? {
         let mut notes = inside.notes_of(object)?;
         let scalars = inside.scalars_of(object)?;
-        let mut map = Map::with_capacity(fields.len());
+        out.begin_object();
         for (key, value) in fields {
-            write_field(&mut map, &key, value, scalars.as_ref(), &mut notes, inside)?;
+            write_field(&key, value, scalars.as_ref(), &mut notes, inside, out)?;
         }
-        return Ok(notes.put_into(Value::Object(map)));
+        notes.write(out);
+        out.end_object();
+        return Ok(());
     }
     if iterables::is_list(object).map_err(raised)? {
-        return sequence(iterables::items(object).map_err(raised)?, inside);
+        return sequence(iterables::items(object).map_err(raised)?, inside, out);
     }
     if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
         return Err(NotJson::new(format!(

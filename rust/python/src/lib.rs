@@ -25,6 +25,7 @@ mod client;
 mod connection;
 mod core;
 mod describe;
+mod drafts;
 mod error;
 mod event;
 mod event_data;

@@ -46,6 +46,11 @@ impl NotJson {
         self
     }
 
+    /// As [`Self::inside`], of a member with this name.
+    pub(crate) fn inside_of(self, key: &Bound<'_, PyAny>) -> Self {
+        self.inside(Segment::Field(key.to_string()))
+    }
+
     /// Returns the text of the error, with `root` as the name of the whole value.
     pub(crate) fn message(&self, root: &str) -> String {
         let mut message = String::from(root);

@@ -1,20 +1,18 @@
 //! Publishes events from Python, and returns their receipts.
 
+use std::borrow::Cow;
 use std::sync::{Arc, mpsc};
 
 use brokers::postgres::{MAX_PUBLISHED_BYTES, jsonb_bytes};
-use bus::{BatchError, BusError, Draft, EngineLink, Envelope};
+use bus::{BatchError, BusError, Draft, EngineLink, Envelope, EventId};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyList;
 use runtime::INTAKE_CAPACITY;
 
 use crate::classes::Classes;
-use crate::describe::describe;
-use crate::error::{
-    batch_error, bus_error, exceptions, manager_closed, optional_text, publish_error, text,
-};
+use crate::drafts::drafts;
+use crate::error::{batch_error, bus_error, exceptions, manager_closed, publish_error};
 use crate::future::{Publication, future, running_loop};
-use crate::json::{to_event, to_json};
 use crate::running::Running;
 use crate::unread::Outcome;
 
@@ -27,8 +25,8 @@ pub(crate) struct Receipt(bus::Receipt);
 impl Receipt {
     /// The publisher's id, or one that the bus created.
     #[getter]
-    fn event_id(&self) -> &str {
-        &self.0.event_id
+    fn event_id(&self) -> Cow<'_, str> {
+        self.0.event_id.text()
     }
 
     /// Position among the events of its channel, under tenant isolation of its tenant there;
@@ -49,7 +47,7 @@ impl Receipt {
     fn __repr__(&self) -> String {
         let position = self.position();
         let position = position.map_or("None".to_owned(), |position| format!("{position:?}"));
-        let event_id = &self.0.event_id;
+        let event_id = self.event_id();
         format!("Receipt(event_id={event_id:?}, position={position})")
     }
 }
@@ -98,7 +96,7 @@ pub(crate) fn many(
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
     let intake = &running.runtime.state().intake;
-    let mut drafts = read_drafts(events, Some(classes), true)?;
+    let mut drafts = drafts(events, Some(classes), true)?;
     if let Some(tenant) = tenant_id {
         for (index, draft) in drafts.iter_mut().enumerate() {
             bind_tenant(index, draft, tenant)?;
@@ -114,117 +112,6 @@ pub(crate) fn many(
         Ok(receipts) => Ok(Publication::done(to_receipts(py, receipts)?)),
         Err(drafts) => publish_later(py, running, drafts, MANY),
     }
-}
-
-/// Reads a batch. `classes`: the types of published objects; `None`: there is no schema. Errors name
-/// the event only if the caller has given a batch, `is_batch`.
-pub(crate) fn read_drafts(
-    events: &Bound<'_, PyAny>,
-    classes: Option<&Classes>,
-    is_batch: bool,
-) -> PyResult<Vec<Draft>> {
-    let Ok(events) = events.try_iter() else {
-        return Err(publish_error(format!(
-            "events is {}: pass a list of (channel, data), or of dicts of what `publish` takes",
-            describe(events)
-        )));
-    };
-    let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
-        let place = |member: &str| match is_batch {
-            true => format!("events[{index}]{member}"),
-            false => member.trim_start_matches('.').to_owned(),
-        };
-        read_draft(&place, &event?, classes)
-    };
-    events.enumerate().map(read).collect()
-}
-
-/// The arguments of `publish`: channel, data, type, tenant and id.
-type Arguments<'a, 'py> = (
-    &'a Bound<'py, PyAny>,
-    &'a Bound<'py, PyAny>,
-    Option<&'a Bound<'py, PyAny>>,
-    Option<&'a Bound<'py, PyAny>>,
-    Option<&'a Bound<'py, PyAny>>,
-);
-
-/// Reads the arguments of `publish`. `classes`: the types of published objects; `None`: there is no
-/// schema.
-pub(crate) fn draft(
-    (channel, data, event_type, tenant_id, event_id): Arguments<'_, '_>,
-    classes: Option<&Classes>,
-) -> PyResult<Draft> {
-    let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
-        Ok(optional_text(value, name, publish_error)?.map(Into::into))
-    };
-    Ok(Draft {
-        channel: text(channel, "channel", publish_error)?.into(),
-        event_type: option(event_type, "event_type")?,
-        tenant_id: option(tenant_id, "tenant_id")?,
-        id: option(event_id, "event_id")?,
-        data: classes
-            .map_or_else(|| to_json(data), |classes| to_event(data, classes))
-            .map_err(|error| error.into_error(data.py(), "data", publish_error))?,
-    })
-}
-
-/// The parameters of `publish`.
-const PARAMETERS: [&str; 5] = ["channel", "data", "event_type", "tenant_id", "event_id"];
-
-/// Reads `(channel, data)`, or a mapping with the parameters of `publish`. `place`: names a member,
-/// such as `.data`, in errors.
-fn read_draft(
-    place: &dyn Fn(&str) -> String,
-    event: &Bound<'_, PyAny>,
-    classes: Option<&Classes>,
-) -> PyResult<Draft> {
-    let refuse = |problem: &str| {
-        exceptions::PublishError::new_err(format!(
-            "{}: {problem}; pass (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted",
-            place("")
-        ))
-    };
-    let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {
-        let (channel, data) = pair
-            .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
-            .map_err(|_| refuse("it is no pair of a channel and data"))?;
-        (channel, data, None)
-    } else {
-        let options = event
-            .cast::<PyDict>()
-            .map_err(|_| refuse("it is neither tuple nor dict"))?;
-        for name in options.keys() {
-            let known = name.extract::<&str>().ok();
-            if !known.is_some_and(|name| PARAMETERS.contains(&name)) {
-                let name = name.repr()?.to_string_lossy().into_owned();
-                return Err(refuse(&format!("{name} is no parameter of `publish`")));
-            }
-        }
-        let required = |name: &str| {
-            options
-                .get_item(name)?
-                .ok_or_else(|| refuse(&format!("`{name}` is missing")))
-        };
-        (required("channel")?, required("data")?, Some(options))
-    };
-    let place = |name: &str| place(&format!(".{name}"));
-    let option = |name: &str| -> PyResult<Option<Arc<str>>> {
-        let Some(options) = options else {
-            return Ok(None);
-        };
-        let value = options.get_item(name)?;
-        let value = optional_text(value.as_ref(), &place(name), publish_error)?;
-        Ok(value.map(Into::into))
-    };
-    Ok(Draft {
-        channel: text(&channel, &place("channel"), publish_error)?.into(),
-        event_type: option("event_type")?,
-        tenant_id: option("tenant_id")?,
-        id: option("event_id")?,
-        data: classes
-            .map_or_else(|| to_json(&data), |classes| to_event(&data, classes))
-            .map_err(|error| error.into_error(event.py(), &place("data"), publish_error))?,
-    })
 }
 
 /// Sets the tenant of a draft; refuses another one.
@@ -288,13 +175,7 @@ fn publish_later(
     }
     let outcome = outcome(running, &drafts);
     let intake = running.runtime.state().intake.clone();
-    let work = async move {
-        let mut receipts = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            receipts.push(intake.publish(draft).await?);
-        }
-        Ok::<_, BusError>(receipts)
-    };
+    let work = async move { intake.publish_in_parts(drafts).await };
     wait(py, running, work, &outcome, told.result)
 }
 
@@ -384,7 +265,7 @@ pub(crate) fn prepared(draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
         owned(&draft.id),
     );
     let receipt = Receipt(bus::Receipt {
-        event_id: draft.id.unwrap_or_default(),
+        event_id: draft.id.map_or(EventId::None, EventId::Given),
         position: None,
     });
     Ok((receipt, fields))

@@ -11,11 +11,12 @@ use pyo3::prelude::*;
 use runtime::EnginePublisher;
 
 use crate::bus::PyBusOptions;
+use crate::drafts::{Content, draft, drafts};
 use crate::error::{batch_error, bus_error, config_error, publish_error, runtime_error};
 use crate::fork;
 use crate::log;
 use crate::policy::PyTenantIsolation;
-use crate::publish::{self, PreparedFields, draft, prepared, read_drafts, to_receipts};
+use crate::publish::{self, PreparedFields, prepared, to_receipts};
 use crate::setup::PyHistory;
 
 /// A link to an engine, which publishes.
@@ -83,12 +84,12 @@ impl PublisherCore {
         events: &Bound<'_, PyAny>,
         is_batch: bool,
     ) -> PyResult<Py<PyAny>> {
-        let drafts = read_drafts(events, None, is_batch)?;
+        let events = drafts(events, None, is_batch)?;
         let (answer, answered) = mpsc::sync_channel(1);
         // The receiver waits for exactly this.
         let done = move |result| drop(answer.send(result));
         self.publisher()?
-            .publish(drafts, done)
+            .publish(events, done)
             .map_err(|error| refused_at_call(&error, is_batch))?;
         let published = py.detach(move || answered.recv());
         log::flush_without_loop(py);
@@ -102,7 +103,7 @@ impl PublisherCore {
         is_batch: bool,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let drafts = read_drafts(events, None, is_batch)?;
+        let drafts = drafts(events, None, is_batch)?;
         let done = move |published: Result<Vec<Receipt>, BusError>| {
             Python::attach(|py| {
                 let called = match finish(py, published) {
@@ -119,7 +120,12 @@ impl PublisherCore {
         published.map_err(|error| refused_at_call(&error, is_batch))
     }
 
-    /// Checks one event that something else publishes. Returns its receipt, and its fields.
+    /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
+    /// whether the data are the text of a JSON value.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "positional parameters of one private Python call"
+    )]
     fn prepare(
         &self,
         channel: &Bound<'_, PyAny>,
@@ -127,7 +133,9 @@ impl PublisherCore {
         event_type: Option<&Bound<'_, PyAny>>,
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
+        is_json: bool,
     ) -> PyResult<(publish::Receipt, PreparedFields)> {
+        let data = Content::of(data, is_json);
         let mut draft = draft((channel, data, event_type, tenant_id, event_id), None)?;
         self.publisher()?
             .check(std::slice::from_mut(&mut draft))

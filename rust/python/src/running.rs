@@ -60,7 +60,8 @@ impl Running {
     /// Whether its event loop does not run while another one runs on this thread, so that awaiting
     /// it would never end.
     pub(crate) fn is_abandoned(&self, py: Python<'_>) -> bool {
-        self.bridge.is_elsewhere(py) && !self.bridge.is_loop_running(py)
+        // In this order: to ask for the running loop is a system call up to Python 3.11.
+        !self.bridge.is_loop_running(py) && self.bridge.is_elsewhere(py)
     }
 
     /// Ends everything at once. Waits for the threads without the GIL.

@@ -67,8 +67,9 @@ fn main() {
         guard
     };
     let guard = compile();
-    let event =
-        |user: &str| json!({"id": 1, "status": "PAID", "customer": {"id": user}, "team": 13});
+    let event = |user: &str| {
+        json!({"id": 1, "status": "PAID", "customer": {"id": user}, "team": 13}).into()
+    };
     let (own, other) = (event("user-7"), event("user-8"));
     let subject = |data| Subject {
         channel,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use indexed_json::IndexedJson;
 
 use crate::error::Check;
 use crate::federation::Federation;
@@ -27,7 +27,7 @@ pub struct Subject<'e> {
     /// The tenant of the event.
     pub tenant_id: Option<&'e str>,
     /// Its data.
-    pub data: &'e Value,
+    pub data: &'e IndexedJson,
 }
 
 impl Guard {

@@ -1,5 +1,6 @@
 //! Dotted paths into JSON, such as `user.id`.
 
+use indexed_json::{IndexedJson, JsonRef};
 use serde_json::Value;
 
 use crate::error::RuleError;
@@ -25,6 +26,12 @@ impl Path {
     #[must_use]
     pub fn parts(&self) -> &[Box<str>] {
         &self.0
+    }
+
+    /// Returns the value of an event's data at the path; `None` if there is none.
+    #[must_use]
+    pub fn find_in<'j>(&self, data: &'j IndexedJson) -> Option<JsonRef<'j>> {
+        data.at(&self.0)
     }
 
     /// Returns the value at the path; `None` if there is none.

@@ -1,6 +1,7 @@
 //! Row filters: the events of a channel that an identity may see.
 
 use graphql::Comparison;
+use indexed_json::IndexedJson;
 use serde_json::Value;
 
 use crate::channel::ChannelPattern;
@@ -88,9 +89,10 @@ pub struct RowRule(Box<[(Path, Allowed)]>);
 impl RowRule {
     /// Whether the identity may see an event with this data. A missing field denies.
     #[must_use]
-    pub fn admits(&self, data: &Value) -> bool {
-        self.0
-            .iter()
-            .all(|(path, allowed)| path.find(data).is_some_and(|value| allowed.accepts(value)))
+    pub fn admits(&self, data: &IndexedJson) -> bool {
+        self.0.iter().all(|(path, allowed)| {
+            let value = path.find_in(data);
+            value.is_some_and(|value| allowed.accepts(&value.to_value()))
+        })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use graphql::spell;
+use indexed_json::IndexedJson;
 use serde_json::Value;
 
 use crate::error::{Check, Denied};
@@ -45,10 +46,11 @@ impl TenantIsolation {
     pub fn stamp(
         &self,
         said: Option<&str>,
-        data: &Value,
+        data: &IndexedJson,
     ) -> Result<Option<Arc<str>>, TenantConflict> {
         let said = said.filter(|tenant| !tenant.is_empty());
-        let Some(value) = self.event_field.as_ref().and_then(|path| path.find(data)) else {
+        let place = self.event_field.as_ref();
+        let Some(value) = place.and_then(|path| path.find_in(data)) else {
             return Ok(said.map(Arc::from));
         };
         let decide = |found: &str| match said {
@@ -58,7 +60,7 @@ impl TenantIsolation {
             }),
             _ => Ok((!found.is_empty()).then(|| Arc::from(found))),
         };
-        match value {
+        match &value.to_value() {
             Value::String(text) => decide(text),
             Value::Number(number) => spell(number, decide),
             Value::Null => Ok(said.map(Arc::from)),
@@ -90,7 +92,7 @@ mod tests {
         let isolation = TenantIsolation {
             event_field: Some(Path::parse("org.tenant").unwrap()),
         };
-        isolation.stamp(said, &data)
+        isolation.stamp(said, &data.into())
     }
 
     #[test]

@@ -99,7 +99,7 @@ mod tests {
             event_type: None,
             tenant_id: Some("acme".into()),
             id: None,
-            data: "x".repeat(1000).into(),
+            data: serde_json::Value::from("x".repeat(1000)).into(),
         };
         let envelope = Envelope::write(&draft, 0, 0).unwrap();
         let mut bytes = b"M\0\0\0\0\0\0\0\0\x07fs1\0".to_vec();

@@ -1,7 +1,7 @@
 //! Reads an envelope: its head at once, its data on request.
 
 use bytes::Bytes;
-use serde_json::Value;
+use indexed_json::IndexedJson;
 
 use super::check::Checked;
 use super::{
@@ -36,15 +36,17 @@ impl<'a> Envelope<'a> {
         self.bytes.slice_ref(self.data)
     }
 
-    /// Parses the data. An integer of more than 64 bits becomes the nearest float. Of two members
+    /// Reads the data. An integer of more than 64 bits becomes the nearest float. Of two members
     /// with the same name, the last one is used.
     ///
     /// # Errors
     ///
     /// [`EnvelopeError::Json`] when the data are not JSON, are nested deeper than
     /// [`super::MAX_DATA_DEPTH`] levels, or have a number that is too large for a float.
-    pub fn json(&self) -> Result<Value, EnvelopeError> {
-        serde_json::from_slice(self.data).map_err(|error| EnvelopeError::Json(error.to_string()))
+    pub fn json(&self) -> Result<IndexedJson, EnvelopeError> {
+        let text = std::str::from_utf8(self.data);
+        let text = text.map_err(|error| EnvelopeError::Json(error.to_string()))?;
+        IndexedJson::read(text).map_err(|error| EnvelopeError::Json(error.to_string()))
     }
 
     /// Checks that [`Self::json`] can read the data, without keeping what is read.

@@ -21,7 +21,7 @@ fn draft() -> Draft {
         event_type: Some("created".into()),
         tenant_id: Some("acme".into()),
         id: Some("o-1".into()),
-        data: json!({"total": 12.5}),
+        data: json!({"total": 12.5}).into(),
     }
 }
 
@@ -86,7 +86,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
             event_type,
             tenant_id,
             id,
-            data,
+            data: data.into(),
         },
     )
 }
@@ -186,7 +186,9 @@ fn numbers_are_read_as_elsewhere() {
     let data = |text: &str| {
         let bytes = Bytes::from(text.to_owned());
         let envelope = Envelope::read(&bytes, true).unwrap();
-        envelope.json().map(|value| value["n"].clone())
+        envelope
+            .json()
+            .map(|value| value.root().to_value()["n"].clone())
     };
     assert_eq!(data(r#"{"n":18446744073709551615}"#), Ok(json!(u64::MAX)));
     assert_eq!(
@@ -201,13 +203,13 @@ fn numbers_are_read_as_elsewhere() {
 fn data_are_written_as_deep_as_they_can_be_read() {
     for levels in [MAX_DATA_DEPTH - 1, MAX_DATA_DEPTH] {
         let draft = Draft {
-            data: nested(levels),
+            data: nested(levels).into(),
             ..draft()
         };
         assert_eq!(read(&written(&draft)).unwrap().json(), Ok(draft.data));
     }
     let deeper = Draft {
-        data: nested(MAX_DATA_DEPTH + 1),
+        data: nested(MAX_DATA_DEPTH + 1).into(),
         ..draft()
     };
     assert_eq!(Envelope::write(&deeper, 0, 0), Err(EnvelopeError::TooDeep));
@@ -333,7 +335,7 @@ fn extensions_are_skipped() {
     let trailing = with_trailing(&[0x41, 3, 0, 1, 2, 3, 0x00, 2, 0, 1, 9, 0x42, 0, 0]).into();
     let envelope = read(&trailing).unwrap();
     assert_eq!(envelope.node, 7);
-    assert_eq!(envelope.json(), Ok(json!({"total": 12.5})));
+    assert_eq!(envelope.json(), Ok(json!({"total": 12.5}).into()));
 
     let twice = with_trailing(&[0x41, 0, 0, 0x41, 1, 0, 7]).into();
     assert_eq!(read(&twice), Err(EnvelopeError::Duplicate { key: 0x41 }));
@@ -369,7 +371,10 @@ fn a_trace_context_is_skipped() {
     let mut bytes = with_trailing(&[&[7; 25][..], &[3], b"a=b"].concat());
     bytes[1] = 4;
     let bytes = bytes.into();
-    assert_eq!(read(&bytes).unwrap().json(), Ok(json!({"total": 12.5})));
+    assert_eq!(
+        read(&bytes).unwrap().json(),
+        Ok(json!({"total": 12.5}).into())
+    );
     let mut cut = with_trailing(&[7; 24]);
     cut[1] = 4;
     assert_eq!(
@@ -393,7 +398,7 @@ fn bare_json_is_data_where_it_is_accepted() {
         ),
         (None, None, None, None)
     );
-    assert_eq!(envelope.json(), Ok(json!({"id": 1})));
+    assert_eq!(envelope.json(), Ok(json!({"id": 1}).into()));
     assert_eq!(envelope.data(), bytes);
 }
 
@@ -422,7 +427,7 @@ fn the_example_of_the_document_is_read_and_written() {
         event_type: Some("order_paid".into()),
         tenant_id: None,
         id: Some("pay-7".into()),
-        data: json!({"id": 42, "total": 12.5}),
+        data: json!({"id": 42, "total": 12.5}).into(),
     };
     assert_eq!(envelope.id, example.id.as_deref());
     assert_eq!(envelope.event_type, example.event_type.as_deref());

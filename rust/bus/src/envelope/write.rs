@@ -1,7 +1,6 @@
 //! Writes an envelope.
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{
     ABSENT, ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES, PREFIX,
@@ -22,7 +21,7 @@ impl Envelope<'_> {
         if draft.channel.is_empty() {
             return Err(EnvelopeError::NoChannel);
         }
-        if !is_within(&draft.data, MAX_DATA_DEPTH) {
+        if draft.data.depth() > MAX_DATA_DEPTH {
             return Err(EnvelopeError::TooDeep);
         }
         let fields = [
@@ -40,8 +39,8 @@ impl Envelope<'_> {
             texts += bytes;
         }
         let head = FIXED + texts;
-        // 256 bytes are enough for most data. The vector grows for larger ones.
-        let mut written = Vec::with_capacity(PREFIX + head + 256);
+        let data = draft.data.text();
+        let mut written = Vec::with_capacity(PREFIX + head + data.len());
         written.extend([ENVELOPE_VERSION, 0]);
         written.extend((head as u16).to_le_bytes());
         for (_, text) in fields {
@@ -55,20 +54,7 @@ impl Envelope<'_> {
         }
         written.extend(published_at.to_le_bytes());
         written.extend(node.to_le_bytes());
-        serde_json::to_writer(&mut written, &draft.data)
-            .map_err(|error| EnvelopeError::Json(error.to_string()))?;
+        written.extend(data.as_bytes());
         Ok(written.into())
-    }
-}
-
-/// Whether lists and objects are nested at most `depth` levels deep.
-fn is_within(value: &Value, depth: usize) -> bool {
-    let Some(deeper) = depth.checked_sub(1) else {
-        return !value.is_array() && !value.is_object();
-    };
-    match value {
-        Value::Array(values) => values.iter().all(|value| is_within(value, deeper)),
-        Value::Object(members) => members.values().all(|value| is_within(value, deeper)),
-        _ => true,
     }
 }

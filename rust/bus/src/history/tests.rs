@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{Draft, Epoch, Gap, Offset, Position, Streams};
@@ -35,7 +35,7 @@ impl Log {
             event_type: None,
             tenant_id: Some(tenant.into()),
             id: None,
-            data,
+            data: data.into(),
         };
         let stream = self.streams.of(channel, Some(tenant));
         let at = stream.advance();
@@ -152,7 +152,7 @@ fn the_newest_event_of_an_id_is_found() {
     log.publish("a", json!(7), now);
     log.publish("a", json!(8), now);
     let find = |channel| {
-        let is_seven = |event: &Event| event.data == 7;
+        let is_seven = |event: &Event| event.data == json!(7);
         log.history.find(&log.stream(channel), is_seven)
     };
     assert_eq!(find("a"), Some(1));
@@ -213,7 +213,7 @@ fn a_gap_makes_what_was_kept_too_late_and_positions_go_on_after_it() {
         event_type: None,
         tenant_id: None,
         id: None,
-        data: json!(1),
+        data: json!(1).into(),
     };
     let next = stream.accept(Position::new(Epoch(9), 41));
     let event = Arc::new(Event::new(draft, stream.clone(), next));
@@ -249,7 +249,7 @@ fn a_position_is_not_known_while_events_before_it_may_not_be_recorded() {
         event_type: None,
         tenant_id: None,
         id: None,
-        data: json!(1),
+        data: json!(1).into(),
     };
     let event = Arc::new(Event::new(draft, stream.clone(), accepted[0]));
     log.history.record(&[StreamItem::Event(event)], now);
@@ -279,7 +279,7 @@ fn a_position_among_offsets_that_are_not_counted_is_that_of_the_last_event_up_to
             event_type: None,
             tenant_id: None,
             id: None,
-            data: json!(1),
+            data: json!(1).into(),
         };
         let event = Arc::new(Event::new(draft, stream.clone(), next));
         log.history.record(&[StreamItem::Event(event)], now);

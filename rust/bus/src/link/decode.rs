@@ -141,7 +141,7 @@ mod tests {
             event_type: None,
             tenant_id: None,
             id: None,
-            data: json!(1),
+            data: json!(1).into(),
         };
         let envelope = Envelope::write(&draft, 0, 0).unwrap();
         let decoder = decoder(true);

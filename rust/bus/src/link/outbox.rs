@@ -17,7 +17,7 @@ use crate::engine::{Engine, Numbering, Outgoing};
 use crate::publishing::{
     OnUnavailable, PublishCounts, PublishDriver, Published, Publisher, Publishing,
 };
-use crate::{BatchError, BusError, Draft, Envelope, Position, Receipt, Streams};
+use crate::{BatchError, BusError, Draft, Envelope, EventId, Position, Receipt, Streams};
 
 /// Publishes to an engine.
 pub(super) struct Outbox {
@@ -168,13 +168,10 @@ fn receipt(
         Published::At(Position::UNKNOWN) | Published::Queued => None,
         Published::At(position) => Some(position),
     };
-    let shown = || {
-        position
-            .map(|position| position.to_string())
-            .unwrap_or_default()
+    let event_id = match (id, position) {
+        (Some(id), _) => EventId::Given(id),
+        (None, Some(position)) => EventId::At(position),
+        (None, None) => EventId::None,
     };
-    Ok(Receipt {
-        event_id: id.unwrap_or_else(|| shown().into()),
-        position,
-    })
+    Ok(Receipt { event_id, position })
 }

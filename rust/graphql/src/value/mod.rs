@@ -1,9 +1,10 @@
 //! The interface between the projection and a host's value.
 //!
-//! One implementation of `CompleteValue()` works with every [`Value`]: `&serde_json::Value` here
-//! (`value/json.rs`), objects of the host language in other crates.
+//! One implementation of `CompleteValue()` works with every [`Value`]: `JsonRef` and `&serde_json::Value` here
+//! (`value/indexed.rs`, `value/json.rs`), objects of the host language in other crates.
 
 mod enum_type;
+mod indexed;
 mod json;
 mod names;
 pub(crate) mod shape;

@@ -83,6 +83,14 @@ pub(crate) fn project_with(text: &str, variables: Value, value: Value) -> String
     let mut out = Vec::new();
     let operation = try_subscribe(text, variables).unwrap();
     operation.plan.project(&value, &mut out);
+    // The data of an event has the same result.
+    let mut of_event = Vec::new();
+    let data = indexed_json::IndexedJson::from(&value);
+    operation.plan.project(data.root(), &mut of_event);
+    assert_eq!(
+        String::from_utf8_lossy(&of_event),
+        String::from_utf8_lossy(&out)
+    );
     String::from_utf8(out).unwrap()
 }
 

@@ -34,7 +34,7 @@ impl Calls {
         let py = value.py();
         let faults = if let Ok(event) = value.cast_exact::<PyEvent>() {
             // The resolver returned the event itself, whose JSON is available.
-            plan.project(&event.get().event().data, &mut response)
+            plan.project(event.get().event().data.root(), &mut response)
         } else {
             let drained = Drained::default();
             plan.project(PyValue::new(value, &self.names, &drained), &mut response)

@@ -142,8 +142,13 @@ impl Broadcaster {
         // With an engine, this was done when the events were published.
         if state.link.is_none() {
             let mut notices = state.notices.lock();
-            for event in items.iter().filter_map(StreamItem::event) {
-                notices.look_at(&event.channel, event.tenant_id.is_some());
+            let events = items.iter().filter_map(StreamItem::event);
+            let mut last = None;
+            for event in events {
+                let (channel, has_tenant) = (&event.channel, event.tenant_id.is_some());
+                if last.replace((channel, has_tenant)) != Some((channel, has_tenant)) {
+                    notices.look_at(channel, has_tenant);
+                }
             }
         }
         if state.policy.tenant.is_some() {
@@ -163,8 +168,10 @@ impl Broadcaster {
         }
         metrics.events_published.add(taken as u64);
         let mut workers = Vec::new();
-        for item in &items {
-            state.channel_workers.add_to(item.channel(), &mut workers);
+        for items in items.chunk_by(|one, next| one.channel() == next.channel()) {
+            if let Some(item) = items.first() {
+                state.channel_workers.add_to(item.channel(), &mut workers);
+            }
         }
         let shards = match workers.is_empty() {
             true => Vec::new(),

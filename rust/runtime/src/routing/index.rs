@@ -58,7 +58,9 @@ impl ComparedPath {
     /// Reads the value of the event in canonical form; null when the path leads nowhere.
     fn read(&self, event: &Event) -> Compared {
         let value = event.field(&self.path);
-        value.map_or(Compared::Null, |value| self.comparison.of(value))
+        value.map_or(Compared::Null, |value| {
+            self.comparison.of(&value.to_value())
+        })
     }
 }
 

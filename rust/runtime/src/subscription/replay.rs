@@ -60,7 +60,7 @@ impl Replay {
     pub(super) fn send(&self, event: &Event, sink: &Rc<dyn ResponseSink>) {
         if let Some(plan) = self.source.plan() {
             let mut response = Vec::new();
-            let faults = plan.project(&event.data, &mut response);
+            let faults = plan.project(event.data.root(), &mut response);
             self.missed.metrics.report(&faults);
             sink.next_of(&response.into(), Some(event.at));
         }
@@ -178,7 +178,9 @@ impl Missed {
             // Only ids of events that the client may see are found, so it learns of no others.
             .or_else(|| {
                 let is_it = |event: &Event| {
-                    *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
+                    event.id.text() == after
+                        && route.matches(event)
+                        && admits(guard.as_deref(), event)
                 };
                 history.find(stream, is_it)
             });

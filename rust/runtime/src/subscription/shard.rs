@@ -276,7 +276,7 @@ impl Shard {
                 Target::Lane(lane, _) => lane.push(event.clone()),
                 Target::Group(group) => {
                     projected.clear();
-                    let faults = group.key.plan.project(&event.data, &mut projected);
+                    let faults = group.key.plan.project(event.data.root(), &mut projected);
                     self.metrics.report(&faults);
                     self.metrics.group_projections.add(1);
                     let response = Bytes::copy_from_slice(&projected);

@@ -206,7 +206,7 @@ fn invalid(BatchError { index, error }: &BatchError, is_list: bool) -> Response 
 fn answered(published: Published) -> EventAnswer {
     match published {
         Ok(receipt) => EventAnswer::Published {
-            event_id: receipt.event_id.as_ref().to_owned(),
+            event_id: receipt.event_id.text().into_owned(),
             offset: receipt.position.map_or(0, |position| position.offset.major),
             position: receipt.position.map(|position| position.to_string()),
         },

@@ -197,7 +197,7 @@ impl Tables {
                     event_type: Some(told.change.event_type().into()),
                     tenant_id: place.tenant.map(Into::into),
                     id: None,
-                    data: defined.data(told.current, told.old),
+                    data: defined.data(told.current, told.old).into(),
                 };
                 events.push(match Envelope::write(&draft, 0, 0) {
                     Ok(envelope) => Ok((stream, envelope)),

@@ -115,7 +115,7 @@ impl World {
             event_type: None,
             tenant_id: Some(tenant.to_string().into()),
             id: None,
-            data: json!({"n": 1}),
+            data: json!({"n": 1}).into(),
         };
         let event = StreamItem::Event(Arc::new(Event::new(
             draft,

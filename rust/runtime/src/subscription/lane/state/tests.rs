@@ -143,7 +143,7 @@ fn draft() -> Draft {
         event_type: None,
         tenant_id: None,
         id: None,
-        data: json!({}),
+        data: json!({}).into(),
     }
 }
 
