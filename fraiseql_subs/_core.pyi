@@ -210,8 +210,9 @@ class PublisherCore:
         event_type: str | None,
         tenant_id: str | None,
         event_id: str | None,
+        is_json: bool,
     ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
-        """Check one event that something else publishes.
+        """Check one event that something else publishes; `is_json`: the data are JSON text.
 
         Returns:
             Its receipt, without a position; channel, data as JSON, tenant, type and id.
@@ -355,6 +356,15 @@ class Core:
         event_id: str | None = None,
     ) -> Publication[Receipt]:
         """Publish one event."""
+    def publish_json(
+        self,
+        channel: str,
+        json: str | bytes | bytearray | memoryview,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+    ) -> Publication[Receipt]:
+        """Publish one event whose data are the text of a JSON value."""
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]], tenant_id: str | None = None
     ) -> Publication[list[Receipt]]:
@@ -366,8 +376,9 @@ class Core:
         event_type: str | None,
         tenant_id: str | None,
         event_id: str | None,
+        is_json: bool,
     ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
-        """Check one event that something else publishes.
+        """Check one event that something else publishes; `is_json`: the data are JSON text.
 
         Returns:
             Its receipt, without a position; channel, data as JSON, tenant, type and id.

@@ -34,6 +34,7 @@ class Preparer(Protocol):
         event_type: str | None,
         tenant_id: str | None,
         event_id: str | None,
+        is_json: bool,
     ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
         """Return the receipt of an event, and the fields of its `TransactionEvent`."""
 
@@ -104,8 +105,12 @@ def publish(
     event_type: str | None,
     tenant_id: str | None,
     event_id: str | None,
+    *,
+    is_json: bool = False,
 ) -> Coroutine[Any, Any, Receipt]:
     """Publish an event in the transaction of a connection of any kind.
+
+    `is_json`: whether the data are the text of a JSON value.
 
     Returns:
         What has to be awaited for an asynchronous connection. With one that blocks the event is
@@ -115,7 +120,7 @@ def publish(
         PublishError: The event is malformed, or the connection is of no known kind. Nothing was
             executed, so the transaction can go on.
     """
-    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id)
+    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id, is_json)
     done = _execute(connection, event)
     return _Done(receipt) if done is None else _wait(done, receipt)
 
@@ -133,13 +138,15 @@ def publish_blocking(
     event_type: str | None,
     tenant_id: str | None,
     event_id: str | None,
+    *,
+    is_json: bool = False,
 ) -> Receipt:
     """Publish an event in the transaction of a connection that blocks.
 
     Raises:
         PublishError: As for `publish`; or the connection is asynchronous.
     """
-    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id)
+    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id, is_json)
     done = _execute(connection, event)
     if done is None:
         return receipt
@@ -158,9 +165,10 @@ def _prepare(
     event_type: str | None,
     tenant_id: str | None,
     event_id: str | None,
+    is_json: bool,
 ) -> tuple[Receipt, TransactionEvent]:
     event_id = uuid.uuid4().hex if event_id is None else event_id
-    receipt, fields = core.prepare(channel, data, event_type, tenant_id, event_id)
+    receipt, fields = core.prepare(channel, data, event_type, tenant_id, event_id, is_json)
     event = TransactionEvent(*fields)
     # A statement that PostgreSQL refuses would end the transaction of the caller.
     for name, text in event._asdict().items():

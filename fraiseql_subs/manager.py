@@ -10,7 +10,7 @@ import contextlib
 import enum
 import logging
 import os
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -21,11 +21,12 @@ from typing_extensions import Self
 from . import decorators
 from ._building import build
 from ._bus import MEMORY, BusOptions, OnUnavailable
-from ._core import Core, Publication, Receipt
+from ._core import Core
 from ._core_handle import CoreHandle
 from ._membership import Membership, check_node_name, check_unready_after
 from ._ownership import Entered, Ownership
 from ._program import Main, begin, check_main, give_up
+from ._publishing import Publishing
 from ._records import records
 from ._settings import (
     DEFAULT_HOST,
@@ -39,7 +40,6 @@ from ._settings import (
     check_publishing,
     items,
 )
-from ._transactions import check_bus, publish
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -64,7 +64,6 @@ from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar, check_scalars
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
-from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
 
 _log = logging.getLogger("fraiseql_subs.manager")
@@ -72,7 +71,7 @@ _log = logging.getLogger("fraiseql_subs.manager")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class SubscriptionManager(Membership):
+class SubscriptionManager(Publishing, Membership):
     """Serves declared subscriptions to sockets and in process, and accepts events for them.
 
     Args:
@@ -307,107 +306,6 @@ class SubscriptionManager(Membership):
         if ownership is None:
             return await self.close()
         await ownership.leave(DRAIN)
-
-    @overload
-    def publish(
-        self,
-        channel: str,
-        data: Any,
-        *,
-        event_type: str | None = None,
-        tenant_id: str | None = None,
-        event_id: str | None = None,
-        connection: None = None,
-    ) -> Publication[Receipt]: ...
-
-    @overload
-    def publish(
-        self,
-        channel: str,
-        data: Any,
-        *,
-        event_type: str | None = None,
-        tenant_id: str | None = None,
-        event_id: str | None = None,
-        connection: object,
-    ) -> Coroutine[Any, Any, Receipt]: ...
-
-    def publish(
-        self,
-        channel: str,
-        data: Any,
-        *,
-        event_type: str | None = None,
-        tenant_id: str | None = None,
-        event_id: str | None = None,
-        connection: Any = None,
-    ) -> Coroutine[Any, Any, Receipt]:
-        """Publish one event. Await the result: it is complete at once unless the bus is behind.
-
-        Args:
-            channel: Routing key, at least one character.
-            data: Anything with a JSON form: dict, list, str, int, float, bool, None, dataclass,
-                pydantic model, enum member, datetime, date, time, Decimal, UUID.
-            event_type: The type that `event_types` of subscriptions select by.
-            tenant_id: The tenant the event belongs to; see `for_tenant` and `TenantIsolation`.
-                Without isolation, resolvers find it as `event.tenant_id`, all subscribers receive
-                the event, and a warning is logged.
-            event_id: Your own id; None: the bus creates one.
-            connection: With PostgreSQL as the engine: an open connection or session of SQLAlchemy,
-                Django, psycopg, psycopg2 or asyncpg, synchronous or not. The event is published
-                when its transaction commits, and never if it is rolled back. One statement is
-                executed: by the call, or by awaiting it where the connection is asynchronous. The
-                receipt has no position.
-
-        Returns:
-            The event's id, and its offset among the events of its channel (under tenant isolation,
-            among those of its tenant on the channel), counted from 1.
-
-        Raises:
-            PublishError: The data has no JSON form, an argument is not a string or cannot be
-                encoded as UTF-8, the channel is empty, or the data names another tenant than
-                `tenant_id`. The message says where.
-            BusError: The thread has no event loop, and the bus is behind. Nothing was published.
-            ManagerClosed: The manager is closed.
-            ConfigurationError: `connection` is passed, and the engine is not PostgreSQL.
-        """
-        if connection is not None:
-            check_bus(has_transactions=self._handle.has_transactions)
-            return publish(self._core, connection, channel, data, event_type, tenant_id, event_id)
-        return self._core.publish(channel, data, event_type, tenant_id, event_id)
-
-    def publish_many(
-        self, events: Iterable[tuple[str, Any] | dict[str, Any]]
-    ) -> Publication[list[Receipt]]:
-        """Publish a batch in order, in one call into Rust.
-
-        Args:
-            events: Pairs of channel and data, or dicts of the parameters of `publish`.
-
-        Returns:
-            The receipts, in the order of the events.
-
-        Raises:
-            PublishError: An event is malformed, or has a key that is not a parameter of `publish`;
-                the message says which. Nothing was published.
-            BusError: The thread has no event loop, and the bus has no room for the whole batch.
-                Nothing was published; `retryable` says whether a retry may succeed.
-            ManagerClosed: The manager is closed. A batch that waited for the bus may have been
-                published in part.
-        """
-        return self._core.publish_many(events)
-
-    def for_tenant(self, tenant_id: str) -> TenantPublisher:
-        """Return a publisher for one tenant, which cannot publish events of another.
-
-        Args:
-            tenant_id: The tenant, at least one character.
-
-        Raises:
-            ConfigurationError: `tenant_id` is empty or not a string; or the manager has no
-                `TenantIsolation`, without which the events would reach all tenants.
-        """
-        return TenantPublisher(self._handle, tenant_id)
 
     def serve(
         self,

@@ -154,6 +154,33 @@ class SyncPublisher(_LinkedPublisher):
         events = [_event(channel, data, event_type, tenant_id, event_id)]
         return self._link.core.publish(events, False)[0]
 
+    def publish_json(
+        self,
+        channel: str,
+        json: str | bytes | bytearray | memoryview,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:
+        """Publish one event whose data are JSON already; see `SubscriptionManager.publish_json`.
+
+        The text goes to the engine as it is. All else is as for `publish`.
+
+        Raises:
+            PublishError: `json` is not one JSON value in UTF-8; and as for `publish`.
+            ConfigurationError: As for `publish`.
+        """
+        if connection is not None:
+            check_bus(has_transactions=self._has_transactions)
+            core = self._link.core
+            return publish_blocking(
+                core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
+            )
+        events = [_event(channel, json, event_type, tenant_id, event_id, is_json=True)]
+        return self._link.core.publish(events, False)[0]
+
     def publish_many(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
         """Publish a batch in order; see `SubscriptionManager.publish_many`.
 
@@ -214,6 +241,33 @@ class Publisher(_LinkedPublisher):
         events = [_event(channel, data, event_type, tenant_id, event_id)]
         return (await self._publish(events, is_batch=False))[0]
 
+    async def publish_json(
+        self,
+        channel: str,
+        json: str | bytes | bytearray | memoryview,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:
+        """Publish one event whose data are JSON already; see `SyncPublisher.publish_json`.
+
+        A coroutine, as `publish`.
+
+        Raises:
+            PublishError: As for `SyncPublisher.publish_json`.
+            ConfigurationError: As for `SyncPublisher.publish_json`.
+        """
+        if connection is not None:
+            check_bus(has_transactions=self._has_transactions)
+            core = self._link.core
+            return await publish(
+                core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
+            )
+        events = [_event(channel, json, event_type, tenant_id, event_id, is_json=True)]
+        return (await self._publish(events, is_batch=False))[0]
+
     async def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
     ) -> list[Receipt]:
@@ -268,11 +322,13 @@ def _event(
     event_type: str | None,
     tenant_id: str | None,
     event_id: str | None,
+    *,
+    is_json: bool = False,
 ) -> dict[str, Any]:
-    """Return the parameters of `publish` as `publish_many` takes them."""
+    """Return the parameters of `publish` or `publish_json` as `publish_many` takes them."""
     return {
         "channel": channel,
-        "data": data,
+        "json" if is_json else "data": data,
         "event_type": event_type,
         "tenant_id": tenant_id,
         "event_id": event_id,

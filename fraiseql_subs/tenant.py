@@ -85,6 +85,50 @@ class TenantPublisher:
             return publish(core, connection, channel, data, event_type, self._tenant_id, event_id)
         return core.publish(channel, data, event_type, self._tenant_id, event_id)
 
+    @overload
+    def publish_json(
+        self,
+        channel: str,
+        json: str | bytes | bytearray | memoryview,
+        *,
+        event_type: str | None = None,
+        event_id: str | None = None,
+        connection: None = None,
+    ) -> Publication[Receipt]: ...
+
+    @overload
+    def publish_json(
+        self,
+        channel: str,
+        json: str | bytes | bytearray | memoryview,
+        *,
+        event_type: str | None = None,
+        event_id: str | None = None,
+        connection: object,
+    ) -> Coroutine[Any, Any, Receipt]: ...
+
+    def publish_json(
+        self,
+        channel: str,
+        json: str | bytes | bytearray | memoryview,
+        *,
+        event_type: str | None = None,
+        event_id: str | None = None,
+        connection: Any = None,
+    ) -> Coroutine[Any, Any, Receipt]:
+        """Publish one event of the tenant, as JSON; see `SubscriptionManager.publish_json`.
+
+        Raises:
+            PublishError: Also if the data has another tenant at `TenantIsolation.event_field`.
+        """
+        core, tenant = self._handle.core, self._tenant_id
+        if connection is not None:
+            check_bus(has_transactions=self._handle.has_transactions)
+            return publish(
+                core, connection, channel, json, event_type, tenant, event_id, is_json=True
+            )
+        return core.publish_json(channel, json, event_type, tenant, event_id)
+
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
     ) -> Publication[list[Receipt]]:

@@ -138,4 +138,4 @@ impl Scalars {
 }
 
 /// Classes in the cache (count); past it they are read again.
-const MAX_CLASSES: usize = 1024;
+pub(crate) const MAX_CLASSES: usize = 1024;

@@ -10,11 +10,9 @@ use bus::MAX_DATA_DEPTH;
 use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER};
 use indexed_json::{IndexedJson, MAX_TEXT_BYTES, Writer};
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple,
 };
 use serde_json::{Map, Number, Value};
 
@@ -22,8 +20,9 @@ use crate::classes::Classes;
 use crate::describe::describe;
 use crate::event::PyEvent;
 use crate::event_data;
+use crate::host_types::HostTypes;
 use crate::iterables;
-use crate::members::{dumped, entries, fields_of};
+use crate::members::{declared_fields, dumped, entries, fields_of};
 use crate::not_json::{LONE_SURROGATE, NotJson, Segment};
 
 /// Converts a Python object to a JSON value. Past [`MAX_DATA_DEPTH`] levels of nesting it is refused: it
@@ -147,7 +146,35 @@ fn write(object: &Bound<'_, PyAny>, inside: Inside<'_>, out: &mut Writer) -> Wri
     if event_data::is_object(object) {
         return of_event(object, inside, out);
     }
+    if let Some(names) = declared_fields(object).map_err(NotJson::raised)? {
+        return declared(object, &names, inside, out);
+    }
     uncommon(object, inside, out)
+}
+
+/// Writes an object whose class declares its fields.
+fn declared(
+    object: &Bound<'_, PyAny>,
+    names: &Bound<'_, PyTuple>,
+    inside: Inside<'_>,
+    out: &mut Writer,
+) -> Written {
+    let mut notes = inside.notes_of(object)?;
+    let scalars = inside.scalars_of(object)?;
+    // Read before one of them is written, which may run code of the application.
+    let mut fields = Vec::with_capacity(names.len());
+    for name in names.iter() {
+        let value = name.cast::<PyString>().map_err(PyErr::from);
+        let value = value.and_then(|name| object.getattr(name));
+        fields.push((name, value.map_err(NotJson::raised)?));
+    }
+    out.begin_object();
+    for (name, value) in fields {
+        write_field(&name, value, scalars.as_ref(), &mut notes, inside, out)?;
+    }
+    notes.write(out);
+    out.end_object();
+    Ok(())
 }
 
 /// Writes a value of a built-in class that has no values inside; `None`: it is another one. Runs no code
@@ -360,66 +387,6 @@ impl Notes {
             self.serialized.iter().for_each(|name| out.string(name));
             out.end_list();
         }
-    }
-}
-
-/// Python types that are checked after the exact built-in types.
-pub(crate) struct HostTypes {
-    enumeration: Py<PyType>,
-    as_iso: [Py<PyType>; 2],
-    as_text: [Py<PyType>; 2],
-}
-
-impl HostTypes {
-    pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
-        static TYPES: PyOnceLock<HostTypes> = PyOnceLock::new();
-        TYPES.get_or_try_init(py, || {
-            let find = |module: &str, name: &str| -> PyResult<Py<PyType>> {
-                Ok(py
-                    .import(module)?
-                    .getattr(name)?
-                    .cast_into::<PyType>()?
-                    .unbind())
-            };
-            Ok(Self {
-                enumeration: find("enum", "Enum")?,
-                // `datetime` derives from `date`.
-                as_iso: [find("datetime", "date")?, find("datetime", "time")?],
-                as_text: [find("decimal", "Decimal")?, find("uuid", "UUID")?],
-            })
-        })
-    }
-
-    /// Returns the value of an enum member.
-    pub(crate) fn enum_value<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = object.py();
-        if object.is_instance(self.enumeration.bind(py))? {
-            return object.getattr(intern!(py, "value")).map(Some);
-        }
-        Ok(None)
-    }
-
-    /// Returns the text of a date, a time, a `Decimal` or a `UUID`.
-    pub(crate) fn text<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyString>>> {
-        let py = object.py();
-        for class in &self.as_iso {
-            if object.is_instance(class.bind(py))? {
-                let text = object.call_method0(intern!(py, "isoformat"))?;
-                return Ok(Some(text.cast_into()?));
-            }
-        }
-        for class in &self.as_text {
-            if object.is_instance(class.bind(py))? {
-                return object.str().map(Some);
-            }
-        }
-        Ok(None)
     }
 }
 

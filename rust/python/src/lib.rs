@@ -34,6 +34,7 @@ mod failure;
 mod fork;
 mod future;
 mod hook;
+mod host_types;
 mod iterables;
 mod json;
 mod json_text;

@@ -4,7 +4,13 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyMapping, PyNotImplemented, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyDict, PyFloat, PyInt, PyList, PyMapping, PyNotImplemented, PyString, PyTuple, PyType,
+};
+
+use crate::classes::MAX_CLASSES;
+use crate::event::PyEvent;
+use crate::host_types::HostTypes;
 
 /// Names and values.
 pub(crate) type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
@@ -84,18 +90,10 @@ pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fiel
     {
         return model_fields(object, infos).map(Some);
     }
-    for declared in [
-        intern!(py, "__dataclass_fields__"),
-        intern!(py, "__struct_fields__"),
-        intern!(py, "__attrs_attrs__"),
-    ] {
+    for declared in declarations(py) {
         if let Some(names) = class.getattr_opt(declared)? {
-            let read = |name: Bound<'py, PyAny>| {
-                // attrs has objects that contain the name.
-                let name = match name.cast::<PyString>() {
-                    Ok(_) => name,
-                    Err(_) => name.getattr(intern!(py, "name"))?,
-                };
+            let read = |field: Bound<'py, PyAny>| {
+                let name = field_name(field)?;
                 let value = object.getattr(name.cast::<PyString>()?)?;
                 Ok((name, value))
             };
@@ -120,6 +118,80 @@ pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fiel
         .map(|pair| pair.extract())
         .collect::<PyResult<_>>()
         .map(Some)
+}
+
+/// Returns the names of the fields that the class of an object declares, which are read once for each
+/// class; `None`: it is read in another way, such as a model of pydantic or an object with computed
+/// fields.
+pub(crate) fn declared_fields<'py>(
+    object: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    static KNOWN: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let (py, class) = (object.py(), object.get_type());
+    let known = KNOWN.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    if let Some(names) = known.get_item(&class)? {
+        return Ok(names.cast_into().ok());
+    }
+    let names = read_declared_fields(object, &class)?;
+    if known.len() >= MAX_CLASSES {
+        known.clear();
+    }
+    known.set_item(&class, &names)?;
+    Ok(names)
+}
+
+fn read_declared_fields<'py>(
+    object: &Bound<'py, PyAny>,
+    class: &Bound<'py, PyType>,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let py = object.py();
+    let types = HostTypes::get(py)?;
+    let is_other = object.is_instance_of::<PyType>()
+        || object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyInt>()
+        || object.is_instance_of::<PyFloat>()
+        || object.is_instance_of::<PyDict>()
+        || object.is_instance_of::<PyList>()
+        || object.is_instance_of::<PyEvent>()
+        || types.is_enum_or_text(object)?;
+    if is_other {
+        return Ok(None);
+    }
+    for other in [
+        intern!(py, "__pydantic_decorators__"),
+        intern!(py, "__pydantic_fields__"),
+        intern!(py, "__graphql_computed__"),
+    ] {
+        if class.hasattr(other)? {
+            return Ok(None);
+        }
+    }
+    for declared in declarations(py) {
+        if let Some(fields) = class.getattr_opt(declared)? {
+            let names = fields.try_iter()?.map(|field| field_name(field?));
+            let names = names.collect::<PyResult<Vec<_>>>()?;
+            return PyTuple::new(py, names).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the attributes with the fields of a class.
+fn declarations(py: Python<'_>) -> [&Bound<'_, PyString>; 3] {
+    [
+        intern!(py, "__dataclass_fields__"),
+        intern!(py, "__struct_fields__"),
+        intern!(py, "__attrs_attrs__"),
+    ]
+}
+
+/// Returns the name of a declared field.
+fn field_name(field: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    match field.cast::<PyString>() {
+        Ok(_) => Ok(field),
+        // attrs has objects that contain the name.
+        Err(_) => field.getattr(intern!(field.py(), "name")),
+    }
 }
 
 /// Returns the names of the fields of a named tuple, such as a database row.

@@ -20,8 +20,9 @@ use crate::describe::{describe, is_method, is_uncalled};
 use crate::event::PyEvent;
 use crate::event_data;
 use crate::failure::Failures;
+use crate::host_types::HostTypes;
 use crate::iterables::{self, Drained};
-use crate::json::{HostTypes, to_json};
+use crate::json::to_json;
 use crate::members::read_quietly;
 
 /// The names in a schema, for reading Python objects.
