@@ -18,6 +18,6 @@ fuzz_target!(|input: &[u8]| {
     assert_ne!(envelope.channel, Some(""));
     if let Ok(data) = envelope.json() {
         let text = data.to_string();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), data);
+        assert_eq!(data, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     }
 });

@@ -322,7 +322,7 @@ mod tests {
             event_type: event_type.map(Into::into),
             tenant_id: None,
             id: None,
-            data,
+            data: data.into(),
         };
         let stream = bus::Streams::new([1; 16], false).of(channel, None);
         Event::new(draft, stream, bus::LocalPosition::default())

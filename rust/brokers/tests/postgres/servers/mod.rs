@@ -72,7 +72,7 @@ fn envelope(stream: &StreamKey, data: Value) -> Bytes {
         event_type: None,
         tenant_id: stream.tenant.clone(),
         id: None,
-        data,
+        data: data.into(),
     };
     Envelope::write(&draft, 0, 0).unwrap()
 }

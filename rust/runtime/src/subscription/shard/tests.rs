@@ -151,7 +151,7 @@ proptest! {
                         event_type: None,
                         tenant_id: tenant.map(|tenant| tenant.to_string().into()),
                         id: None,
-                        data,
+                        data: data.into(),
                     };
                     let event = Event::new(draft, events.clone(), dense(n));
                     shard.deliver(&StreamItem::Event(Arc::new(event)));
