@@ -86,6 +86,8 @@ bench: $(VENV)/.release ## measure; see docs/performance.md
 	cargo bench --package graphql --locked
 	$(BIN)/python -m pip install --quiet --group test
 	$(BIN)/python load_tests/micro.py
+	$(BIN)/python -m pip install --quiet orjson==3.13.0
+	$(BIN)/python load_tests/json_text.py
 	$(BIN)/python load_tests/documents.py
 	$(BIN)/python load_tests/endurance.py
 

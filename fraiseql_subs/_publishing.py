@@ -139,9 +139,10 @@ class Publishing:
             connection: As for `publish`.
 
         Raises:
-            PublishError: It is not one JSON value in UTF-8, begins with a byte order mark, is nested
-                deeper than 127 levels, is longer than 1 GiB, or has a lone surrogate, `NaN`, an integer
-                past 64 bits or a number that is too large for a float; and as for `publish`.
+            PublishError: It is not one JSON value in UTF-8, begins with a byte order mark, is
+                nested deeper than 127 levels, is longer than 1 GiB, or has a lone surrogate, `NaN`,
+                an integer past 64 bits or a number that is too large for a float; and as for
+                `publish`.
             BusError: As for `publish`.
             ManagerClosed: As for `publish`.
             ConfigurationError: As for `publish`.

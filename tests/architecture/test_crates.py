@@ -15,18 +15,19 @@ import fraiseql_subs
 from fraiseql_subs import FraiseQLSubsError, Metrics, SubscriptionManager, errors, passthrough
 
 LAYERS = {
-    "graphql": set(),
-    "protocol": set(),
-    "bus": set(),
+    "indexed_json": set(),
+    "graphql": {"indexed_json"},
+    "protocol": {"indexed_json"},
+    "bus": {"indexed_json"},
     "brokers": {"bus"},
-    "security": {"bus", "graphql", "protocol"},
-    "runtime": {"bus", "graphql", "protocol", "security"},
+    "security": {"bus", "graphql", "indexed_json", "protocol"},
+    "runtime": {"bus", "graphql", "indexed_json", "protocol", "security"},
     "server": {"bus", "graphql", "protocol", "runtime", "security"},
     "load": set(),
-    "python": {"brokers", "bus", "graphql", "load", "protocol", "runtime", "security", "server"},
+    "python": {"brokers", "bus", "graphql", "indexed_json", "load", "protocol", "runtime", "security", "server"},
 }
 
-PURE = ("graphql", "protocol", "security")
+PURE = ("graphql", "indexed_json", "protocol", "security")
 RUST = sorted((ROOT / "rust").glob("*/src/**/*.rs"))
 PYTHON = sorted((ROOT / "fraiseql_subs").rglob("*.py"))
 

@@ -22,6 +22,7 @@ from fraiseql_subs import (
     TenantPublisher,
 )
 from fraiseql_subs._membership import Membership
+from fraiseql_subs._publishing import Publishing
 
 HERE = Path(__file__).parent
 ACCEPTED = sorted((HERE / "accepted").glob("*.py"))
@@ -86,6 +87,7 @@ def test_each_public_function_and_class_is_used():
         Executor,
         Membership,
         Publisher,
+        Publishing,
         Receipt,
         ResponseHead,
         ResponseHeaders,

@@ -87,6 +87,11 @@ pub fn write_float(value: f64, out: &mut Vec<u8>) {
         write_integer(value as i64, out);
         return;
     }
+    if (1e-3..1e15).contains(&magnitude) {
+        // Here the shortest form has no exponent, as in JavaScript.
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        return;
+    }
     // JavaScript uses an exponent from 1e21 up and below 1e-6. Writes to a `Vec` do not fail.
     let start = out.len();
     if (1e-6..1e21).contains(&magnitude) {
@@ -189,6 +194,25 @@ fn write_members(value: &Value, is_written: &impl Fn(&str) -> bool, out: &mut Ve
                 write_members(member, is_written, out);
             }
             out.push(b'}');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn floats_of_common_size_have_the_shortest_form(value in prop_oneof![-1e16..1e16, -2.0..2.0, -1e-2..1e-2]) {
+            let mut out = Vec::new();
+            write_float(value, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            if value.abs() >= 1e-6 {
+                prop_assert_eq!(text, format!("{value}"));
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ async def publish() -> str | None:
     async with Publisher("redis://127.0.0.1", publish_timeout=1.0) as publisher:
         receipt = await publisher.publish("orders", {"id": 1}, event_id="order-1")
         receipts = await publisher.publish_many([("orders", 1), {"channel": "orders", "data": 2}])
+        await publisher.publish_json("orders", b'{"id": 3}', tenant_id="acme")
         await publisher.close()
     offset: int = receipts[0].offset
     return receipt.position if offset else None
