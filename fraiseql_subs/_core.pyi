@@ -354,17 +354,9 @@ class Core:
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
+        is_json: bool = False,
     ) -> Publication[Receipt]:
-        """Publish one event."""
-    def publish_json(
-        self,
-        channel: str,
-        json: str | bytes | bytearray | memoryview,
-        event_type: str | None = None,
-        tenant_id: str | None = None,
-        event_id: str | None = None,
-    ) -> Publication[Receipt]:
-        """Publish one event whose data are the text of a JSON value."""
+        """Publish one event; `is_json`: the data are the text of a JSON value."""
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]], tenant_id: str | None = None
     ) -> Publication[list[Receipt]]:

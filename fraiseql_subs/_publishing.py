@@ -153,7 +153,7 @@ class Publishing:
             return publish(
                 core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
             )
-        return self._handle.core.publish_json(channel, json, event_type, tenant_id, event_id)
+        return self._handle.core.publish(channel, json, event_type, tenant_id, event_id, True)
 
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]

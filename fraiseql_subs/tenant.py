@@ -127,7 +127,7 @@ class TenantPublisher:
             return publish(
                 core, connection, channel, json, event_type, tenant, event_id, is_json=True
             )
-        return core.publish_json(channel, json, event_type, tenant, event_id)
+        return core.publish(channel, json, event_type, tenant, event_id, True)
 
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]

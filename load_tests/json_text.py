@@ -2,8 +2,9 @@
 
     python load_tests/json_text.py
 
-Prints CPU time of one thread for each value, the best of several rounds; the two take turns. `Event(data)`
-converts as `publish` does, and makes an index and the event. Not here: publishing (`micro`).
+Prints CPU time of one thread for each value, the best of several rounds; the two take turns.
+`Event(data)` converts as `publish` does, and makes an index and the event. Not here: publishing
+(`micro`).
 """
 
 from __future__ import annotations

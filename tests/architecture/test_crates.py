@@ -24,7 +24,17 @@ LAYERS = {
     "runtime": {"bus", "graphql", "indexed_json", "protocol", "security"},
     "server": {"bus", "graphql", "protocol", "runtime", "security"},
     "load": set(),
-    "python": {"brokers", "bus", "graphql", "indexed_json", "load", "protocol", "runtime", "security", "server"},
+    "python": {
+        "brokers",
+        "bus",
+        "graphql",
+        "indexed_json",
+        "load",
+        "protocol",
+        "runtime",
+        "security",
+        "server",
+    },
 }
 
 PURE = ("graphql", "indexed_json", "protocol", "security")

@@ -41,7 +41,9 @@ pub(crate) fn write(value: &Value, writer: &mut Writer) {
         Value::String(text) => writer.string(text),
         Value::Array(items) => {
             writer.begin_list();
-            items.iter().for_each(|item| write(item, writer));
+            for item in items {
+                write(item, writer);
+            }
             writer.end_list();
         }
         Value::Object(members) => {

@@ -277,51 +277,28 @@ impl Core {
         self.setup.sdl()
     }
 
-    #[pyo3(signature = (channel, data, event_type=None, tenant_id=None, event_id=None))]
+    /// Publishes one event. `is_json`: whether the data are the text of a JSON value.
+    #[pyo3(signature = (channel, data, event_type=None, tenant_id=None, event_id=None, is_json=false))]
     fn publish(
         &self,
-        py: Python<'_>,
         channel: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
         event_type: Option<&Bound<'_, PyAny>>,
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
+        is_json: bool,
     ) -> PyResult<Publication> {
-        let running = self.running(py)?;
-        let data = Content::Object(data);
-        let draft = draft(
-            (channel, data, event_type, tenant_id, event_id),
-            Some(self.setup.classes()),
-        )?;
-        publish::one(py, &running, draft)
-    }
-
-    /// Publishes one event whose data are the text of a JSON value.
-    #[pyo3(signature = (channel, json, event_type=None, tenant_id=None, event_id=None))]
-    fn publish_json(
-        &self,
-        py: Python<'_>,
-        channel: &Bound<'_, PyAny>,
-        json: &Bound<'_, PyAny>,
-        event_type: Option<&Bound<'_, PyAny>>,
-        tenant_id: Option<&Bound<'_, PyAny>>,
-        event_id: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Publication> {
-        let running = self.running(py)?;
-        let json = Content::Json(json);
-        let draft = draft((channel, json, event_type, tenant_id, event_id), None)?;
-        publish::one(py, &running, draft)
+        let running = self.running(channel.py())?;
+        let data = Content::of(data, is_json);
+        let arguments = (channel, data, event_type, tenant_id, event_id);
+        let draft = draft(arguments, Some(self.setup.classes()))?;
+        publish::one(channel.py(), &running, draft)
     }
 
     /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
     /// whether the data are the text of a JSON value.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "positional parameters of one private Python call"
-    )]
     fn prepare(
         &self,
-        py: Python<'_>,
         channel: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
         event_type: Option<&Bound<'_, PyAny>>,
@@ -329,12 +306,10 @@ impl Core {
         event_id: Option<&Bound<'_, PyAny>>,
         is_json: bool,
     ) -> PyResult<(Receipt, PreparedFields)> {
-        let running = self.running(py)?;
+        let running = self.running(channel.py())?;
         let data = Content::of(data, is_json);
-        let draft = draft(
-            (channel, data, event_type, tenant_id, event_id),
-            Some(self.setup.classes()),
-        )?;
+        let arguments = (channel, data, event_type, tenant_id, event_id);
+        let draft = draft(arguments, Some(self.setup.classes()))?;
         publish::prepare(&running, draft)
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn draft(
         tenant_id,
         event_id,
     };
-    Reader::new(classes).draft(&parameters, None)
+    DraftReader::new(classes).draft(&parameters, None)
 }
 
 /// Reads a batch. `classes`: as for [`draft`]. Errors name the event only if the caller has given a
@@ -75,7 +75,7 @@ pub(crate) fn drafts(
             describe(events)
         )));
     };
-    let mut reader = Reader::new(classes);
+    let mut reader = DraftReader::new(classes);
     let mut drafts = Vec::with_capacity(events.len().unwrap_or_default());
     for (index, event) in items.enumerate() {
         let place = is_batch.then_some(index);
@@ -85,7 +85,7 @@ pub(crate) fn drafts(
 }
 
 /// Reads events one after the other.
-struct Reader<'c> {
+struct DraftReader<'c> {
     classes: Option<&'c Classes>,
     /// The channel of the last event: that of the next one usually is the same.
     channel: Option<Arc<str>>,
@@ -105,9 +105,9 @@ struct Parameters<'a, 'py> {
 type Index = Option<usize>;
 
 /// The name of a parameter, in errors: `events[2].data` in a batch.
-struct Name(Index, &'static str);
+struct ParameterName(Index, &'static str);
 
-impl fmt::Display for Name {
+impl fmt::Display for ParameterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(index) => write!(f, "events[{index}].{}", self.1),
@@ -123,7 +123,7 @@ fn refuse(index: Index, problem: &str) -> PyErr {
     ))
 }
 
-impl<'c> Reader<'c> {
+impl<'c> DraftReader<'c> {
     fn new(classes: Option<&'c Classes>) -> Self {
         Self {
             classes,
@@ -179,23 +179,27 @@ impl<'c> Reader<'c> {
     fn draft(&mut self, parameters: &Parameters<'_, '_>, index: Index) -> PyResult<Draft> {
         let missing = |name: &str| refuse(index, &format!("`{name}` is missing"));
         let option = |value, name| -> PyResult<Option<Arc<str>>> {
-            let value = optional_text(value, Name(index, name), publish_error)?;
+            let value = optional_text(value, ParameterName(index, name), publish_error)?;
             Ok(value.map(Into::into))
         };
         let channel = parameters.channel.ok_or_else(|| missing("channel"))?;
         let content = parameters.content.ok_or_else(|| missing("data"))?;
         Ok(Draft {
-            channel: self.channel(text(channel, Name(index, "channel"), publish_error)?),
+            channel: self.channel(text(
+                channel,
+                ParameterName(index, "channel"),
+                publish_error,
+            )?),
             event_type: option(parameters.event_type, "event_type")?,
             tenant_id: option(parameters.tenant_id, "tenant_id")?,
             id: option(parameters.event_id, "event_id")?,
             data: match content {
                 Content::Object(data) => to_text(data, self.classes).map_err(|error| {
-                    let name = Name(index, "data").to_string();
+                    let name = ParameterName(index, "data").to_string();
                     error.into_error(data.py(), &name, publish_error)
                 })?,
                 Content::Json(json) => read_json(json).map_err(|problem| {
-                    publish_error(format!("{}: {problem}", Name(index, "json")))
+                    publish_error(format!("{}: {problem}", ParameterName(index, "json")))
                 })?,
             },
         })

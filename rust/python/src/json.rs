@@ -384,7 +384,9 @@ impl Notes {
         if !self.serialized.is_empty() {
             out.name(SERIALIZED_MEMBER);
             out.begin_list();
-            self.serialized.iter().for_each(|name| out.string(name));
+            for name in &self.serialized {
+                out.string(name);
+            }
             out.end_list();
         }
     }

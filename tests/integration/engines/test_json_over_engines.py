@@ -28,7 +28,7 @@ async def test_publishers_send_a_text(redis):
         async with Publisher(redis.url) as publisher:
             await publisher.publish_json("feed", bytearray(b" 1 "))
             await publisher.publish_many([{"channel": "feed", "json": "2"}])
-            with pytest.raises(PublishError, match="^json: it is not JSON"):
+            with pytest.raises(PublishError, match=r"^json: it is not JSON"):
                 await publisher.publish_json("feed", b"{")
         with SyncPublisher(redis.url) as sync:
             await asyncio.to_thread(sync.publish_json, "feed", b"3")
@@ -41,7 +41,7 @@ async def test_an_event_of_a_transaction_has_the_text(postgres):
             await manager.publish_json("feed", "1", connection=connection)
             async with Publisher(postgres.url) as publisher:
                 await publisher.publish_json("feed", "2", connection=connection)
-                with pytest.raises(PublishError, match="^json: "):
+                with pytest.raises(PublishError, match=r"^json: "):
                     await publisher.publish_json("feed", "x", connection=connection)
         assert await take(results, 2) == [1, 2]
 

@@ -158,7 +158,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "a large float": (b"1e400", "out of the range of a double"),
     "many levels": (DEEP.encode(), "nested deeper than 127 levels"),
     "a very long text": (bytes((1 << 30) + 1), "it has more than 1073741824 bytes"),
-    "a dict": ({"a": 1}, "pass the text of one JSON value as bytes or str, not an object of type `dict`"),
+    "a dict": (
+        {"a": 1},
+        "pass the text of one JSON value as bytes or str, not an object of type `dict`",
+    ),
     "None": (None, "pass the text of one JSON value as bytes or str, not "),
 }
 
@@ -181,7 +184,7 @@ async def test_other_parameters_are_refused_as_those_of_publish():
     async with SubscriptionManager([passthrough("feed", Any, channel="feed")]) as manager:
         with pytest.raises(PublishError, match="the channel is empty"):
             await manager.publish_json("", "1")
-        with pytest.raises(PublishError, match="^channel: pass a string, not "):
+        with pytest.raises(PublishError, match=r"^channel: pass a string, not "):
             await manager.publish_json(1, "1")  # type: ignore[call-overload]
         with pytest.raises(PublishError, match="`data` and `json` are both given"):
             await manager.publish_many([{"channel": "feed", "data": 1, "json": "1"}])

@@ -337,7 +337,14 @@ mod tests {
         wanted: &[StreamKey],
     ) -> Vec<Result<(StreamKey, Json), RowFault>> {
         let by_tenant = wanted.iter().any(|stream| stream.tenant.is_some());
-        let data = |envelope: Bytes| Envelope::read(&envelope, false).unwrap().json().unwrap();
+        let data = |envelope: Bytes| {
+            Envelope::read(&envelope, false)
+                .unwrap()
+                .json()
+                .unwrap()
+                .root()
+                .to_value()
+        };
         let find = |name: StreamName<'_>| wanted.iter().find(|key| **key == name.key()).cloned();
         let events = tables.events(7, row, by_tenant, find);
         events
@@ -386,7 +393,7 @@ mod tests {
             let (stream, bytes) = event.unwrap();
             let envelope = Envelope::read(&bytes, false).unwrap();
             let kind = envelope.event_type.unwrap().to_owned();
-            (stream, kind, envelope.json().unwrap())
+            (stream, kind, envelope.json().unwrap().root().to_value())
         };
         events.into_iter().map(read).collect()
     }
