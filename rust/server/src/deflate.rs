@@ -53,21 +53,22 @@ struct State {
 /// A response that was compressed.
 struct Kept {
     response: Bytes,
-    window: Window,
-    /// `None`: it did not become smaller.
-    deflated: Option<Bytes>,
+    /// For each window, once a client with it has received the response.
+    deflated: [Option<Outcome>; Window::ALL.len()],
 }
+
+/// What became of a response; `None`: it did not become smaller.
+type Outcome = Option<Bytes>;
 
 impl Kept {
     fn len(&self) -> usize {
-        self.response.len() + self.deflated.as_ref().map_or(0, Bytes::len)
+        let deflated = self.deflated.iter().flatten().flatten();
+        self.response.len() + deflated.map(Bytes::len).sum::<usize>()
     }
 
     /// Whether it is this very response. As it is kept, no other one has its address.
-    fn is_of(&self, response: &Bytes, window: Window) -> bool {
-        self.response.as_ptr() == response.as_ptr()
-            && self.response.len() == response.len()
-            && self.window == window
+    fn is_of(&self, response: &Bytes) -> bool {
+        self.response.as_ptr() == response.as_ptr() && self.response.len() == response.len()
     }
 }
 
@@ -108,24 +109,29 @@ impl Deflate {
 
 impl State {
     /// Returns the compressed response; `None`: it did not become smaller.
-    fn deflated(&mut self, response: &Bytes, window: Window) -> Option<Bytes> {
-        let mut newest_first = self.kept.iter().rev();
-        if let Some(kept) = newest_first.find(|kept| kept.is_of(response, window)) {
-            return kept.deflated.clone();
+    fn deflated(&mut self, response: &Bytes, window: Window) -> Outcome {
+        let place = self.kept.iter().rposition(|kept| kept.is_of(response));
+        if let Some(known) = place.and_then(|at| self.kept[at].deflated[window.index()].as_ref()) {
+            return known.clone();
         }
         let deflated = self.deflate(response, window);
-        // The response of one client alone is not kept.
-        if !response.is_unique() {
+        if let Some(at) = place {
+            self.kept_bytes += deflated.as_ref().map_or(0, Bytes::len);
+            self.kept[at].deflated[window.index()] = Some(deflated.clone());
+            self.drop_oldest();
+        } else if !response.is_unique() {
+            // The response of one client alone is not kept.
+            let mut of_windows = [const { None }; Window::ALL.len()];
+            of_windows[window.index()] = Some(deflated.clone());
             self.keep(Kept {
                 response: response.clone(),
-                window,
-                deflated: deflated.clone(),
+                deflated: of_windows,
             });
         }
         deflated
     }
 
-    fn deflate(&mut self, response: &[u8], window: Window) -> Option<Bytes> {
+    fn deflate(&mut self, response: &[u8], window: Window) -> Outcome {
         let stream = self.streams[window.index()].get_or_insert_with(|| {
             let level = Compression::new(LEVEL);
             Compress::new_with_window_bits(level, false, window.bits())
@@ -146,6 +152,10 @@ impl State {
     fn keep(&mut self, new: Kept) {
         self.kept_bytes += new.len();
         self.kept.push_back(new);
+        self.drop_oldest();
+    }
+
+    fn drop_oldest(&mut self) {
         while let Some(oldest) = self.kept.front()
             && self.kept.len() > 1
             && (self.kept.len() > KEPT
@@ -276,8 +286,28 @@ mod tests {
         };
         let first = compressed("1", Window::Full);
         assert_eq!(compressed("2", Window::Full).as_ptr(), first.as_ptr());
-        assert_ne!(compressed("3", Window::Small).as_ptr(), first.as_ptr());
-        assert_eq!(kept(&deflaters), 2);
+        let small = compressed("3", Window::Small);
+        assert_ne!(small.as_ptr(), first.as_ptr());
+        assert_eq!(compressed("4", Window::Small).as_ptr(), small.as_ptr());
+        assert_eq!(compressed("5", Window::Full).as_ptr(), first.as_ptr());
+        assert_eq!(kept(&deflaters), 1);
+    }
+
+    #[test]
+    fn as_many_responses_are_kept_for_clients_with_different_windows() {
+        let deflaters = Rc::default();
+        let responses: Vec<Bytes> = (0..KEPT).map(|n| orders(40 + n % 5)).collect();
+        let addresses = || -> Vec<*const u8> {
+            let of_all = Window::ALL.iter().flat_map(|window| {
+                responses.iter().map(|response| {
+                    let message = framed("1", response);
+                    let deflated = client(&deflaters, *window).compress(&message);
+                    deflated.unwrap().response().as_ptr()
+                })
+            });
+            of_all.collect()
+        };
+        assert_eq!(addresses(), addresses());
     }
 
     #[test]

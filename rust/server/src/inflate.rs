@@ -9,8 +9,19 @@ use flate2::{Decompress, FlushDecompress, Status};
 /// What the sender of a message has removed from its end.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// What follows a last block of DEFLATE: the begin of an empty block, and the tail.
+/// An empty last block. It is one only where a block has ended, not within a message that was cut.
+const LAST: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+
+/// What follows a last block of the sender: the begin of an empty block, whose other bytes it has
+/// removed.
 const AFTER_LAST: [u8; 1] = [0];
+
+/// Bytes that are decompressed before it is checked what became of them.
+const PIECE_BYTES: usize = 4096;
+
+/// Bytes that a message may be longer than what it is decompressed to, and the eighth of that.
+/// Compressors add a few bytes to each block: RFC 1951, section 3.2.4.
+const OVERHEAD_BYTES: u64 = 1024;
 
 /// First buffer for a message: so many times its compressed size, and so much at least (bytes).
 const FIRST_FACTOR: usize = 4;
@@ -21,7 +32,9 @@ const FIRST_BYTES: usize = 256;
 pub(crate) enum InflateError {
     /// It is larger than the limit. It was not decompressed any further.
     TooLarge,
-    /// It is not DEFLATE.
+    /// It is longer than what it is decompressed to: blocks without data take time.
+    Padded,
+    /// It is not DEFLATE, or has no end.
     Invalid,
 }
 
@@ -40,18 +53,28 @@ impl Inflater {
         stream.reset(false);
         let first = payload.len().saturating_mul(FIRST_FACTOR).max(FIRST_BYTES);
         let mut message = Vec::with_capacity(first.min(limit + 1));
-        if let Some(rest) = extend(stream, payload, &mut message, limit)? {
-            let is_whole = rest == AFTER_LAST;
-            return if is_whole {
-                Ok(message)
-            } else {
-                Err(InflateError::Invalid)
-            };
+        for piece in payload.chunks(PIECE_BYTES) {
+            if extend(stream, piece, &mut message, limit)?.is_some() {
+                let rest = &payload[stream.total_in() as usize..];
+                let is_whole = rest.is_empty() || rest == AFTER_LAST;
+                return if is_whole {
+                    Ok(message)
+                } else {
+                    Err(InflateError::Invalid)
+                };
+            }
+            let written = stream.total_out();
+            if stream.total_in() > written + written / 8 + OVERHEAD_BYTES {
+                return Err(InflateError::Padded);
+            }
         }
-        match extend(stream, &TAIL, &mut message, limit)? {
-            // The tail ends a block and begins none.
-            None => Ok(message),
-            Some(_) => Err(InflateError::Invalid),
+        let written = message.len();
+        let goes_on = extend(stream, &TAIL, &mut message, limit)?.is_none();
+        let ends = goes_on && extend(stream, &LAST, &mut message, limit)? == Some(&[]);
+        if ends && message.len() == written {
+            Ok(message)
+        } else {
+            Err(InflateError::Invalid)
         }
     }
 }
@@ -95,7 +118,6 @@ mod tests {
     use super::*;
 
     const LIMIT: usize = 100_000;
-
     fn inflate(payload: &[u8]) -> Result<Vec<u8>, InflateError> {
         Inflater::default().inflate(payload, LIMIT)
     }
@@ -161,9 +183,56 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_was_cut_is_refused() {
+        let text = br#"{"type":"subscribe","id":"1","payload":{"query":"subscription { a }"}}"#;
+        let whole = message(text);
+        for length in 1..whole.len() {
+            let result = inflate(&whole[..length]);
+            assert!(result.is_err(), "{length}: {result:?}");
+        }
+        let stored = [&b"\x00\x05\x00\xfa\xff"[..], b"Hello\x00"].concat();
+        for length in 2..stored.len() - 1 {
+            assert_eq!(inflate(&stored[..length]), Err(InflateError::Invalid));
+        }
+    }
+
+    #[test]
+    fn blocks_without_data_are_not_decompressed_to_the_end() {
+        let empty_stored = [0, 0, 0, 0xff, 0xff].repeat(200_000);
+        // 10 bits each: a block with fixed codes that has only its end.
+        let empty_fixed = [0x02, 0x08, 0x20, 0x80, 0x00].repeat(200_000);
+        for padding in [empty_stored, empty_fixed] {
+            let inflater = Inflater::default();
+            let padded = [&padding[..], &message(b"Hello")].concat();
+            assert_eq!(inflater.inflate(&padded, LIMIT), Err(InflateError::Padded));
+            let read = inflater.stream.borrow().as_ref().unwrap().total_in();
+            assert!(read <= PIECE_BYTES as u64 + OVERHEAD_BYTES, "{read}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_many_flushes_is_read() {
+        // As a compressor that is flushed for each word of a text.
+        let mut stream = Compress::new(Compression::new(6), false);
+        let mut out = Vec::with_capacity(LIMIT);
+        let mut text = Vec::new();
+        for n in 0..2_000_u32 {
+            let word = format!("word {} ", n.wrapping_mul(2_654_435_761));
+            stream
+                .compress_vec(word.as_bytes(), &mut out, FlushCompress::Sync)
+                .unwrap();
+            text.extend_from_slice(word.as_bytes());
+        }
+        out.truncate(out.len() - TAIL.len());
+        assert_eq!(inflate(&out).unwrap(), text);
+    }
+
+    #[test]
     fn only_the_end_follows_a_last_block() {
         let last = deflated(b"Hello", FlushCompress::Finish);
-        assert_eq!(inflate(&[&last[..], b"\x00"].concat()).unwrap(), b"Hello");
+        for end in [&b""[..], b"\x00"] {
+            assert_eq!(inflate(&[&last[..], end].concat()).unwrap(), b"Hello");
+        }
         for rest in [&last[..], b"\x00\x00", b"a"] {
             let bytes = [&last[..], rest].concat();
             assert_eq!(inflate(&bytes), Err(InflateError::Invalid));

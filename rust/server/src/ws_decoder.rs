@@ -304,6 +304,7 @@ impl MessageDecoder {
                 let inflated = inflater.inflate(&payload, self.limit_bytes);
                 let inflated = inflated.map_err(|error| match error {
                     InflateError::TooLarge => Close::message_too_big(self.limit_bytes),
+                    InflateError::Padded => Close::too_much_inflated(),
                     InflateError::Invalid => Close::invalid_compression(),
                 })?;
                 self.note_inflated(inflated.len(), payload.len())?;
