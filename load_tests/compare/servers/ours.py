@@ -73,7 +73,7 @@ async def main() -> None:
         workers=options.workers,
         history=None if options.no_history else History(),
     )
-    tls = TLS(*options.tls) if options.tls else None
+    tls = TLS(cert=options.tls[0], key=options.tls[1]) if options.tls else None
     serving = manager.serve(port=options.port, compression=options.compression, tls=tls)
     async with serving as server:
         if options.bus:
