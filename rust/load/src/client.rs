@@ -341,6 +341,7 @@ mod tests {
         let mut client = LoadClient::new(
             0,
             subscriptions,
+            0,
             b"handshake".to_vec(),
             b"subscribe".to_vec(),
         );
@@ -372,7 +373,7 @@ mod tests {
             DeliveryTracker::new([Audience::All]),
             Some(r#"{"token":1}"#),
         );
-        let mut client = LoadClient::new(0, 1, Vec::new(), b"subscribe".to_vec());
+        let mut client = LoadClient::new(0, 1, 0, Vec::new(), b"subscribe".to_vec());
         let mut bytes = ACCEPTED.to_vec();
         bytes.extend(text(r#"{"type":"connection_ack"}"#));
         for byte in bytes {
@@ -433,7 +434,7 @@ mod tests {
             (b"SSH-2.0\r\n\r\n", "not HTTP"),
         ] {
             let mut record = Record::new(DeliveryTracker::new([Audience::All]), None);
-            let mut client = LoadClient::new(0, 1, Vec::new(), Vec::new());
+            let mut client = LoadClient::new(0, 1, 0, Vec::new(), Vec::new());
             client.take(answer, &mut record);
             let ended = client.ended.unwrap();
             assert!(ended.contains(expected), "{ended}");
