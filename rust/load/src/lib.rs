@@ -42,7 +42,7 @@ pub use error::LoadError;
 pub use options::{Mode, OptionError, Options};
 pub use processes::{NoProcess, Usage};
 pub use publisher::PublishError;
-pub use report::{Churn, Client, Latency, Report, Sample, Server, Slow, Storm, Tls};
+pub use report::{Churn, Client, Latency, Report, Sample, Server, Slow, Storm, TlsHandshakes};
 pub use template::TemplateError;
 pub use tracker::Counts;
 

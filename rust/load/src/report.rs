@@ -91,7 +91,7 @@ pub struct Churn {
 
 /// Handshakes of TLS.
 #[derive(Debug, Clone, Serialize)]
-pub struct Tls {
+pub struct TlsHandshakes {
     /// Number of those that resumed the session of an earlier connection.
     pub resumed: u32,
     /// Number of the others.
@@ -118,7 +118,7 @@ pub struct Storm {
     /// CPU time of the load generator for each client.
     pub client_cpu_us_per_connection: f64,
     /// Handshakes of TLS; absent without TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsHandshakes>,
 }
 
 /// The result of a run.
@@ -152,7 +152,7 @@ pub struct Report {
     /// Set in storm.
     pub storm: Option<Storm>,
     /// Handshakes of TLS of the other connections; absent without TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsHandshakes>,
     /// Memory and CPU time during the run, with `--pid`.
     pub samples: Vec<Sample>,
     /// Whether it was interrupted.
@@ -208,7 +208,7 @@ impl Report {
         let mut errors = driver.record.errors();
         errors.extend(storm.into_iter().flat_map(|storm| storm.errors.clone()));
         let handshakes = |arrivals: &Arrivals| {
-            plan.tls.is_some().then_some(Tls {
+            plan.tls.is_some().then_some(TlsHandshakes {
                 resumed: arrivals.resumed,
                 full: arrivals.full,
             })

@@ -25,14 +25,14 @@ const MAX_POLLS: u32 = 256;
 
 /// The new connections of one worker.
 #[derive(Clone)]
-pub(crate) struct Newcomers(Rc<State>);
+pub(crate) struct Newcomers(Rc<TurnTaking>);
 
-struct State {
+struct TurnTaking {
     /// Polls that are left in this turn (count).
     left: Cell<u32>,
     /// Moving average of the time of a poll (nanoseconds).
     cost: Cell<u64>,
-    waiting: RefCell<VecDeque<Waiting>>,
+    waiting: RefCell<VecDeque<WaitingPoll>>,
     /// Polls that have their turn, but are not over (count).
     running: Cell<u32>,
     /// Whether a poll of this turn is over.
@@ -42,31 +42,31 @@ struct State {
 }
 
 /// A poll that waits for its turn.
-struct Waiting {
+struct WaitingPoll {
     task: Waker,
-    turn: Rc<Cell<Turn>>,
+    turn: Rc<Cell<PlaceState>>,
 }
 
 /// The place of a task among others, which it may leave before its turn.
-struct Place {
-    state: Rc<State>,
-    turn: Rc<Cell<Turn>>,
+struct PlaceInLine {
+    state: Rc<TurnTaking>,
+    turn: Rc<Cell<PlaceState>>,
 }
 
-impl Place {
+impl PlaceInLine {
     /// Ready when the task has its turn.
-    fn poll_turn(&self, cx: &Context<'_>) -> Poll<Running> {
-        if self.turn.get() == Turn::Awaited || !self.has_turn() {
-            if self.turn.replace(Turn::Awaited) != Turn::Awaited {
-                self.state.waiting.borrow_mut().push_back(Waiting {
+    fn poll_turn(&self, cx: &Context<'_>) -> Poll<GrantedPoll> {
+        if self.turn.get() == PlaceState::Awaited || !self.has_turn() {
+            if self.turn.replace(PlaceState::Awaited) != PlaceState::Awaited {
+                self.state.waiting.borrow_mut().push_back(WaitingPoll {
                     task: cx.waker().clone(),
                     turn: self.turn.clone(),
                 });
             }
             return Poll::Pending;
         }
-        self.turn.set(Turn::None);
-        Poll::Ready(Running {
+        self.turn.set(PlaceState::None);
+        Poll::Ready(GrantedPoll {
             state: self.state.clone(),
             begun: Instant::now(),
         })
@@ -74,20 +74,20 @@ impl Place {
 
     /// Whether it was granted a turn, or takes one of those that are left.
     fn has_turn(&self) -> bool {
-        self.turn.get() == Turn::Granted || self.state.take_left()
+        self.turn.get() == PlaceState::Granted || self.state.take_left()
     }
 }
 
-impl Drop for Place {
+impl Drop for PlaceInLine {
     fn drop(&mut self) {
-        if self.turn.replace(Turn::Left) == Turn::Granted {
+        if self.turn.replace(PlaceState::Left) == PlaceState::Granted {
             self.state.end_poll();
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Turn {
+enum PlaceState {
     None,
     Awaited,
     Granted,
@@ -98,7 +98,7 @@ enum Turn {
 impl Newcomers {
     /// Starts the turns of this thread's worker.
     pub(crate) fn start() -> Self {
-        let state = Rc::new(State {
+        let state = Rc::new(TurnTaking {
             left: Cell::new(MAX_POLLS),
             cost: Cell::new(0),
             waiting: RefCell::default(),
@@ -115,9 +115,9 @@ impl Newcomers {
         TakeTurns {
             task: Box::pin(task),
             polls: NEW_POLLS,
-            place: Some(Place {
+            place: Some(PlaceInLine {
                 state: self.0.clone(),
-                turn: Rc::new(Cell::new(Turn::None)),
+                turn: Rc::new(Cell::new(PlaceState::None)),
             }),
         }
     }
@@ -129,7 +129,7 @@ pub(crate) struct TakeTurns<F> {
     /// Polls that take turns (count).
     polls: u32,
     /// Set until these polls are over.
-    place: Option<Place>,
+    place: Option<PlaceInLine>,
 }
 
 impl<F: Future> Future for TakeTurns<F> {
@@ -151,12 +151,12 @@ impl<F: Future> Future for TakeTurns<F> {
 }
 
 /// A poll that has its turn.
-struct Running {
-    state: Rc<State>,
+struct GrantedPoll {
+    state: Rc<TurnTaking>,
     begun: Instant,
 }
 
-impl Drop for Running {
+impl Drop for GrantedPoll {
     fn drop(&mut self) {
         self.state.record(self.begun.elapsed());
         self.state.end_poll();
@@ -164,7 +164,7 @@ impl Drop for Running {
 }
 
 /// Begins the turns of a worker.
-async fn pace(state: Weak<State>) {
+async fn pace(state: Weak<TurnTaking>) {
     loop {
         let over = poll_fn(|cx| match state.upgrade() {
             Some(state) => state.poll_over(cx).map(|()| true),
@@ -181,7 +181,7 @@ async fn pace(state: Weak<State>) {
     }
 }
 
-impl State {
+impl TurnTaking {
     /// Takes one of the polls that are left in this turn.
     fn take_left(&self) -> bool {
         let left = self.left.get();
@@ -217,9 +217,9 @@ impl State {
         self.left.set(polls - granted as u32);
         for next in waiting.drain(..granted) {
             match next.turn.get() {
-                Turn::Left => self.end_poll(),
+                PlaceState::Left => self.end_poll(),
                 _ => {
-                    next.turn.set(Turn::Granted);
+                    next.turn.set(PlaceState::Granted);
                     next.task.wake();
                 }
             }
