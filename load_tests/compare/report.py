@@ -51,7 +51,7 @@ class Column:
 
     title: str
     scenario: str
-    path: tuple[str, str]
+    path: tuple[str, ...]
     scale: float = 1
     floor: str = ""
 
@@ -105,6 +105,30 @@ EVENT = ("server", "cpu_us_per_event")
 MEMORY = ("server", "bytes_per_connection")
 BROKER = ("broker", "cpu_us_per_event")
 PUBLISHED = (("publish p50", ("broker", "p50")), ("publish p99", ("broker", "p99")))
+STORM = ("storm", "server_cpu_us_per_connection")
+
+
+def _storm(size: int) -> Table:
+    name = f"storm-{size}"
+    times = (("ack", "acknowledged_us"), ("first result", "first_result_us"))
+    arrivals = (
+        Column(f"{title}, {key}", name, ("storm", member, key), 1e-3)
+        for title, member in times
+        for key in ("p50", "p99")
+    )
+    return Table(
+        name,
+        f"{size:,} clients connect and subscribe at once, while 100 others receive 50 events a"
+        " second: clients a second, ms until theirs, ms of the others' p99, µs of the server's CPU"
+        " per client",
+        (
+            Column("a second", name, ("storm", "per_second")),
+            *arrivals,
+            Column("others, p99", name, ("latency_us", "p99"), 1e-3),
+            Column("CPU", name, STORM),
+        ),
+        has_plot=False,
+    )
 
 
 def _latencies(scenario: str) -> tuple[Column, ...]:
@@ -151,6 +175,8 @@ SERVERS = (
         "Idle connections with one subscription each: KiB of memory per connection, by connections",
         _sizes("idle", (1_000, MANY), MEMORY, 1 / 1024),
     ),
+    _storm(1_000),
+    _storm(MANY),
 )
 
 OVERVIEW = tuple(table for table in SERVERS if table.has_plot)
@@ -242,7 +268,9 @@ def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, floa
     for run in data["runs"]:
         if (run["scenario"], run["server"]) != (column.scenario, server) or run["error"]:
             continue
-        value = (run["result"].get(column.path[0]) or {}).get(column.path[1])
+        value: Any = run["result"]
+        for name in column.path:
+            value = (value or {}).get(name)
         if value is not None:
             found[run["round"]] = value * column.scale
     return found

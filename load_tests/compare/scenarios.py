@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 QUERY = "subscription ($key: Int) { feed(key: $key) { sequence sentAt key note } }"
+SNAPSHOT = "subscription { snapshot { sequence sentAt key note } }"
+"""Has its first result at once."""
 EVERY = "{}"
 ONE_KEY = '{"key": {subscription}}'
 NOTE = "x" * 90
@@ -81,6 +83,7 @@ class Scenario:
         seconds: How long those and idle last.
         warm_up: Events before measuring (count).
         rounds: No more rounds than this, where one says as much as many.
+        storm: Clients that connect at once, beside those of `connections` (count).
         limit: Time after which a server is given up (seconds), connecting included.
     """
 
@@ -97,6 +100,7 @@ class Scenario:
     seconds: float = 5
     warm_up: int = 10
     rounds: int = 100
+    storm: int = 0
     limit: float = 60
 
     def command(self, events: int) -> list[str]:
@@ -113,8 +117,11 @@ class Scenario:
             "duration": self.seconds,
             "warm-up": self.warm_up,
         }
-        if self.mode == "rate":
+        if self.mode in ("rate", "storm"):
             options["rate"] = self.rate
+        if self.mode == "storm":
+            options |= {"connections": self.storm, "live": self.connections}
+            options["storm-query"] = SNAPSHOT
         pairs = [(f"--{name}", str(value)) for name, value in options.items()]
         return [self.mode, *(part for pair in pairs for part in pair)]
 
@@ -144,6 +151,8 @@ SCENARIOS = [
     Scenario("selective-100000", "selective", 1_000, KEYED, 100, ONE_KEY, events=2_000, work=WORK),
     Scenario("idle-1000", "idle", 1_000, seconds=2, rounds=1),
     Scenario(f"idle-{MANY}", "idle", MANY, FAST, seconds=2, rounds=1, limit=90),
+    Scenario("storm-1000", "storm", 100, rate=50, storm=1_000),
+    Scenario(f"storm-{MANY}", "storm", 100, FAST, rate=50, storm=MANY, rounds=3, limit=90),
     Scenario("redis-one", "fan-out", 1, REDIS, events=2_000, work=WORK),
     # Few events: Strawberry needs a third of a second for each.
     Scenario(
@@ -163,5 +172,5 @@ SCENARIOS = [
     Scenario("engines-rate-1000", "rate", 1, ENGINES, rate=1_000),
 ]
 
-QUICK = [s.quick() for s in SCENARIOS if s.connections < MANY]
+QUICK = [s.quick() for s in SCENARIOS if max(s.connections, s.storm) < MANY]
 """The scenarios that finish soon."""

@@ -38,6 +38,12 @@ class Broadcast(Generic[T]):
             self._queues.discard(queue)
 
 
+async def first_and_rest(first: T) -> AsyncGenerator[T, None]:
+    """Yield a value at once; nothing follows for as long as the subscription lasts."""
+    yield first
+    await asyncio.Event().wait()
+
+
 def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]], None]) -> None:
     """Run an ASGI application until killed, and send it the events of the control port."""
 

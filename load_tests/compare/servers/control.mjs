@@ -8,8 +8,17 @@ export const BACKLOG = 16_384;
 export const SDL = `
   type Query { ok: Boolean }
   type Feed { sequence: Int! sentAt: Int! key: Int note: String! }
-  type Subscription { feed(key: Int): Feed }
+  type Subscription { feed(key: Int): Feed snapshot: Feed }
 `;
+
+/** What a subscription of `snapshot` gets at once; no event follows. */
+export const SNAPSHOT = { sequence: 0, sentAt: 0, key: null, note: "x".repeat(90) };
+
+/** Yields the snapshot, and then nothing for as long as the subscription lasts. */
+export async function* snapshot() {
+  yield { snapshot: SNAPSHOT };
+  await new Promise(() => {});
+}
 
 const text = { type: "string" };
 const { values } = parseArgs({

@@ -21,8 +21,11 @@ from typing import Any
 SDL = """
     type Query { ok: Boolean }
     type Feed { sequence: Int! sentAt: Int! key: Int note: String! }
-    type Subscription { feed(key: Int): Feed }
+    type Subscription { feed(key: Int): Feed  snapshot: Feed }
 """
+
+SNAPSHOT: dict[str, Any] = {"sequence": 0, "sentAt": 0, "key": None, "note": "x" * 90}
+"""What a subscription of `snapshot` gets at once; no event follows."""
 
 BACKLOG = 16_384
 """Connections that may wait to be accepted (count): all clients of a scenario connect at once."""

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { buildSchema } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import { WebSocketServer } from "ws";
-import { BACKLOG, SDL, compression, obey, port } from "./control.mjs";
+import { BACKLOG, SDL, compression, obey, port, snapshot } from "./control.mjs";
 
 const subscribers = new Set();
 
@@ -28,7 +28,7 @@ async function* feed({ key }) {
 
 const server = createServer();
 const sockets = new WebSocketServer({ server, path: "/graphql", perMessageDeflate: compression });
-useServer({ schema: buildSchema(SDL), roots: { subscription: { feed } } }, sockets);
+useServer({ schema: buildSchema(SDL), roots: { subscription: { feed, snapshot } } }, sockets);
 server.listen({ port, host: "127.0.0.1", backlog: BACKLOG }, () =>
   obey((event) => {
     for (const push of subscribers) push(event);

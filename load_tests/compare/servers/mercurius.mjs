@@ -1,7 +1,7 @@
 // Mercurius on Fastify, with the emitter and the filter that it brings along.
 import Fastify from "fastify";
 import mercurius from "mercurius";
-import { BACKLOG, SDL, obey, port } from "./control.mjs";
+import { BACKLOG, SDL, obey, port, snapshot } from "./control.mjs";
 
 const feed = {
   subscribe: mercurius.withFilter(
@@ -13,7 +13,7 @@ const feed = {
 const app = Fastify();
 app.register(mercurius, {
   schema: SDL,
-  resolvers: { Subscription: { feed } },
+  resolvers: { Subscription: { feed, snapshot: { subscribe: snapshot } } },
   subscription: true,
 });
 await app.listen({ port, host: "127.0.0.1", backlog: BACKLOG });

@@ -2,16 +2,18 @@
 
 The function is called for each subscriber with `--resolver`, for many with `--batch`.
 With `--bus` its events come over an engine, with `--no-history` without a history, with `--table`
-from the rows of a table of PostgreSQL, with `--compression` compressed for clients that offer it.
+from the rows of a table of PostgreSQL, with `--compression` compressed for clients that offer it,
+with `--tls` over TLS.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from control import SDL, obey, parser, print_ready
+from control import SDL, SNAPSHOT, obey, parser, print_ready
 
 from fraiseql_subs import (
+    TLS,
     History,
     Limits,
     Postgres,
@@ -22,6 +24,15 @@ from fraiseql_subs import (
 )
 
 FILTER = {"key": "$key"}
+
+
+def snapshot_now() -> dict:
+    return SNAPSHOT
+
+
+@subscription(name="snapshot", channel="snapshot", initial=snapshot_now)
+async def snapshot(event) -> dict:
+    return event.data
 
 
 @subscription(name="feed", channel="feed", filter=FILTER)
@@ -43,6 +54,7 @@ async def main() -> None:
     arguments.add_argument("--no-history", action="store_true")
     arguments.add_argument("--compression", action="store_true")
     arguments.add_argument("--table")
+    arguments.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
     options = arguments.parse_args()
     field = passthrough("feed", channel="feed", filter=FILTER)
     if options.resolver or options.batch:
@@ -54,14 +66,16 @@ async def main() -> None:
         table = Table(options.table, channel="feed", events=("insert",))
         bus = Postgres(bus, tables=[table])
     manager = SubscriptionManager(
-        [field],
+        [field, snapshot],
         schema=SDL,
         bus=bus,
         limits=limits,
         workers=options.workers,
         history=None if options.no_history else History(),
     )
-    async with manager.serve(port=options.port, compression=options.compression) as server:
+    tls = TLS(cert=options.tls[0], key=options.tls[1]) if options.tls else None
+    serving = manager.serve(port=options.port, compression=options.compression, tls=tls)
+    async with serving as server:
         if options.bus:
             print_ready()
             await server.wait_closed()

@@ -14,7 +14,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from control import BACKLOG, obey, parser
+from control import BACKLOG, SNAPSHOT, obey, parser
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT = 0x81
@@ -31,6 +31,12 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if length < 126:
         return bytes((opcode, length)) + payload
     return bytes((opcode, 126)) + length.to_bytes(2, "big") + payload
+
+
+def result(name: str, field: str, text: str) -> bytes:
+    """Make the frame of a result from the JSON of its field."""
+    payload = f'{{"data":{{"{field}":{text}}}}}'
+    return frame(TEXT, f'{{"id":{json.dumps(name)},"type":"next","payload":{payload}}}'.encode())
 
 
 class Client(asyncio.Protocol):
@@ -76,6 +82,9 @@ class Client(asyncio.Protocol):
             case "ping":
                 self._transport.write(frame(TEXT, b'{"type":"pong"}'))
             case "subscribe":
+                if "snapshot" in message["payload"]["query"]:
+                    self._transport.write(result(message["id"], "snapshot", json.dumps(SNAPSHOT)))
+                    return
                 key = (message["payload"].get("variables") or {}).get("key")
                 self._subscribed[key, message["id"]].add(self._transport)
             case "complete":
@@ -119,9 +128,7 @@ async def main(port: int, control: int) -> None:
         text = json.dumps(data, separators=(",", ":"))
         for (wanted, name), sockets in subscribed.items():
             if sockets and wanted in (None, key):
-                payload = f'{{"data":{{"feed":{text}}}}}'
-                result = f'{{"id":{json.dumps(name)},"type":"next","payload":{payload}}}'
-                ready = frame(TEXT, result.encode())
+                ready = result(name, "feed", text)
                 for socket in sockets:
                     socket.write(ready)
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import strawberry
-from broadcast import Broadcast, serve
-from control import parser
+from broadcast import Broadcast, first_and_rest, serve
+from control import SNAPSHOT, parser
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
@@ -44,17 +44,27 @@ class Subscription:
             async for event in events:
                 yield event
 
+    @strawberry.subscription
+    async def snapshot(self) -> AsyncGenerator[Feed | None, None]:
+        """Yield what there is."""
+        async with aclosing(first_and_rest(feed_of(SNAPSHOT))) as values:
+            async for value in values:
+                yield value
+
+
+def feed_of(data: dict[str, Any]) -> Feed:
+    """Make the value of the type that Strawberry expects."""
+    return Feed(
+        sequence=data["sequence"],
+        sent_at=data["sentAt"],
+        key=data.get("key"),
+        note=data["note"],
+    )
+
 
 def send(data: dict[str, Any]) -> None:
     """Make the event once for all subscriptions."""
-    broadcast.send(
-        Feed(
-            sequence=data["sequence"],
-            sent_at=data["sentAt"],
-            key=data.get("key"),
-            note=data["note"],
-        )
-    )
+    broadcast.send(feed_of(data))
 
 
 schema = strawberry.Schema(Query, subscription=Subscription)

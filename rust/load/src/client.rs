@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::arrivals::Arrivals;
 use crate::frames::{FrameReader, Incoming, MAX_MESSAGE_BYTES, put_pong, put_text};
 use crate::inflate::Inflater;
 use crate::scan::ResultScanner;
@@ -28,6 +29,7 @@ pub(crate) struct Record {
     pub(crate) tracker: DeliveryTracker,
     /// Times from publishing to reading (microseconds).
     pub(crate) latencies: Histogram<u64>,
+    pub(crate) arrivals: Arrivals,
     scanner: ResultScanner,
     /// Made for the first compressed message.
     inflater: Option<Inflater>,
@@ -59,6 +61,10 @@ pub(crate) struct LoadClient {
     first: u32,
     /// Number of its subscriptions.
     subscriptions: u32,
+    /// When it began to connect (microseconds since the load began).
+    opened: u64,
+    /// Whether it has received a result.
+    has_result: bool,
     /// Why the server or the network ended it.
     pub(crate) ended: Option<String>,
     pub(crate) stage: Stage,
@@ -80,6 +86,7 @@ impl Record {
         Self {
             tracker,
             latencies: histogram(),
+            arrivals: Arrivals::new(),
             scanner: ResultScanner::default(),
             inflater: None,
             received: 0,
@@ -148,7 +155,7 @@ impl Record {
 }
 
 /// Creates a histogram of latencies (microseconds) with three significant digits.
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 3_600_000_000, 3)
         .unwrap_or_else(|_| unreachable!("the bounds are valid"));
     histogram.auto(true);
@@ -169,12 +176,15 @@ impl LoadClient {
     pub(crate) fn new(
         first: u32,
         subscriptions: u32,
+        opened: u64,
         handshake: Vec<u8>,
         subscribe: Vec<u8>,
     ) -> Self {
         Self {
             first,
             subscriptions,
+            opened,
+            has_result: false,
             ended: None,
             stage: Stage::Upgrading(Vec::new()),
             outgoing: handshake,
@@ -234,6 +244,10 @@ impl LoadClient {
     fn handle(&mut self, message: &[u8], record: &mut Record) {
         if !record.result(self.first, self.subscriptions, message) {
             self.message(message, record);
+        } else if !self.has_result {
+            self.has_result = true;
+            let time = record.now.saturating_sub(self.opened);
+            record.arrivals.first_results.saturating_record(time);
         }
     }
 
@@ -246,6 +260,8 @@ impl LoadClient {
         match (message.kind, &self.stage) {
             ("connection_ack", Stage::Initialising) => {
                 self.stage = Stage::Subscribed;
+                let time = record.now.saturating_sub(self.opened);
+                record.arrivals.acknowledged.saturating_record(time);
                 self.outgoing
                     .append(&mut std::mem::take(&mut self.subscribe));
             }
@@ -325,6 +341,7 @@ mod tests {
         let mut client = LoadClient::new(
             0,
             subscriptions,
+            0,
             b"handshake".to_vec(),
             b"subscribe".to_vec(),
         );
@@ -356,7 +373,7 @@ mod tests {
             DeliveryTracker::new([Audience::All]),
             Some(r#"{"token":1}"#),
         );
-        let mut client = LoadClient::new(0, 1, Vec::new(), b"subscribe".to_vec());
+        let mut client = LoadClient::new(0, 1, 0, Vec::new(), b"subscribe".to_vec());
         let mut bytes = ACCEPTED.to_vec();
         bytes.extend(text(r#"{"type":"connection_ack"}"#));
         for byte in bytes {
@@ -417,7 +434,7 @@ mod tests {
             (b"SSH-2.0\r\n\r\n", "not HTTP"),
         ] {
             let mut record = Record::new(DeliveryTracker::new([Audience::All]), None);
-            let mut client = LoadClient::new(0, 1, Vec::new(), Vec::new());
+            let mut client = LoadClient::new(0, 1, 0, Vec::new(), Vec::new());
             client.take(answer, &mut record);
             let ended = client.ended.unwrap();
             assert!(ended.contains(expected), "{ended}");

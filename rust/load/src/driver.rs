@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::client::{LoadClient, Record, Stage};
 use crate::error::LoadError;
@@ -20,12 +20,16 @@ use crate::frames::{put_close, put_text};
 use crate::options::Mode;
 use crate::plan::{Plan, Role};
 use crate::publisher::Publisher;
+use crate::tls::TlsStream;
 
 /// Size of one read (bytes); most sockets have less data, a slow server's backlog more.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Sockets that one turn handles, so that due events are not delayed for long.
 const EVENTS_PER_TURN: usize = 512;
+
+/// Connections that one turn opens, so that the open ones are not delayed for long.
+const OPENED_PER_TURN: u32 = 64;
 
 /// Longest turn, which bounds the delay of an interruption.
 const TURN: Duration = Duration::from_millis(100);
@@ -39,6 +43,7 @@ const PUBLISHER: Token = Token(usize::MAX);
 struct Slot {
     client: LoadClient,
     socket: TcpStream,
+    tls: Option<TlsStream>,
     /// Whether it has stopped reading.
     paused: bool,
 }
@@ -63,8 +68,9 @@ pub(crate) struct ConnectionDriver<'a> {
     roles: Vec<Role>,
     /// Connections that are not opened yet.
     queue: VecDeque<u32>,
-    /// Connections that are being opened.
+    /// Connections that are being opened, and how many there may be.
     connecting: u32,
+    max_connecting: u32,
     buffer: Vec<u8>,
     pub(crate) record: Record,
     pub(crate) publisher: Option<Publisher>,
@@ -82,11 +88,6 @@ impl<'a> ConnectionDriver<'a> {
         interrupted: &'a mut dyn FnMut() -> bool,
     ) -> Result<Self, LoadError> {
         let poll = Poll::new().map_err(LoadError::System)?;
-        let registry = || poll.registry().try_clone().map_err(LoadError::System);
-        let publisher = match &plan.publish {
-            Some(target) => Some(Publisher::connect(target.clone(), registry()?, PUBLISHER)?),
-            None => None,
-        };
         let now = Instant::now();
         Ok(Self {
             plan,
@@ -96,14 +97,34 @@ impl<'a> ConnectionDriver<'a> {
             queue: (0..roles.len() as u32).collect(),
             roles,
             connecting: 0,
+            max_connecting: plan.options.connecting,
             buffer: vec![0; READ_BYTES],
             record,
-            publisher,
+            publisher: None,
             counts: ConnectionCounts::default(),
             began: now,
             interrupted,
             asked: now,
         })
+    }
+
+    /// Connects to where events are published, if the plan has such a place.
+    pub(crate) fn with_publisher(mut self) -> Result<Self, LoadError> {
+        if let Some(target) = &self.plan.publish {
+            let registry = self
+                .poll
+                .registry()
+                .try_clone()
+                .map_err(LoadError::System)?;
+            self.publisher = Some(Publisher::connect(target.clone(), registry, PUBLISHER)?);
+        }
+        Ok(self)
+    }
+
+    /// Opens all connections at once.
+    pub(crate) fn all_at_once(mut self) -> Self {
+        self.max_connecting = u32::MAX;
+        self
     }
 
     /// Returns the time since the load began.
@@ -132,7 +153,11 @@ impl<'a> ConnectionDriver<'a> {
         if let Some(publisher) = &mut self.publisher {
             publisher.flush()?;
         }
-        match self.poll.poll(&mut self.events, Some(timeout.min(TURN))) {
+        let timeout = match self.may_open() {
+            true => Duration::ZERO,
+            false => timeout.min(TURN),
+        };
+        match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return Err(LoadError::System(error));
             }
@@ -157,9 +182,9 @@ impl<'a> ConnectionDriver<'a> {
         if let Some(mut slot) = self.slots[number as usize].take() {
             // Half of them close properly: users close a page, or lose their network.
             if self.counts.left.is_multiple_of(2) {
-                let mut close = Vec::new();
-                put_close(&mut close, 1000);
-                let _ = slot.socket.write(&close);
+                slot.client.outgoing.clear();
+                put_close(&mut slot.client.outgoing, 1000);
+                let _ = slot.send();
             }
             self.connecting -= u32::from(!matches!(slot.client.stage, Stage::Subscribed));
             self.counts.left += 1;
@@ -167,6 +192,13 @@ impl<'a> ConnectionDriver<'a> {
             return;
         }
         self.queue.push_back(number);
+    }
+
+    /// Closes all connections at once, without a close frame; the system keeps no trace of them.
+    pub(crate) fn reset(self) {
+        for slot in self.slots.into_iter().flatten() {
+            let _ = SockRef::from(&slot.socket).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Lets the slow clients read their data, to find the ones that the server has disconnected.
@@ -181,12 +213,21 @@ impl<'a> ConnectionDriver<'a> {
         }
     }
 
+    /// Whether a connection can be opened now.
+    fn may_open(&self) -> bool {
+        self.connecting < self.max_connecting && !self.queue.is_empty()
+    }
+
     /// Opens connections up to the limit of concurrent ones.
     fn open(&mut self) -> Result<(), LoadError> {
-        while self.connecting < self.plan.options.connecting {
+        for _ in 0..OPENED_PER_TURN {
+            if self.connecting >= self.max_connecting {
+                break;
+            }
             let Some(number) = self.queue.pop_front() else {
                 break;
             };
+            let opened = self.began.elapsed().as_micros() as u64;
             let role = self.roles[number as usize];
             let mut socket = connect(self.plan, number, role)?;
             self.poll
@@ -201,13 +242,17 @@ impl<'a> ConnectionDriver<'a> {
             let client = LoadClient::new(
                 number * subscriptions,
                 subscriptions,
+                opened,
                 handshake(self.plan),
                 subscribe(self.plan, number, role),
             );
+            let tls = self.plan.tls.as_ref().map(crate::tls::Tls::connect);
+            let tls = tls.transpose().map_err(LoadError::System)?;
             self.connecting += 1;
             self.slots[number as usize] = Some(Slot {
                 client,
                 socket,
+                tls,
                 paused: false,
             });
         }
@@ -225,7 +270,7 @@ impl<'a> ConnectionDriver<'a> {
             self.end(number, format!("a connection broke: {error}"));
             return;
         }
-        if event.is_writable() && !slot.client.outgoing.is_empty() {
+        if event.is_writable() && slot.wants_write() {
             self.write(number);
         }
         let Some(Some(slot)) = self.slots.get_mut(number) else {
@@ -261,7 +306,9 @@ impl<'a> ConnectionDriver<'a> {
             self.record.now = self.began.elapsed().as_micros() as u64;
             let acknowledged = matches!(slot.client.stage, Stage::Subscribed);
             self.record.received += length as u64;
-            slot.client.take(&self.buffer[..length], &mut self.record);
+            if let Err(error) = slot.take(&self.buffer[..length], &mut self.record) {
+                return self.end(number, format!("a connection broke: {error}"));
+            }
             if !acknowledged && matches!(slot.client.stage, Stage::Subscribed) {
                 self.connecting -= 1;
                 slot.paused = self.roles[number] == Role::Slow;
@@ -270,7 +317,7 @@ impl<'a> ConnectionDriver<'a> {
             if let Some(reason) = slot.client.ended.take() {
                 return self.end(number, reason);
             }
-            if !slot.client.outgoing.is_empty() {
+            if slot.wants_write() {
                 self.write(number);
             }
             // A short read means that the socket is empty: further bytes cause a new event. An end
@@ -285,12 +332,9 @@ impl<'a> ConnectionDriver<'a> {
         let Some(Some(slot)) = self.slots.get_mut(number) else {
             return;
         };
-        let outgoing = &mut slot.client.outgoing;
-        while !outgoing.is_empty() {
-            match slot.socket.write(outgoing) {
-                Ok(sent) => {
-                    outgoing.drain(..sent);
-                }
+        while slot.wants_write() {
+            match slot.send() {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Not connected yet, or full: it becomes writable, or breaks.
                 Err(error)
@@ -304,7 +348,6 @@ impl<'a> ConnectionDriver<'a> {
                 Err(error) => return self.end(number, format!("a connection broke: {error}")),
             }
         }
-        *outgoing = Vec::new();
     }
 
     /// Handles that the other side has ended a connection.
@@ -324,7 +367,7 @@ impl<'a> ConnectionDriver<'a> {
             }
             // A churning connection reconnects at its next scheduled disconnect.
             Role::Slow | Role::Churning => self.record.error(reason),
-            Role::Broadcast | Role::Selective => {
+            Role::Broadcast | Role::Selective | Role::Storming => {
                 self.record.error(reason);
                 self.counts.ended += 1;
                 for operation in slot.client.operations() {
@@ -332,6 +375,41 @@ impl<'a> ConnectionDriver<'a> {
                 }
             }
         }
+    }
+}
+
+impl Slot {
+    fn wants_write(&self) -> bool {
+        let tls = self.tls.as_ref();
+        !self.client.outgoing.is_empty() || tls.is_some_and(TlsStream::wants_write)
+    }
+
+    /// Receives the bytes of a read.
+    fn take(&mut self, bytes: &[u8], record: &mut Record) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            self.client.take(bytes, record);
+            return Ok(());
+        };
+        let before = tls.is_resumed();
+        tls.take(bytes, |plain| self.client.take(plain, record))?;
+        if let (None, Some(is_resumed)) = (before, tls.is_resumed()) {
+            record.arrivals.secured(is_resumed);
+        }
+        Ok(())
+    }
+
+    /// Sends bytes, as many as the socket accepts at once.
+    fn send(&mut self) -> io::Result<()> {
+        let outgoing = &mut self.client.outgoing;
+        let Some(tls) = &mut self.tls else {
+            let sent = self.socket.write(outgoing)?;
+            outgoing.drain(..sent);
+            if outgoing.is_empty() {
+                *outgoing = Vec::new();
+            }
+            return Ok(());
+        };
+        tls.send(outgoing, &mut self.socket)
     }
 }
 
@@ -400,12 +478,18 @@ fn handshake(plan: &Plan) -> Vec<u8> {
 
 /// Returns the `subscribe` messages of a connection.
 fn subscribe(plan: &Plan, number: u32, role: Role) -> Vec<u8> {
-    let query = serde_json::Value::from(plan.options.query.as_str()).to_string();
+    let options = &plan.options;
+    let query = match role {
+        Role::Storming => options.storm_query.as_ref().unwrap_or(&options.query),
+        _ => &options.query,
+    };
+    let query = serde_json::Value::from(query.as_str()).to_string();
     let (mut frames, mut message) = (Vec::new(), Vec::new());
-    let keyed = plan.options.mode != Mode::Mixed || role == Role::Selective;
-    let variables = match keyed {
-        true => &plan.variables,
-        false => &plan.broadcast_variables,
+    let variables = match (role, options.mode) {
+        (Role::Storming, _) => &plan.storm_variables,
+        (Role::Selective, _) => &plan.variables,
+        (_, Mode::Mixed) => &plan.broadcast_variables,
+        _ => &plan.variables,
     };
     for index in 0..plan.options.subscriptions {
         let subscription =

@@ -7,11 +7,13 @@
 //!
 //! - `options`, `plan`: the command line, and the checked plan of the run;
 //! - `run`: connects, checks that every subscription is live, publishes, waits, counts;
-//! - `driver`, `client`, `frames`, `template`: all connections on one thread;
+//! - `driver`, `client`, `frames`, `template`, `tls`: all connections on one thread;
+//! - `storm`, `arrivals`: many that connect at once, on another thread, and how long that takes;
 //! - `publisher`: publishes the events;
 //! - `tracker`, `scan`: compare published events with deliveries;
 //! - `report`, `progress`, `processes`: the result of the run, its progress, CPU time and memory.
 
+mod arrivals;
 mod client;
 mod driver;
 mod error;
@@ -25,7 +27,9 @@ mod publisher;
 mod report;
 mod run;
 mod scan;
+mod storm;
 mod template;
+mod tls;
 mod tracker;
 
 use std::ffi::OsString;
@@ -38,7 +42,7 @@ pub use error::LoadError;
 pub use options::{Mode, OptionError, Options};
 pub use processes::{NoProcess, Usage};
 pub use publisher::PublishError;
-pub use report::{Churn, Client, Latency, Report, Sample, Server, Slow};
+pub use report::{Churn, Client, Latency, Report, Sample, Server, Slow, Storm, TlsHandshakes};
 pub use template::TemplateError;
 pub use tracker::Counts;
 

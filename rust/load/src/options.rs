@@ -26,6 +26,8 @@ pub enum Mode {
     Churn,
     /// Fan-out, selective, slow and churn together, for a long time
     Mixed,
+    /// All connect and subscribe at once, until each has a first result; as rate for --live others
+    Storm,
 }
 
 /// Loads a GraphQL server that speaks graphql-transport-ws, and checks what it delivers.
@@ -107,6 +109,25 @@ pub struct Options {
     /// Offers permessage-deflate without context takeover, and reads compressed results
     #[arg(long)]
     pub compression: bool,
+    /// wss: file with the authorities that are trusted, in PEM; by default those of the system
+    #[arg(long, conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// wss: trusts any certificate
+    #[arg(long)]
+    pub insecure: bool,
+    /// wss: resumes sessions of TLS; storm: those of connections that were open before
+    #[arg(long)]
+    pub resume: bool,
+    /// storm: connections besides, which are open before it begins and receive events
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub live: u32,
+    /// storm: the subscription of those that connect, whose first result comes at once; it selects
+    /// `sequence`
+    #[arg(long)]
+    pub storm_query: Option<String>,
+    /// storm: its variables
+    #[arg(long, default_value = "{}")]
+    pub storm_variables: String,
     /// Processes of the server, for CPU time and memory
     #[arg(long, value_delimiter = ',')]
     pub pid: Vec<u32>,

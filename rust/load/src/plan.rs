@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::options::{Mode, OptionError, Options};
 use crate::template::Template;
+use crate::tls::Tls;
 
 /// Connections of one client address (count). For a bound socket Linux finds every second of its
 /// 28,000 ports at once, and then searches longer and longer.
@@ -27,6 +28,8 @@ pub(crate) enum Role {
     Churning,
     /// Never reads.
     Slow,
+    /// Is one of many that connect at once.
+    Storming,
 }
 
 /// Where events are published.
@@ -49,6 +52,9 @@ pub(crate) struct Plan {
     pub(crate) publish: Option<Target>,
     pub(crate) variables: Template,
     pub(crate) broadcast_variables: Template,
+    pub(crate) storm_variables: Template,
+    /// Set for wss.
+    pub(crate) tls: Option<Tls>,
     /// The published event, with its channel.
     pub(crate) event: Template,
     /// Events a second, if there is a rate.
@@ -65,8 +71,12 @@ impl Plan {
     pub(crate) fn new(options: Options) -> Result<Self, OptionError> {
         let mode = options.mode;
         numbers(&options)?;
-        let url = address("--url", &options.url, &["ws"])?;
+        let url = address("--url", &options.url, &["ws", "wss"])?;
         let server = resolve("--url", &url)?;
+        let tls = match url.scheme() {
+            "wss" => Some(Tls::new(&options, url.host_str().unwrap_or_default())?),
+            _ => None,
+        };
         let publish = match &options.publish {
             Some(publish) => Some(target(publish)?),
             None if mode == Mode::Idle => None,
@@ -77,15 +87,27 @@ impl Plan {
                 ));
             }
         };
+        const SEQUENCE: &str =
+            "selects no `sequence`, the number of the event, by which results are recognised";
         if !options.query.contains("sequence") {
-            return Err(value(
-                "--query",
-                "selects no `sequence`, the number of the event, by which results are recognised",
-            ));
+            return Err(value("--query", SEQUENCE));
+        }
+        match &options.storm_query {
+            Some(query) if !query.contains("sequence") => {
+                return Err(value("--storm-query", SEQUENCE));
+            }
+            None if mode == Mode::Storm => {
+                return Err(value(
+                    "--storm-query",
+                    "is needed: a subscription whose first result comes at once",
+                ));
+            }
+            _ => {}
         }
         let variables = variables("--variables", &options.variables)?;
         let broadcast_variables =
             self::variables("--broadcast-variables", &options.broadcast_variables)?;
+        let storm_variables = self::variables("--storm-variables", &options.storm_variables)?;
         if let Some(payload) = &options.init_payload {
             serde_json::from_str::<IgnoredAny>(payload)
                 .map_err(|error| value("--init-payload", format!("is not JSON: {error}")))?;
@@ -94,7 +116,7 @@ impl Plan {
         let rate = match mode {
             Mode::FanOut | Mode::Idle => None,
             Mode::Selective => options.rate,
-            Mode::Rate | Mode::Slow | Mode::Churn | Mode::Mixed => {
+            Mode::Rate | Mode::Slow | Mode::Churn | Mode::Mixed | Mode::Storm => {
                 Some(options.rate.unwrap_or(100.0))
             }
         };
@@ -107,6 +129,8 @@ impl Plan {
             publish,
             variables,
             broadcast_variables,
+            storm_variables,
+            tls,
             event,
             rate,
             sources: options.source.clone(),
@@ -114,17 +138,26 @@ impl Plan {
         })
     }
 
-    /// Returns the role of each connection.
+    /// Returns the number of connections that are open when the measurement begins.
+    pub(crate) fn connections(&self) -> u32 {
+        match self.options.mode {
+            Mode::Storm => self.options.live,
+            _ => self.options.connections,
+        }
+    }
+
+    /// Returns the role of each of these connections.
     pub(crate) fn roles(&self) -> Result<Vec<Role>, OptionError> {
         let options = &self.options;
-        let share = |share: f64| ((f64::from(options.connections) * share).round() as u32).max(1);
+        let connections = self.connections();
+        let share = |share: f64| ((f64::from(connections) * share).round() as u32).max(1);
         let (slow, churning) = match options.mode {
             Mode::Slow => (share(options.slow_share), 0),
             Mode::Churn => (0, share(options.churn_share)),
             Mode::Mixed => (share(options.slow_share), share(options.churn_share)),
             _ => (0, 0),
         };
-        let checked = options.connections.checked_sub(slow + churning);
+        let checked = connections.checked_sub(slow + churning);
         let selective = match (options.mode, checked) {
             (Mode::Selective, Some(checked)) => checked,
             (Mode::Mixed, Some(checked)) => checked / 2,
@@ -277,7 +310,7 @@ fn address(option: &'static str, text: &str, schemes: &[&str]) -> Result<Url, Op
     let url = Url::parse(text).map_err(|error| problem(format!("no address: {error}")))?;
     if !schemes.contains(&url.scheme()) {
         let schemes = schemes.join(":// or ");
-        return Err(problem(format!("begins with {schemes}://, without TLS")));
+        return Err(problem(format!("begins with {schemes}://")));
     }
     Ok(url)
 }
@@ -342,7 +375,7 @@ mod tests {
     #[test]
     fn invalid_values_are_refused_with_the_name_of_the_option() {
         for (arguments, expected) in [
-            (&["--url", "wss://127.0.0.1/"][..], "ws://, without TLS"),
+            (&["--url", "http://127.0.0.1/"][..], "ws:// or wss://"),
             (&["--url", "127.0.0.1:8000"], "`--url 127.0.0.1:8000`"),
             (&["--publish", "udp://127.0.0.1:1"], "tcp:// or http://"),
             (&["--publish", "tcp://127.0.0.1"], "has no port"),

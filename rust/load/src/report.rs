@@ -1,15 +1,17 @@
 //! The result of a run: as JSON for programs, as a table for people.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::arrivals::Arrivals;
 use crate::driver::ConnectionDriver;
 use crate::options::{Mode, Options};
 use crate::plan::{Plan, Role};
 use crate::processes::Usage;
+use crate::storm::Outcome;
 use crate::tracker::Counts;
 
 /// CPU time and memory of the server's processes at one time.
@@ -87,6 +89,38 @@ pub struct Churn {
     pub left: u32,
 }
 
+/// Handshakes of TLS.
+#[derive(Debug, Clone, Serialize)]
+pub struct TlsHandshakes {
+    /// Number of those that resumed the session of an earlier connection.
+    pub resumed: u32,
+    /// Number of the others.
+    pub full: u32,
+}
+
+/// Clients that connected at once.
+#[derive(Debug, Clone, Serialize)]
+pub struct Storm {
+    /// Number of clients.
+    pub connections: u32,
+    /// Number of those that received a result.
+    pub arrived: u32,
+    /// Time from the first connection to the last first result.
+    pub seconds: f64,
+    /// Clients that received their first result in a second.
+    pub per_second: f64,
+    /// Time from connecting to `connection_ack`.
+    pub acknowledged_us: Option<Latency>,
+    /// Time from connecting to the first result.
+    pub first_result_us: Option<Latency>,
+    /// CPU time of the server for each client, with that for live delivery.
+    pub server_cpu_us_per_connection: Option<f64>,
+    /// CPU time of the load generator for each client.
+    pub client_cpu_us_per_connection: f64,
+    /// Handshakes of TLS; absent without TLS.
+    pub tls: Option<TlsHandshakes>,
+}
+
 /// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -115,6 +149,10 @@ pub struct Report {
     pub slow: Option<Slow>,
     /// Set in churn and mixed.
     pub churn: Option<Churn>,
+    /// Set in storm.
+    pub storm: Option<Storm>,
+    /// Handshakes of TLS of the other connections; absent without TLS.
+    pub tls: Option<TlsHandshakes>,
     /// Memory and CPU time during the run, with `--pid`.
     pub samples: Vec<Sample>,
     /// Whether it was interrupted.
@@ -141,6 +179,7 @@ pub(crate) struct Measured {
     pub(crate) client_cpu_seconds: f64,
     pub(crate) lateness: Duration,
     pub(crate) samples: Vec<Sample>,
+    pub(crate) storm: Option<Outcome>,
     pub(crate) interrupted: bool,
 }
 
@@ -150,6 +189,10 @@ impl Report {
         let (tracker, mode) = (&driver.record.tracker, options.mode);
         let each = |seconds: f64, count: u64| (count > 0).then(|| seconds * 1e6 / count as f64);
         let (before, after) = (measured.before, measured.after);
+        let connections = match mode {
+            Mode::Storm => options.connections + options.live,
+            _ => options.connections,
+        };
         let added = after.rss_bytes as f64 - before.usage.rss_bytes as f64;
         let server = (!options.pid.is_empty()).then(|| Server {
             cpu_seconds: measured.server_cpu_seconds,
@@ -159,14 +202,37 @@ impl Report {
             rss_after_bytes: after.rss_bytes,
             pss_before_bytes: before.pss,
             pss_after_bytes: measured.pss_after,
-            bytes_per_connection: added / f64::from(options.connections),
+            bytes_per_connection: added / f64::from(connections),
+        });
+        let storm = measured.storm.as_ref();
+        let mut errors = driver.record.errors();
+        errors.extend(storm.into_iter().flat_map(|storm| storm.errors.clone()));
+        let handshakes = |arrivals: &Arrivals| {
+            plan.tls.is_some().then_some(TlsHandshakes {
+                resumed: arrivals.resumed,
+                full: arrivals.full,
+            })
+        };
+        let storm = storm.map(|storm| Storm {
+            connections: options.connections,
+            arrived: storm.arrived,
+            seconds: storm.time.as_secs_f64(),
+            per_second: f64::from(storm.arrived) / storm.time.as_secs_f64().max(1e-9),
+            acknowledged_us: latency(&storm.arrivals.acknowledged),
+            first_result_us: latency(&storm.arrivals.first_results),
+            server_cpu_us_per_connection: server
+                .as_ref()
+                .and_then(|server| each(server.cpu_seconds, u64::from(options.connections))),
+            client_cpu_us_per_connection: storm.cpu.as_secs_f64() * 1e6
+                / f64::from(options.connections),
+            tls: handshakes(&storm.arrivals),
         });
         let counts = driver.counts;
         let slow = driver.roles().iter().filter(|role| **role == Role::Slow);
         Self {
             mode,
-            connections: options.connections,
-            subscriptions: u64::from(options.connections) * u64::from(options.subscriptions),
+            connections: plan.connections(),
+            subscriptions: u64::from(plan.connections()) * u64::from(options.subscriptions),
             events: tracker.events(),
             counts: tracker.counts(),
             seconds: measured.seconds,
@@ -183,9 +249,11 @@ impl Report {
                 disconnected: counts.slow_ended,
             }),
             churn: matches!(mode, Mode::Churn | Mode::Mixed).then_some(Churn { left: counts.left }),
+            storm,
+            tls: handshakes(&driver.record.arrivals),
             samples: measured.samples,
             interrupted: measured.interrupted,
-            errors: driver.record.errors(),
+            errors,
             options,
         }
     }
@@ -207,6 +275,20 @@ fn latency(histogram: &Histogram<u64>) -> Option<Latency> {
         max: histogram.max(),
         mean: histogram.mean(),
     })
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = |us: u64| us as f64 / 1000.0;
+        write!(
+            f,
+            "p50 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2}",
+            milliseconds(self.p50),
+            milliseconds(self.p99),
+            milliseconds(self.p99_9),
+            milliseconds(self.max)
+        )
+    }
 }
 
 impl fmt::Display for Report {
@@ -248,17 +330,32 @@ impl fmt::Display for Report {
             }
         }
         if let Some(latency) = &self.latency_us {
-            let milliseconds = |us: u64| us as f64 / 1000.0;
-            let mut text = String::new();
-            for (name, us) in [
-                ("p50", latency.p50),
-                ("p99", latency.p99),
-                ("p99.9", latency.p99_9),
-                ("max", latency.max),
+            row("latency, ms", latency.to_string())?;
+        }
+        if let Some(storm) = &self.storm {
+            let arrived = format!(
+                "{} of {} in {:.2} s ({:.0} a second)",
+                storm.arrived, storm.connections, storm.seconds, storm.per_second
+            );
+            row("connected at once", arrived)?;
+            for (name, latency) in [
+                ("acknowledged, ms", &storm.acknowledged_us),
+                ("first result, ms", &storm.first_result_us),
             ] {
-                write!(text, "{name} {:.2}  ", milliseconds(us))?;
+                if let Some(latency) = latency {
+                    row(name, latency.to_string())?;
+                }
             }
-            row("latency, ms", text.trim_end().to_owned())?;
+            if let Some(us) = storm.server_cpu_us_per_connection {
+                row("server CPU", format!("{us:.1} us a connection"))?;
+            }
+            let us = storm.client_cpu_us_per_connection;
+            row("client CPU", format!("{us:.1} us a connection"))?;
+        }
+        let storm = self.storm.as_ref().and_then(|storm| storm.tls.as_ref());
+        for tls in self.tls.iter().chain(storm) {
+            let handshakes = format!("{} full, {} resumed", tls.full, tls.resumed);
+            row("TLS handshakes", handshakes)?;
         }
         if let Some(slow) = &self.slow {
             row(

@@ -2,6 +2,8 @@
 //!
 //! Not here: sockets (`driver`), classification of deliveries (`tracker`), output (`report`).
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::client::Record;
@@ -12,6 +14,7 @@ use crate::plan::{Plan, Role};
 use crate::processes::{allow_files, shared_out, thread_cpu, usage};
 use crate::progress::Progress;
 use crate::report::{Before, Measured, Report, Sample};
+use crate::storm;
 use crate::tracker::{Audience, DeliveryTracker};
 
 /// Open files in addition to the connections (count).
@@ -28,6 +31,9 @@ const TIMER: Duration = Duration::from_millis(1);
 
 /// Time for slow clients to read their data, to find the ones that were disconnected.
 const SLOW_READING: Duration = Duration::from_secs(2);
+
+/// Longest wait until the end of a storm is noticed.
+const STORM_WAIT: Duration = Duration::from_millis(10);
 
 /// When to publish.
 enum Pace {
@@ -49,18 +55,26 @@ struct Run<'a> {
     samples: Vec<Sample>,
     /// Longest delay with which a due event was published.
     lateness: Duration,
+    storm: Option<storm::Outcome>,
     interrupted: bool,
 }
 
 /// Runs the load that `plan` describes.
 pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<Report, LoadError> {
     let options = &plan.options;
-    let needed = u64::from(options.connections) + OTHER_FILES;
+    let connections = match options.mode {
+        Mode::Storm => options.connections.saturating_add(options.live),
+        _ => options.connections,
+    };
+    let needed = u64::from(connections) + OTHER_FILES;
     allow_files(needed).map_err(|limit| LoadError::Files {
-        connections: options.connections,
+        connections,
         needed,
         limit,
     })?;
+    if options.mode == Mode::Storm {
+        storm::prepare(plan, interrupted)?;
+    }
     let before = Before {
         usage: usage(&options.pid)?,
         pss: shared_out(&options.pid),
@@ -81,7 +95,7 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
         let audience = match role {
             Role::Broadcast => Audience::All,
             Role::Selective => Audience::Own,
-            Role::Churning | Role::Slow => Audience::Unchecked,
+            Role::Churning | Role::Slow | Role::Storming => Audience::Unchecked,
         };
         std::iter::repeat_n(audience, options.subscriptions as usize)
     });
@@ -91,7 +105,8 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
     );
     let mut run = Run {
         plan,
-        driver: ConnectionDriver::new(plan, roles.clone(), record, interrupted)?,
+        driver: ConnectionDriver::new(plan, roles.clone(), record, interrupted)?
+            .with_publisher()?,
         progress: Progress::new(),
         random: fastrand::Rng::with_seed(1),
         event: Vec::new(),
@@ -99,6 +114,7 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
         churning,
         samples: Vec::new(),
         lateness: Duration::ZERO,
+        storm: None,
         interrupted: false,
     };
     run.connect()?;
@@ -109,7 +125,7 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
 impl Run<'_> {
     /// Connects and subscribes all clients.
     fn connect(&mut self) -> Result<(), LoadError> {
-        let connections = self.plan.options.connections;
+        let connections = self.plan.connections();
         let patience = Duration::from_secs_f64(self.plan.options.patience);
         self.progress.begin("connecting", u64::from(connections));
         let (mut unacknowledged, mut since) = (connections, Instant::now());
@@ -213,7 +229,7 @@ impl Run<'_> {
         let options = &self.plan.options;
         LoadError::NotLive {
             missing: self.driver.record.tracker.silent(),
-            subscriptions: u64::from(options.connections) * u64::from(options.subscriptions),
+            subscriptions: u64::from(self.plan.connections()) * u64::from(options.subscriptions),
             reason: self.reason("do `--channel` and `--data` match `--query` and `--variables`?"),
         }
     }
@@ -239,6 +255,7 @@ impl Run<'_> {
         let (server, client) = (usage(pids)?, thread_cpu());
         let ran = match self.plan.options.mode {
             Mode::Idle => self.idle(),
+            Mode::Storm => self.storm(),
             _ => self.publish_all(&self.pace(), "measuring"),
         };
         let client_cpu_seconds = thread_cpu().saturating_sub(client).as_secs_f64();
@@ -260,6 +277,7 @@ impl Run<'_> {
             client_cpu_seconds,
             lateness: self.lateness,
             samples: std::mem::take(&mut self.samples),
+            storm: self.storm.take(),
             interrupted: self.interrupted,
         };
         Ok(Report::new(self.plan, &self.driver, measured))
@@ -313,6 +331,30 @@ impl Run<'_> {
             self.progress.reached(start.elapsed().as_secs());
         }
         Ok(())
+    }
+
+    /// Publishes at a rate while others connect at once, and until all events are delivered.
+    fn storm(&mut self) -> Result<(), LoadError> {
+        let (plan, stop) = (self.plan, AtomicBool::new(false));
+        let rate = plan.rate.unwrap_or(1.0);
+        let connections = u64::from(plan.options.connections);
+        self.progress.begin("connecting", connections);
+        let (start, began) = (Instant::now(), self.driver.elapsed());
+        let stormed = std::thread::scope(|scope| {
+            let storm = scope.spawn(|| storm::run(plan, &mut || stop.load(Relaxed)));
+            let mut published = Ok(());
+            while published.is_ok() && !storm.is_finished() {
+                let wait = self.catch_up(began, rate, u64::MAX);
+                let turned = self.driver.turn(wait.min(STORM_WAIT));
+                published = turned.and_then(|()| self.sample(start));
+            }
+            stop.store(published.is_err(), Relaxed);
+            let stormed = storm.join().unwrap_or_else(|panic| resume_unwind(panic));
+            published.and(stormed)
+        })?;
+        self.storm = Some(stormed);
+        let events = self.driver.record.tracker.events();
+        self.publish_all(&Pace::Open { rate, events }, "measuring")
     }
 
     /// Publishes at a pace until all events are delivered, or no delivery arrives any more.

@@ -112,7 +112,8 @@ where
     let limit = limits.max_message_bytes;
     let messages = Messages::new(&parts.read_buf, reader, limit, allowance, inflater);
     let actor = ConnectionActor::start(connection.clone(), messages);
-    socket_task::spawn(actor, socket, connection, &task);
+    let newcomers = upgrades.current.newcomers.clone();
+    socket_task::spawn(actor, socket, connection, &task, newcomers);
     Ok(())
 }
 

@@ -34,6 +34,7 @@ mod http2;
 mod inflate;
 mod linger;
 mod listen;
+mod newcomers;
 mod publish;
 mod scan;
 mod server;

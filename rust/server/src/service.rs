@@ -31,6 +31,7 @@ use crate::expectation;
 use crate::handshake::{self, Compression, UpgradeService};
 use crate::http;
 use crate::http2;
+use crate::newcomers::Newcomers;
 use crate::publish::Publishers;
 use crate::server::Routes;
 use crate::socket::{Accepted, Socket, SocketHandle};
@@ -52,6 +53,7 @@ struct Site {
     upgrades: Rc<UpgradeService>,
     responder: Responder,
     limits: Limits,
+    newcomers: Newcomers,
 }
 
 /// Creates the service of one worker thread, on that thread.
@@ -73,7 +75,8 @@ pub(crate) fn plain<T: Accepted>(
                 let socket = Socket::new(stream, &site.limits);
                 let handle = socket.handle();
                 async move {
-                    site.serve_http1(&http1, socket, handle, peer).await;
+                    let served = site.serve_http1(&http1, socket, handle, peer);
+                    site.newcomers.take_turns(served).await;
                     Ok::<_, io::Error>(())
                 }
             };
@@ -100,7 +103,8 @@ pub(crate) fn secured(
             let serve = move |stream: TcpStream| {
                 let (site, http1, acceptor) = (site.clone(), http1.clone(), acceptor.clone());
                 async move {
-                    serve_secured(stream, &site, &http1, &acceptor).await;
+                    let served = serve_secured(stream, &site, &http1, &acceptor);
+                    site.newcomers.take_turns(served).await;
                     Ok::<_, io::Error>(())
                 }
             };
@@ -136,6 +140,7 @@ impl Site {
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.state().limits.clone();
         let responder = current.responder.clone();
+        let newcomers = current.newcomers.clone();
         let upgrades = Rc::new(UpgradeService {
             path: ResourceDef::new(spellings(path)),
             publish: routes.publish.as_ref().map(Publishers::new),
@@ -160,6 +165,7 @@ impl Site {
             upgrades,
             responder,
             limits,
+            newcomers,
         })
     }
 

@@ -26,6 +26,7 @@ use tokio::task::AbortHandle;
 use crate::allowance::Allowance;
 use crate::deflate::Deflate;
 use crate::gather::Gathered;
+use crate::newcomers::Newcomers;
 use crate::ws_encoder::{encode, encode_ping};
 
 /// How long a client has to read the close frame and to close its side. Otherwise its input in that
@@ -205,15 +206,15 @@ pub(crate) fn spawn<T>(
     socket: SharedSocket<T>,
     connection: Rc<Connection>,
     task: &SocketTask,
+    newcomers: Newcomers,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let driven = task.clone();
     let running = actix_rt::spawn(async move {
         // An error means that the client is gone.
-        write_and_close(actor, socket, &connection, &driven)
-            .await
-            .ok();
+        let closed = write_and_close(actor, socket, &connection, &driven);
+        newcomers.take_turns(closed).await.ok();
     });
     // This is the only place that sets it.
     task.0.abort.set(running.abort_handle()).ok();

@@ -38,7 +38,8 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Parses a certificate chain and a key, both in PEM format. Supports TLS 1.2 and 1.3.
+    /// Parses a certificate chain and a key, both in PEM format. Supports TLS 1.2 and 1.3, and
+    /// clients that resume a session.
     ///
     /// # Errors
     ///
@@ -55,6 +56,9 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
+        // Stateless: the client keeps its session, encrypted by a key of this server that lives for
+        // some hours. Sessions that the server keeps itself are few.
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }

@@ -4,15 +4,22 @@ use std::rc::Rc;
 
 use runtime::{Responder, Worker, WorkerFactory};
 
+use crate::newcomers::Newcomers;
+
 /// The worker of the thread.
 pub(crate) struct CurrentWorker {
     pub(crate) worker: Rc<Worker>,
     pub(crate) responder: Responder,
+    pub(crate) newcomers: Newcomers,
 }
 
 impl CurrentWorker {
     pub(crate) fn start(factory: &WorkerFactory) -> Self {
         let (worker, responder) = factory.start_worker();
-        Self { worker, responder }
+        Self {
+            worker,
+            responder,
+            newcomers: Newcomers::start(),
+        }
     }
 }

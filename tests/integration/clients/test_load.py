@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from support.certificates import Credentials
 from support.paths import ROOT
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.exceptions import ConnectionClosed
 
-from fraiseql_subs import Limits, SubscriptionManager, passthrough
+from fraiseql_subs import Limits, SubscriptionManager, passthrough, subscription
 
 ALL = "subscription { feed { sequence sentAt note } }"
 OWN = "subscription ($key: Int!) { own(key: $key) { sequence sentAt } }"
@@ -212,6 +213,92 @@ async def test_mixed_load_does_all_of_it_at_once(ours):
     assert result["slow"]["connections"] == 2
     assert result["churn"]["left"] >= 5
     assert len(result["samples"]) >= 1
+
+
+SNAPSHOT = "subscription { snapshot { sequence sentAt } }"
+
+
+def snapshot_now() -> Feed:
+    return Feed(sequence=0, sentAt=0)
+
+
+@subscription(channel="snapshot", initial=snapshot_now)
+async def snapshot(event) -> Feed:
+    return event.data
+
+
+async def test_a_storm_connects_while_others_receive_events(serve, stack):
+    manager = SubscriptionManager([*feeds(), snapshot])
+    server = await serve(manager)
+    loaded = Loaded(server.url, await listen(stack, manager.publish))
+    options = ["--connections=300", "--live=5", f"--pid={os.getpid()}"]
+    result = await loaded.load("storm", *options, "--storm-query", SNAPSHOT)
+    assert result["status"] == 0, result
+    assert (result["connections"], faults(result)) == (5, NONE)
+    assert result["delivered"] == result["expected"] == 5 * result["events"] > 0
+    storm = result["storm"]
+    assert storm["connections"] == storm["arrived"] == 300
+    for times in (storm["acknowledged_us"], storm["first_result_us"]):
+        assert 0 < times["p50"] <= times["p99"] <= times["max"]
+    assert storm["per_second"] > 0 and storm["server_cpu_us_per_connection"] >= 0
+    assert storm["tls"] is None
+
+
+async def test_a_client_of_a_storm_without_a_result_is_a_fault(ours):
+    silent = "subscription { own(key: 7) { sequence sentAt } }"
+    options = ["--connections=3", "--live=1", "--patience=1", "--storm-query", silent]
+    data = '{"sequence": {sequence}, "sentAt": {now}, "key": 1}'
+    result = await ours.load("storm", *options, "--data", data)
+    assert result["status"] == 1, result
+    assert result["storm"]["arrived"] == 0
+    assert result["errors"] == ["3 of 3 connections of the storm received no result"]
+
+
+@pytest.fixture
+def credentials(tmp_path) -> Credentials:
+    return Credentials(tmp_path / "tls")
+
+
+@pytest.fixture
+async def secured(credentials, serve, stack) -> Loaded:
+    manager = SubscriptionManager([*feeds(), snapshot])
+    server = await serve(manager, tls=credentials.tls)
+    return Loaded(server.url, await listen(stack, manager.publish))
+
+
+async def test_every_mode_takes_tls(secured, credentials):
+    trust = ["--ca", str(credentials.authorities)]
+    result = await secured.load("fan-out", "--connections=20", "--events=10", *trust)
+    assert (result["status"], result["delivered"]) == (0, 200), result
+    assert result["tls"] == {"resumed": 0, "full": 20}
+
+
+async def test_clients_that_return_resume_their_sessions(secured):
+    options = ["--connections=20", "--rate=100", "--duration=1", "--churn-rate=30"]
+    result = await secured.load("churn", *options, "--insecure", "--resume")
+    assert result["status"] == 0, result
+    assert result["tls"]["resumed"] >= 20
+
+
+async def test_a_storm_resumes_the_sessions_of_before(secured, credentials):
+    options = ["--connections=300", "--live=5", "--ca", str(credentials.authorities), "--resume"]
+    result = await secured.load("storm", *options, "--storm-query", SNAPSHOT)
+    assert result["status"] == 0, result
+    assert result["storm"]["tls"] == {"resumed": 300, "full": 0}
+
+
+async def test_a_server_that_is_not_trusted_is_an_error(secured):
+    result = await secured.load("fan-out", "--connections=1")
+    assert result["status"] == 3
+    assert "UnknownIssuer" in result["error"]
+
+
+async def test_a_file_without_authorities_is_an_error(secured, tmp_path):
+    file = tmp_path / "nothing.pem"
+    file.write_text("nothing")
+    result = await secured.load("fan-out", "--ca", str(file))
+    assert result["status"] == 2
+    assert "`--ca`" in result["error"] and "no PEM block" in result["error"]
 
 
 async def test_events_are_published_by_http(manager, serve, stack):

@@ -24,6 +24,14 @@ const FIRST: usize = 2;
 /// The channel of Redis, as a command of its protocol.
 const SUBSCRIBE: &[u8] = b"*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\nfeed\r\n";
 
+/// What a subscription of `snapshot` gets at once; no event follows.
+const SNAPSHOT: &str = concat!(
+    r#"{"sequence":0,"sentAt":0,"key":null,"note":""#,
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    r#""}"#
+);
+
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
@@ -58,6 +66,8 @@ struct Message<'a> {
 
 #[derive(Default, Deserialize)]
 struct Subscribe {
+    #[serde(default)]
+    query: String,
     #[serde(default)]
     variables: Variables,
 }
@@ -222,10 +232,7 @@ impl Floor {
 
     fn write_to_all(&mut self, key: Option<i64>, data: &RawValue) {
         for (id, sockets) in self.subscribed.get(&key).into_iter().flatten() {
-            let id = serde_json::Value::from(id.as_str());
-            let text =
-                format!(r#"{{"id":{id},"type":"next","payload":{{"data":{{"feed":{data}}}}}}}"#);
-            let frame = frame(TEXT, text.as_bytes());
+            let frame = result(id, "feed", data.get());
             for &socket in sockets {
                 // A socket that fails is forgotten when it is reported as ready.
                 if let Some(peer) = &mut self.peers[socket] {
@@ -263,7 +270,11 @@ impl Floor {
             ("ping", _) => peer.write(&frame(TEXT, br#"{"type":"pong"}"#)),
             ("subscribe", Some(id)) => {
                 let payload = message.payload.map_or("{}", RawValue::get);
-                let key = serde_json::from_str::<Subscribe>(payload)?.variables.key;
+                let asked = serde_json::from_str::<Subscribe>(payload)?;
+                if asked.query.contains("snapshot") {
+                    return peer.write(&result(&id, "snapshot", SNAPSHOT));
+                }
+                let key = asked.variables.key;
                 let ids = self.subscribed.entry(key).or_default();
                 ids.entry(id).or_default().push(number);
                 Ok(())
@@ -336,6 +347,13 @@ fn handshake(head: &str) -> io::Result<String> {
          Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n",
         BASE64.encode(digest)
     ))
+}
+
+/// The frame of a result, from the JSON of its field.
+fn result(id: &str, field: &str, data: &str) -> Vec<u8> {
+    let id = serde_json::Value::from(id);
+    let text = format!(r#"{{"id":{id},"type":"next","payload":{{"data":{{"{field}":{data}}}}}}}"#);
+    frame(TEXT, text.as_bytes())
 }
 
 /// A frame of a server: final and without a mask.
