@@ -64,7 +64,10 @@ pub(crate) struct Calls {
     bridge: Arc<Bridge>,
     functions: Arc<[Function]>,
     names: Names,
-    resolve: Py<PyAny>,
+    /// `_first_steps.StartCall`.
+    start_call: Py<PyAny>,
+    /// Whether starting a call takes its first step.
+    takes_first_step: bool,
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
     skip: Py<PyAny>,
@@ -91,14 +94,20 @@ impl Calls {
     ) -> PyResult<Self> {
         let module = py.import("fraiseql_subs._resolving")?;
         let find = |name| module.getattr(name).map(Bound::unbind);
+        let event_loop = bridge.event_loop(py);
         let (start_task, starts_eagerly) = module
-            .call_method1("task_factory", (bridge.event_loop(py),))?
+            .call_method1("task_factory", (event_loop,))?
+            .extract()?;
+        let (start_call, takes_first_step) = py
+            .import("fraiseql_subs._first_steps")?
+            .call_method1("call_starter", (event_loop,))?
             .extract()?;
         Ok(Self {
             batches: Batches::new(functions.len()),
             functions,
             names,
-            resolve: find("resolve")?,
+            start_call,
+            takes_first_step,
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
             skip: find("SKIP")?,
@@ -243,8 +252,13 @@ impl Calls {
             }
         };
         if is_async {
-            let coroutine = self.resolve.bind(py).call1((callable, argument, answer))?;
-            return self.run(answer, bound, &coroutine);
+            let start = self.start_call.bind(py);
+            let task = start.call1((&bound.variables, callable, argument, answer))?;
+            return if task.is_none() {
+                Ok(())
+            } else {
+                self.hold(answer.get(), &task, self.takes_first_step)
+            };
         }
         if argument.is_none() {
             answer.get().begins();
@@ -264,25 +278,29 @@ impl Calls {
         let py = answer.py();
         let start = self.start_task.bind(py);
         let task = start.call1((coroutine, &bound.variables))?;
-        let answer = answer.get();
+        self.hold(answer.get(), &task, self.starts_eagerly)
+    }
+
+    /// Holds the task of a call until it is done. `is_started`: its first step was taken.
+    fn hold(&self, answer: &Answer, task: &Bound<'_, PyAny>, is_started: bool) -> PyResult<()> {
         // An eager task may have ended already.
         if answer.has_ended.load(Relaxed) && !answer.is_stream {
             return Ok(());
         }
-        if !self.starts_eagerly {
+        if !is_started {
             self.bridge.task_follows();
         }
         let id = TaskId::Call(answer.id);
         let owner = format!("the resolver of {}", field_of(&answer.lane));
         if answer.is_stream {
             // It cleans up after its last value.
-            self.tasks.hold_to_end(id, &task, owner)?;
+            self.tasks.hold_to_end(id, task, owner)?;
         } else {
-            self.tasks.hold(id, &task, owner);
+            self.tasks.hold(id, task, owner);
         }
         if answer.lane.is_closed() {
             // The subscription ended while the task was created: its cancellation found no task.
-            self.tasks.cancel(py, id);
+            self.tasks.cancel(task.py(), id);
         }
         Ok(())
     }
