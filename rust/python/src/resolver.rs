@@ -6,7 +6,7 @@
 mod batch;
 mod outcome;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Job};
 use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
@@ -28,6 +28,9 @@ use crate::tasks::{TaskId, Tasks};
 use crate::value::Names;
 use batch::Batches;
 use outcome::{failed, field_of, place};
+
+/// Calls of one lane that start in a row (count). Their results leave together.
+const CALLS_IN_A_ROW: usize = 16;
 
 /// The functions of one definition.
 pub(crate) struct Function {
@@ -80,6 +83,10 @@ pub(crate) struct Calls {
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
     batches: Batches,
+    /// The lane whose calls [`Self::step`] starts; 0: none. Used only on the event loop's thread, as the next.
+    stepping: AtomicUsize,
+    /// Whether the next call of that lane may start.
+    may_start: AtomicBool,
 }
 
 impl Calls {
@@ -104,6 +111,8 @@ impl Calls {
             .extract()?;
         Ok(Self {
             batches: Batches::new(functions.len()),
+            stepping: AtomicUsize::new(0),
+            may_start: AtomicBool::new(false),
             functions,
             names,
             start_call,
@@ -121,20 +130,33 @@ impl Calls {
         })
     }
 
-    /// Starts one call of a lane, and schedules the next one if it may start.
+    /// Starts calls of a lane as long as the next one may start, and schedules the rest.
     fn step(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
-        if lane.is_closed() {
-            return;
+        let outer = self.stepping.swap(address(lane), Relaxed);
+        for _ in 0..CALLS_IN_A_ROW {
+            if lane.is_closed() || !self.start_next(py, lane) {
+                self.stepping.store(outer, Relaxed);
+                return;
+            }
+            if !self.bridge.goes_on() {
+                break;
+            }
         }
+        self.stepping.store(outer, Relaxed);
+        self.go_on(py, lane);
+    }
+
+    /// Starts the next call of a lane. Returns whether another one may start.
+    fn start_next(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) -> bool {
         match self.bound(py, lane) {
             Ok(bound) => {
                 let started = lane.start();
                 if let Some((id, input)) = started.call {
                     self.invoke(py, lane, bound, id, input);
                 }
-                if started.reschedule {
-                    self.go_on(py, lane);
-                }
+                // The call may have ended already.
+                let may_start = self.may_start.swap(false, Relaxed);
+                started.reschedule || may_start
             }
             Err(error) => {
                 let told = self
@@ -142,12 +164,16 @@ impl Calls {
                     .describe(&place(lane), &exception_of(py, &error));
                 lane.refuse(refused(told));
                 self.failures.pass_on(py, error);
+                false
             }
         }
     }
 
-    /// Schedules the next call of a lane, after other lanes.
+    /// Schedules the next call of a lane: after the one that [`Self::step`] is starting, or after other lanes.
     fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+        if self.stepping.load(Relaxed) == address(lane) {
+            return self.may_start.store(true, Relaxed);
+        }
         let (calls, lane) = (self.clone(), lane.clone());
         let step = move |py: Python<'_>| calls.step(py, &lane);
         self.bridge.push_here(py, Box::new(step));
@@ -331,6 +357,11 @@ fn call_in<'py>(
     }
 }
 
+/// Identifies a lane as long as it exists.
+fn address(lane: &Arc<Lane>) -> usize {
+    Arc::as_ptr(lane).addr()
+}
+
 /// Passes lanes to the event loop.
 pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
@@ -339,6 +370,14 @@ impl Resolver for LoopResolver {
         let calls = self.0.clone();
         let step = move |py: Python<'_>| calls.step(py, &lane);
         self.0.bridge.push(Box::new(step));
+    }
+
+    fn schedule_all(&self, lanes: Vec<Arc<Lane>>) {
+        let jobs = lanes.into_iter().map(|lane| {
+            let calls = self.0.clone();
+            Box::new(move |py: Python<'_>| calls.step(py, &lane)) as Job
+        });
+        self.0.bridge.push_all(jobs);
     }
 
     fn cancel(&self, lane: Arc<Lane>, ids: Vec<CallId>) {
