@@ -1,9 +1,10 @@
 """Takes the first step of a call without making a task for it.
 
-Most calls end in their first step. Until one suspends, the calls of one turn of the event loop share a task: it
-is the current task while a call takes its first step, and the call that suspends keeps it. So what a call sees as its
-task is a task of asyncio, the same one until the call ends. A call that keeps or changes the shared task
-gets it for itself too. Not here: what follows from results (`_core`).
+Most calls end in their first step. Until one suspends, the calls of one turn of the event loop
+share a task: it is the current task while a call takes its first step, and the call that suspends
+keeps it. So what a call sees as its task is a task of asyncio, the same one until the call ends. A
+call that keeps or changes the shared task gets it for itself too. Not here: what follows from
+results (`_core`).
 """
 
 from __future__ import annotations
@@ -97,10 +98,7 @@ class _FirstSteps:
             seat.take(answer, *rest)
             task.is_taken()
             return task
-        if (
-            getrefcount(task) != self._references
-            or getweakrefcount(task) != self._weak_references
-        ):
+        if getrefcount(task) != self._references or getweakrefcount(task) != self._weak_references:
             # Something knows the task as that of this call. It ends, and others get another one.
             self._task = None
         return None
@@ -193,7 +191,11 @@ class _Seat:
         awaited, self._awaited = self._awaited, _NOTHING
         if awaited is not _NOTHING and isinstance(exception, asyncio.CancelledError):
             # The call was cancelled before its task has seen what it awaits.
-            if not is_abandoned() and asyncio.isfuture(awaited) and awaited.cancel(*exception.args[:1]):
+            if (
+                not is_abandoned()
+                and asyncio.isfuture(awaited)
+                and awaited.cancel(*exception.args[:1])
+            ):
                 return awaited
         return self.context.run(self._coroutine.throw, kind, value, traceback)
 
@@ -226,7 +228,10 @@ class _Seat:
 
 
 class _SharedTask(ReportingTask):
-    """A task that calls share until one of them takes it or touches it. It ends in the next turn of the loop."""
+    """A task that calls share until one of them takes it or touches it.
+
+    It ends in the next turn of the loop.
+    """
 
     is_touched = False
     seat: _Seat

@@ -21,9 +21,9 @@ from .types import SKIP, Snapshot
 
 __all__ = [
     "SKIP",
-    "Snapshot",
     "Answer",
     "ReportingTask",
+    "Snapshot",
     "abandon",
     "await_it",
     "close_stream",
@@ -274,7 +274,7 @@ if sys.version_info < (3, 11):
             return self._requests
 
 else:
-    ReportingTask = asyncio.Task
+    ReportingTask: TypeAlias = asyncio.Task[Any]
 
 
 def make_task(
