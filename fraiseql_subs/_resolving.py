@@ -21,10 +21,15 @@ from .types import SKIP, Snapshot
 
 __all__ = [
     "SKIP",
+    "Answer",
+    "ReportingTask",
     "Snapshot",
     "abandon",
+    "await_it",
     "close_stream",
     "hook_error",
+    "is_abandoned",
+    "is_cancelled",
     "make_task",
     "pump",
     "pump_initial",
@@ -118,9 +123,14 @@ async def resolve(
             raise
 
 
+def is_abandoned() -> bool:
+    """Whether the running call is being ended because its event loop is closed."""
+    return _ABANDONED.get()
+
+
 def is_cancelled() -> bool:
     """Whether the running call was cancelled, as opposed to raising `CancelledError` itself."""
-    if _ABANDONED.get():
+    if is_abandoned():
         return True
     try:
         task = asyncio.current_task()
@@ -143,10 +153,11 @@ def start_hook(
     A coroutine runs as the task itself. Wrapped in another coroutine, it would never be awaited if
     the task were cancelled before its first step.
     """
-    return make_task(event_loop, hook if inspect.iscoroutine(hook) else _await(hook))
+    return make_task(event_loop, hook if inspect.iscoroutine(hook) else await_it(hook))
 
 
-async def _await(awaitable: Awaitable[object]) -> object:
+async def await_it(awaitable: Awaitable[object]) -> object:
+    """Await what is not a coroutine."""
     return await awaitable
 
 
@@ -248,17 +259,22 @@ async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: An
     await pump(function(), answer)
 
 
-class _Task(asyncio.Task[Any]):
-    """A task that reports whether it was cancelled, like the tasks of Python 3.11."""
+if sys.version_info < (3, 11):
 
-    _requests = 0
+    class ReportingTask(asyncio.Task[Any]):
+        """A task that reports whether it was cancelled, like the tasks of Python 3.11."""
 
-    def cancel(self, msg: Any = None) -> bool:
-        self._requests += 1
-        return super().cancel(msg)
+        _requests = 0
 
-    def cancelling(self) -> int:
-        return self._requests
+        def cancel(self, msg: Any = None) -> bool:
+            self._requests += 1
+            return super().cancel(msg)
+
+        def cancelling(self) -> int:
+            return self._requests
+
+else:
+    ReportingTask: TypeAlias = asyncio.Task[Any]
 
 
 def make_task(
@@ -266,7 +282,7 @@ def make_task(
 ) -> asyncio.Task[Any]:
     """Start a coroutine as a task that reports whether it was cancelled."""
     if sys.version_info < (3, 11) and event_loop.get_task_factory() is None:
-        return _Task(coroutine, loop=event_loop)
+        return ReportingTask(coroutine, loop=event_loop)
     return event_loop.create_task(coroutine)
 
 

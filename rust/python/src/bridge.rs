@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 use crate::exit::is_exit;
 use crate::future::{AtEnd, Kept, Promise, running_loop};
 
-/// Jobs in one turn of the event loop (count). The loop runs other tasks between two turns.
+/// Jobs, and calls of resolvers, in one turn of the event loop (count). The loop runs other tasks between two
+/// turns.
 const BATCH: usize = 256;
 
 /// Time limit of one turn, checked between two jobs. Remaining jobs wait for the next turn.
@@ -64,6 +65,10 @@ struct Gathering {
     is_open: bool,
     /// Whether this turn created tasks whose first step runs after it.
     tasks_follow: bool,
+    /// Jobs and calls that this turn may still run (count).
+    left: usize,
+    /// When this turn ends.
+    until: Option<Instant>,
     wakes: BatchedWakes,
 }
 
@@ -259,6 +264,20 @@ impl Bridge {
         }
     }
 
+    /// As [`Self::push`], for several jobs.
+    pub(crate) fn push_all(&self, jobs: impl Iterator<Item = Job>) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            return jobs.for_each(drop);
+        }
+        queue.jobs.extend(jobs);
+        if !queue.announced {
+            drop(queue);
+            self.announce_by_byte();
+        }
+    }
+
     /// Queues a job for the next turn, from a job of this turn.
     pub(crate) fn push_later(&self, job: Job) {
         let mut queue = self.queue.lock();
@@ -357,10 +376,18 @@ impl Bridge {
         self.gathering.lock().tasks_follow = true;
     }
 
+    /// Counts a job or a call of this turn. Returns whether there is time for another one.
+    pub(crate) fn goes_on(&self) -> bool {
+        let mut gathering = self.gathering.lock();
+        gathering.left = gathering.left.saturating_sub(1);
+        gathering.left > 0 && gathering.until.is_some_and(|until| Instant::now() < until)
+    }
+
     fn turn(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        let started = Instant::now();
         let mut gathering = self.gathering.lock();
         gathering.is_open = true;
+        gathering.left = BATCH;
+        gathering.until = Some(Instant::now() + TURN);
         send(gathering);
         let mut end = TurnEnd {
             bridge: self,
@@ -370,11 +397,11 @@ impl Bridge {
         if std::mem::take(&mut self.queue.lock().by_byte) {
             (&self.woken).read_exact(&mut [0]).ok();
         }
-        for _ in 0..BATCH {
+        loop {
             let job = self.queue.lock().jobs.pop_front();
             let Some(job) = job else { break };
             job(py);
-            if started.elapsed() > TURN {
+            if !self.goes_on() {
                 break;
             }
         }

@@ -6,7 +6,7 @@
 mod batch;
 mod outcome;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Job};
 use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
@@ -28,6 +28,9 @@ use crate::tasks::{TaskId, Tasks};
 use crate::value::Names;
 use batch::Batches;
 use outcome::{failed, field_of, place};
+
+/// Calls of one lane that start in a row (count). Their results leave together.
+const CALLS_IN_A_ROW: usize = 16;
 
 /// The functions of one definition.
 pub(crate) struct Function {
@@ -64,7 +67,10 @@ pub(crate) struct Calls {
     bridge: Arc<Bridge>,
     functions: Arc<[Function]>,
     names: Names,
-    resolve: Py<PyAny>,
+    /// `_first_steps.StartCall`.
+    start_call: Py<PyAny>,
+    /// Whether starting a call takes its first step.
+    takes_first_step: bool,
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
     skip: Py<PyAny>,
@@ -77,6 +83,10 @@ pub(crate) struct Calls {
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
     batches: Batches,
+    /// The lane whose calls [`Self::step`] starts; 0: none. Used only on the event loop's thread, as the next.
+    stepping: AtomicUsize,
+    /// Whether the next call of that lane may start.
+    may_start: AtomicBool,
 }
 
 impl Calls {
@@ -91,14 +101,22 @@ impl Calls {
     ) -> PyResult<Self> {
         let module = py.import("fraiseql_subs._resolving")?;
         let find = |name| module.getattr(name).map(Bound::unbind);
+        let event_loop = bridge.event_loop(py);
         let (start_task, starts_eagerly) = module
-            .call_method1("task_factory", (bridge.event_loop(py),))?
+            .call_method1("task_factory", (event_loop,))?
+            .extract()?;
+        let (start_call, takes_first_step) = py
+            .import("fraiseql_subs._first_steps")?
+            .call_method1("call_starter", (event_loop,))?
             .extract()?;
         Ok(Self {
             batches: Batches::new(functions.len()),
+            stepping: AtomicUsize::new(0),
+            may_start: AtomicBool::new(false),
             functions,
             names,
-            resolve: find("resolve")?,
+            start_call,
+            takes_first_step,
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
             skip: find("SKIP")?,
@@ -112,20 +130,33 @@ impl Calls {
         })
     }
 
-    /// Starts one call of a lane, and schedules the next one if it may start.
+    /// Starts calls of a lane as long as the next one may start, and schedules the rest.
     fn step(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
-        if lane.is_closed() {
-            return;
+        let outer = self.stepping.swap(address(lane), Relaxed);
+        for _ in 0..CALLS_IN_A_ROW {
+            if lane.is_closed() || !self.start_next(py, lane) {
+                self.stepping.store(outer, Relaxed);
+                return;
+            }
+            if !self.bridge.goes_on() {
+                break;
+            }
         }
+        self.stepping.store(outer, Relaxed);
+        self.go_on(py, lane);
+    }
+
+    /// Starts the next call of a lane. Returns whether another one may start.
+    fn start_next(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) -> bool {
         match self.bound(py, lane) {
             Ok(bound) => {
                 let started = lane.start();
                 if let Some((id, input)) = started.call {
                     self.invoke(py, lane, bound, id, input);
                 }
-                if started.reschedule {
-                    self.go_on(py, lane);
-                }
+                // The call may have ended already.
+                let may_start = self.may_start.swap(false, Relaxed);
+                started.reschedule || may_start
             }
             Err(error) => {
                 let told = self
@@ -133,12 +164,16 @@ impl Calls {
                     .describe(&place(lane), &exception_of(py, &error));
                 lane.refuse(refused(told));
                 self.failures.pass_on(py, error);
+                false
             }
         }
     }
 
-    /// Schedules the next call of a lane, after other lanes.
+    /// Schedules the next call of a lane: after the one that [`Self::step`] is starting, or after other lanes.
     fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+        if self.stepping.load(Relaxed) == address(lane) {
+            return self.may_start.store(true, Relaxed);
+        }
         let (calls, lane) = (self.clone(), lane.clone());
         let step = move |py: Python<'_>| calls.step(py, &lane);
         self.bridge.push_here(py, Box::new(step));
@@ -243,8 +278,13 @@ impl Calls {
             }
         };
         if is_async {
-            let coroutine = self.resolve.bind(py).call1((callable, argument, answer))?;
-            return self.run(answer, bound, &coroutine);
+            let start = self.start_call.bind(py);
+            let task = start.call1((&bound.variables, callable, argument, answer))?;
+            return if task.is_none() {
+                Ok(())
+            } else {
+                self.hold(answer.get(), &task, self.takes_first_step)
+            };
         }
         if argument.is_none() {
             answer.get().begins();
@@ -264,25 +304,29 @@ impl Calls {
         let py = answer.py();
         let start = self.start_task.bind(py);
         let task = start.call1((coroutine, &bound.variables))?;
-        let answer = answer.get();
+        self.hold(answer.get(), &task, self.starts_eagerly)
+    }
+
+    /// Holds the task of a call until it is done. `is_started`: its first step was taken.
+    fn hold(&self, answer: &Answer, task: &Bound<'_, PyAny>, is_started: bool) -> PyResult<()> {
         // An eager task may have ended already.
         if answer.has_ended.load(Relaxed) && !answer.is_stream {
             return Ok(());
         }
-        if !self.starts_eagerly {
+        if !is_started {
             self.bridge.task_follows();
         }
         let id = TaskId::Call(answer.id);
         let owner = format!("the resolver of {}", field_of(&answer.lane));
         if answer.is_stream {
             // It cleans up after its last value.
-            self.tasks.hold_to_end(id, &task, owner)?;
+            self.tasks.hold_to_end(id, task, owner)?;
         } else {
-            self.tasks.hold(id, &task, owner);
+            self.tasks.hold(id, task, owner);
         }
         if answer.lane.is_closed() {
             // The subscription ended while the task was created: its cancellation found no task.
-            self.tasks.cancel(py, id);
+            self.tasks.cancel(task.py(), id);
         }
         Ok(())
     }
@@ -313,6 +357,11 @@ fn call_in<'py>(
     }
 }
 
+/// Identifies a lane as long as it exists.
+fn address(lane: &Arc<Lane>) -> usize {
+    Arc::as_ptr(lane).addr()
+}
+
 /// Passes lanes to the event loop.
 pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
@@ -321,6 +370,14 @@ impl Resolver for LoopResolver {
         let calls = self.0.clone();
         let step = move |py: Python<'_>| calls.step(py, &lane);
         self.0.bridge.push(Box::new(step));
+    }
+
+    fn schedule_all(&self, lanes: Vec<Arc<Lane>>) {
+        let jobs = lanes.into_iter().map(|lane| {
+            let calls = self.0.clone();
+            Box::new(move |py: Python<'_>| calls.step(py, &lane)) as Job
+        });
+        self.0.bridge.push_all(jobs);
     }
 
     fn cancel(&self, lane: Arc<Lane>, ids: Vec<CallId>) {

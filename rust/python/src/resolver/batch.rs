@@ -207,16 +207,15 @@ impl Calls {
             answer.get().returned(results);
             return Ok(());
         }
-        let coroutine = self.resolve.bind(py).call1((resolve, calls, answer))?;
-        let task = self.start_task.bind(py).call1((coroutine, variables))?;
+        let start = self.start_call.bind(py);
+        let task = start.call1((variables, resolve, calls, answer))?;
         let BatchAnswer {
             batch, has_ended, ..
         } = answer.get();
-        // An eager task may have ended already.
-        if has_ended.load(Relaxed) {
+        if task.is_none() || has_ended.load(Relaxed) {
             return Ok(());
         }
-        if !self.starts_eagerly {
+        if !self.takes_first_step {
             self.bridge.task_follows();
         }
         let owner = format!("the resolver of {}", field_of(lane));

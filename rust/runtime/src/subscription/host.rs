@@ -16,6 +16,12 @@ pub trait Resolver: Send + Sync {
     /// Tells the host to prepare a new lane, or to start the lane's next call. Returns at once; may
     /// be called on any thread.
     fn schedule(&self, lane: Arc<Lane>);
+    /// As [`Self::schedule`], for several lanes.
+    fn schedule_all(&self, lanes: Vec<Arc<Lane>>) {
+        for lane in lanes {
+            self.schedule(lane);
+        }
+    }
     /// Cancels calls whose outcome is not needed any more. Returns at once; may be called on any
     /// thread.
     fn cancel(&self, lane: Arc<Lane>, calls: Vec<CallId>);

@@ -143,11 +143,21 @@ impl Lane {
         self.end_transition(inner, true);
     }
 
-    /// Queues an event. When the queue is full, the slow-consumer policy applies.
-    pub(crate) fn push(self: &Arc<Self>, event: Arc<Event>) {
+    /// Queues an event. When the queue is full, the slow-consumer policy applies. Returns whether the lane has
+    /// to be scheduled: pass it to [`Self::schedule_all`].
+    #[must_use]
+    pub(crate) fn push(&self, event: Arc<Event>) -> bool {
         let mut inner = self.inner.lock();
         let pushed = inner.state.push(event, too_far_behind);
         self.report_pushed(inner, &pushed);
+        pushed.schedule
+    }
+
+    /// Schedules lanes of one manager.
+    pub(crate) fn schedule_all(lanes: Vec<Arc<Self>>) {
+        if let Some(resolver) = lanes.first().map(|lane| lane.resolver.clone()) {
+            resolver.schedule_all(lanes);
+        }
     }
 
     /// Queues a gap: events are missing before the next one.
@@ -156,10 +166,15 @@ impl Lane {
         let mut inner = self.inner.lock();
         let pushed = inner.state.push_gap(at, restarts, too_far_behind);
         self.report_pushed(inner, &pushed);
+        if pushed.schedule {
+            self.resolver.schedule(self.clone());
+        }
     }
 
-    fn report_pushed(self: &Arc<Self>, inner: MutexGuard<'_, LaneInner>, pushed: &PushedEvent) {
-        self.end_transition(inner, pushed.schedule);
+    fn report_pushed(&self, inner: MutexGuard<'_, LaneInner>, pushed: &PushedEvent) {
+        if self.unlock(inner) {
+            self.waker.wake();
+        }
         if pushed.dropped > 0 {
             self.metrics.events_dropped.add(pushed.dropped as u64);
         }

@@ -19,6 +19,9 @@ use super::sink::ResponseSink;
 use crate::metrics::Metrics;
 use crate::routing::{Route, RoutingIndex, WorkerChannels};
 
+/// Lanes that are scheduled together (count), so that calls start while further lanes are looked at.
+const SCHEDULED: usize = 64;
+
 /// Identifies a projection group: passthrough subscriptions with equal keys have results that are
 /// equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -267,13 +270,21 @@ impl Shard {
             self.metrics.events_matched.add(1);
         }
         let mut denied = 0;
+        let mut scheduled = Vec::new();
         for target in found.drain(..) {
             if !target.admits(event) {
                 denied += 1;
                 continue;
             }
             match target {
-                Target::Lane(lane, _) => lane.push(event.clone()),
+                Target::Lane(lane, _) => {
+                    if lane.push(event.clone()) {
+                        scheduled.push(lane);
+                    }
+                    if scheduled.len() == SCHEDULED {
+                        Lane::schedule_all(std::mem::take(&mut scheduled));
+                    }
+                }
                 Target::Group(group) => {
                     projected.clear();
                     let faults = group.key.plan.project(event.data.root(), &mut projected);
@@ -287,6 +298,7 @@ impl Shard {
                 }
             }
         }
+        Lane::schedule_all(scheduled);
         if denied > 0 {
             self.metrics.events_denied.add(denied);
         }
