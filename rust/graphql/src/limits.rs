@@ -21,7 +21,7 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_TOKENS: usize = 20_000;
 
 /// Longest name (bytes). Error messages contain names, and a document may have many errors.
-const MAX_NAME_BYTES: usize = 1_024;
+pub(crate) const MAX_NAME_BYTES: usize = 1_024;
 
 /// Nesting of braces and brackets (count). Past it the request is refused. It bounds the recursion
 /// of the parser, the validation and the projection.

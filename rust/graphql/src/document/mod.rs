@@ -239,3 +239,102 @@ impl Document {
         operation.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
     }
 }
+#[cfg(test)]
+mod phases {
+    use super::*;
+    use std::time::Instant;
+    #[test]
+    fn phases() {
+        let corpus: serde_json::Value =
+            serde_json::from_slice(&std::fs::read("/tmp/docs-x/corpus.json").unwrap()).unwrap();
+        let schema =
+            Arc::new(Schema::parse(corpus["sdl"].as_str().unwrap(), Default::default()).unwrap());
+        let limits = DocumentLimits::default();
+        for d in corpus["documents"].as_array().unwrap() {
+            let text = d["text"].as_str().unwrap();
+            let vars = d["variables"].as_object().unwrap();
+            let mut best = [f64::MAX; 12];
+            for _ in 0..2000 {
+                let mut t = Instant::now();
+                let mut i = 0;
+                let mut lap = |_: &str| {
+                    let e = t.elapsed().as_secs_f64() * 1e6;
+                    if e < best[i] {
+                        best[i] = e;
+                    }
+                    i += 1;
+                    t = Instant::now();
+                };
+                limits::check_tokens(text, limits).unwrap();
+                lap("tokens");
+                let source = Source::new(text);
+                lap("source");
+                let cst = apollo_parser::Parser::new(text)
+                    .recursion_limit(MAX_NESTING)
+                    .token_limit(MAX_TOKENS)
+                    .parse();
+                lap("cst");
+                drop(cst);
+                lap("dropcst");
+                let ast = Parser::new()
+                    .recursion_limit(MAX_NESTING)
+                    .token_limit(MAX_TOKENS)
+                    .parse_ast(text, "document")
+                    .unwrap();
+                lap("ast");
+                limits::check(&ast, limits, &source).unwrap();
+                lap("limits");
+                let ex = ast.to_executable(schema.compiled()).unwrap();
+                lap("toex");
+                drop(ex);
+                lap("dropex");
+                let ex = ast.to_executable_validate(schema.compiled()).ok().unwrap();
+                lap("valid+toex");
+                let e = rules::recheck(&schema, &ast, text, &source);
+                assert!(e.is_empty());
+                lap("recheck");
+                let conditions = ex
+                    .operations
+                    .iter()
+                    .map(|o| {
+                        (
+                            o.name.clone(),
+                            condition_variables(&o.selection_set, &ex.fragments),
+                        )
+                    })
+                    .collect();
+                drop(ast);
+                let doc = Arc::new(Document {
+                    conditions,
+                    schema: schema.clone(),
+                    text: text.into(),
+                    source,
+                    executable: ex,
+                    id: DocumentId::next(),
+                    plans: Arc::default(),
+                });
+                lap("cond,dropast");
+                let o = doc.operation(None, vars.clone()).unwrap();
+                lap("operation");
+                drop(o);
+                drop(doc);
+            }
+            println!(
+                "{} tokens {:.1} source {:.1} cst {:.1} dropcst {:.1} ast {:.1} limits {:.1} toex {:.1} dropex {:.1} valid+toex {:.1} recheck {:.1} cond+drop {:.1} operation {:.1}",
+                d["name"],
+                best[0],
+                best[1],
+                best[2],
+                best[3],
+                best[4],
+                best[5],
+                best[6],
+                best[7],
+                best[8],
+                best[9],
+                best[10],
+                best[11]
+            );
+        }
+    }
+}
