@@ -113,9 +113,14 @@ fn nested(value: &Value) -> usize {
     }
 }
 
+/// Returns the limit of tokens.
+pub(crate) fn most_tokens(limits: DocumentLimits) -> usize {
+    limits.max_tokens.unwrap_or(MAX_TOKENS)
+}
+
 /// Refuses a text with too many tokens or a name that is too long, before it is parsed.
 pub(crate) fn check_tokens(text: &str, limits: DocumentLimits) -> Result<(), Vec<GraphQLError>> {
-    let limit = limits.max_tokens.unwrap_or(MAX_TOKENS);
+    let limit = most_tokens(limits);
     let mut count = 0;
     // The parser reports the text that is not a token.
     for token in Lexer::new(text).filter_map(Result::ok) {

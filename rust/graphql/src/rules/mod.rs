@@ -6,6 +6,7 @@
 
 mod arguments;
 mod definitions;
+mod merge;
 mod overlap;
 mod selections;
 mod values;
@@ -58,6 +59,16 @@ pub(crate) fn recheck(
     rules.selections();
     rules.variables();
     rules.errors
+}
+
+/// Whether a document is valid by all these rules, with [`merge`] instead of [`overlap`]. If not,
+/// the compiler has to decide.
+pub(crate) fn accept(schema: &Schema, document: &Document, text: &str, source: &Source) -> bool {
+    let mut rules = Rules::new(schema, document, text, source);
+    rules.definitions();
+    rules.selections();
+    rules.variables();
+    rules.errors.is_empty() && rules.merges()
 }
 
 struct Rules<'d> {
