@@ -21,6 +21,10 @@ use graphql::{
 };
 use serde_json::{Value, json};
 
+/// The allocator of the package.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The defaults of `fraiseql_subs.Limits`.
 const LIMITS: DocumentLimits = DocumentLimits {
     max_depth: Some(15),

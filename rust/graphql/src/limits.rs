@@ -3,13 +3,12 @@
 //! The counts include fragments at each spread, so they may be exponential in the text. They are
 //! computed once for each fragment and saturate, so counting takes linear time.
 
-use std::collections::{HashMap, HashSet};
-
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
     Argument, Definition, Directive, Document, FragmentDefinition, OperationType, Selection, Value,
 };
 use apollo_parser::{Lexer, TokenKind};
+use hashbrown::{HashMap, HashSet};
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::source::Source;

@@ -1,12 +1,11 @@
 //! Arguments of fields and directives: known, unique, and present if required.
 
-use std::collections::HashSet;
-
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
     Argument, Directive, DirectiveDefinition, Field, FieldDefinition, InputValueDefinition,
 };
 use apollo_compiler::parser::SourceSpan;
+use hashbrown::HashSet;
 
 use super::Rules;
 

@@ -5,10 +5,9 @@
 //! types. Every selection set is visited with those that it merges with, its fragments spread out,
 //! so the time is that of the nodes that `limits` has counted.
 
-use std::collections::HashSet;
-
 use apollo_compiler::ast::{Definition, Field, FieldDefinition, Selection};
 use apollo_compiler::{Name, Node};
+use hashbrown::HashSet;
 
 use super::Rules;
 use super::overlap::same_arguments;

@@ -14,14 +14,13 @@ mod variables;
 
 pub(crate) use definitions::root_field_errors;
 
-use std::collections::HashMap;
-
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
     DirectiveList, Document, FieldDefinition, FragmentDefinition, FragmentSpread, Selection,
 };
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
+use hashbrown::HashMap;
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError};
 use crate::limits::{MAX_ERRORS, fragments};

@@ -13,6 +13,10 @@ use async_graphql::{
 use serde::Deserialize;
 use tokio_stream::{Stream, StreamExt, empty};
 
+/// The allocator of fraiseql-subs, so that allocators are not compared.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 enum Status {
     New,
