@@ -3,6 +3,7 @@
 mod cache;
 mod diagnostics;
 mod introspection;
+mod kept;
 mod operation;
 mod plan_cache;
 mod reference;
