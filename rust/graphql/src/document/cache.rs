@@ -235,8 +235,8 @@ mod tests {
     fn a_hundred_thousand_documents_of_one_use_push_out_none_that_is_used() {
         let cache = cache(100);
         let used: Vec<_> = (0..60).map(|n| cache.get(&numbered(n)).unwrap()).collect();
-        for number in 0..60 {
-            assert!(is_kept(&cache, number, &used[number]));
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document));
         }
         // Parsed before, so that only the cache is asked.
         let other = cache.get(&numbered(60)).unwrap();
@@ -247,8 +247,8 @@ mod tests {
                 .put(&numbered(1_000 + number), other.clone());
         }
         assert_eq!(cache.len(), 100);
-        for number in 0..60 {
-            assert!(is_kept(&cache, number, &used[number]), "{number}");
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document), "{number}");
         }
     }
 
@@ -263,8 +263,8 @@ mod tests {
             cache.get(&numbered(number)).unwrap();
             cache.get(&numbered(number)).unwrap();
         }
-        for number in 0..60 {
-            assert!(is_kept(&cache, number, &used[number]), "{number}");
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document), "{number}");
         }
     }
 

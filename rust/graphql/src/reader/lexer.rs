@@ -4,7 +4,7 @@
 const MAX_NUMBER_BYTES: usize = 15;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// One of `! $ ( ) : = @ [ ] { } |` and `&`.
     Punctuation(u8),
     /// `...`
@@ -19,7 +19,7 @@ pub(super) enum Kind {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) start: usize,
     pub(super) end: usize,
 }
@@ -71,19 +71,19 @@ impl<'t> Lexer<'t> {
         self.all += 1;
         let start = self.position;
         let kind = match self.at(start) {
-            _ if start >= self.bytes.len() => Kind::End,
+            _ if start >= self.bytes.len() => TokenKind::End,
             byte @ (b'!' | b'$' | b'&' | b'(' | b')' | b':' | b'=' | b'@' | b'[' | b']' | b'{'
             | b'|' | b'}') => {
                 self.position += 1;
-                Kind::Punctuation(byte)
+                TokenKind::Punctuation(byte)
             }
             b'.' if self.at(start + 1) == b'.' && self.at(start + 2) == b'.' => {
                 self.position += 3;
-                Kind::Spread
+                TokenKind::Spread
             }
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
                 self.skip(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-                Kind::Name
+                TokenKind::Name
             }
             b'-' | b'0'..=b'9' => self.number()?,
             b'"' => self.string()?,
@@ -97,7 +97,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// A number without an exponent.
-    fn number(&mut self) -> Option<Kind> {
+    fn number(&mut self) -> Option<TokenKind> {
         let start = self.position;
         if self.at(start) == b'-' {
             self.position += 1;
@@ -112,9 +112,9 @@ impl<'t> Lexer<'t> {
         if !is_int {
             return None;
         }
-        let mut kind = Kind::Int;
+        let mut kind = TokenKind::Int;
         if self.at(self.position) == b'.' {
-            kind = Kind::Float;
+            kind = TokenKind::Float;
             self.position += 1;
             let fraction = self.position;
             self.skip(|byte| byte.is_ascii_digit());
@@ -128,7 +128,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// A string of one line without escapes.
-    fn string(&mut self) -> Option<Kind> {
+    fn string(&mut self) -> Option<TokenKind> {
         self.position += 1;
         self.skip(|byte| !matches!(byte, b'"' | b'\\' | 0..b' ' | 0x7F));
         if self.at(self.position) != b'"' {
@@ -136,6 +136,6 @@ impl<'t> Lexer<'t> {
         }
         self.position += 1;
         // Three quotes begin a block string.
-        (self.at(self.position) != b'"').then_some(Kind::String)
+        (self.at(self.position) != b'"').then_some(TokenKind::String)
     }
 }

@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 
 use crate::limits::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_NESTING, MAX_TOKENS};
 
-use lexer::{Kind, Lexer, Token};
+use lexer::{Lexer, Token, TokenKind};
 use spans::Spans;
 
 /// Nesting of selection sets, values and types that is read here (count); the compiler allows more.
@@ -45,7 +45,7 @@ pub(crate) fn read(text: &str, max_tokens: usize) -> Option<Document> {
         names: HashMap::new(),
     };
     let mut document = Document::new();
-    while reader.token.kind != Kind::End {
+    while reader.token.kind != TokenKind::End {
         document.definitions.push(reader.definition()?);
     }
     (!document.definitions.is_empty()).then_some(document)
@@ -76,11 +76,11 @@ impl<'t> Reader<'t> {
     }
 
     fn sees(&self, punctuation: u8) -> bool {
-        self.token.kind == Kind::Punctuation(punctuation)
+        self.token.kind == TokenKind::Punctuation(punctuation)
     }
 
     fn sees_word(&self, word: &str) -> bool {
-        self.token.kind == Kind::Name && self.slice(self.token) == word
+        self.token.kind == TokenKind::Name && self.slice(self.token) == word
     }
 
     fn slice(&self, token: Token) -> &'t str {
@@ -105,7 +105,7 @@ impl<'t> Reader<'t> {
     }
 
     fn name(&mut self) -> Option<Name> {
-        if self.token.kind != Kind::Name {
+        if self.token.kind != TokenKind::Name {
             return None;
         }
         let token = self.advance()?;
@@ -158,7 +158,7 @@ impl<'t> Reader<'t> {
                 self.node(start, operation)?,
             ));
         }
-        if self.token.kind != Kind::Name {
+        if self.token.kind != TokenKind::Name {
             return None;
         }
         let keyword = self.advance()?;
@@ -169,7 +169,7 @@ impl<'t> Reader<'t> {
             "fragment" => return self.fragment(start),
             _ => return None,
         };
-        let is_named = self.token.kind == Kind::Name;
+        let is_named = self.token.kind == TokenKind::Name;
         let operation = OperationDefinition {
             operation_type,
             name: if is_named { Some(self.name()?) } else { None },
@@ -280,7 +280,7 @@ impl<'t> Reader<'t> {
 
     fn selection(&mut self) -> Option<Selection> {
         let start = self.token.start;
-        if self.token.kind == Kind::Spread {
+        if self.token.kind == TokenKind::Spread {
             self.advance()?;
             return self.spread(start);
         }
@@ -306,7 +306,7 @@ impl<'t> Reader<'t> {
 
     fn spread(&mut self, start: usize) -> Option<Selection> {
         let is_condition = self.sees_word("on");
-        if self.token.kind == Kind::Name && !is_condition {
+        if self.token.kind == TokenKind::Name && !is_condition {
             let spread = FragmentSpread {
                 fragment_name: self.name()?,
                 directives: self.directives(false)?,
@@ -332,7 +332,7 @@ impl<'t> Reader<'t> {
         let token = self.token;
         let start = token.start;
         let value = match token.kind {
-            Kind::Name => {
+            TokenKind::Name => {
                 let name = self.name()?;
                 match name.as_str() {
                     "true" => Value::Boolean(true),
@@ -341,25 +341,25 @@ impl<'t> Reader<'t> {
                     _ => Value::Enum(name),
                 }
             }
-            Kind::Int => {
+            TokenKind::Int => {
                 self.advance()?;
                 Value::Int(IntValue::new_parsed(self.slice(token)))
             }
-            Kind::Float => {
+            TokenKind::Float => {
                 self.advance()?;
                 Value::Float(FloatValue::new_parsed(self.slice(token)))
             }
-            Kind::String => {
+            TokenKind::String => {
                 self.advance()?;
                 let quoted = self.slice(token);
                 let inner = quoted.get(1..quoted.len() - 1)?;
                 Value::String(inner.to_owned())
             }
-            Kind::Punctuation(b'$') if !is_constant => {
+            TokenKind::Punctuation(b'$') if !is_constant => {
                 self.advance()?;
                 Value::Variable(self.name()?)
             }
-            Kind::Punctuation(b'[') => {
+            TokenKind::Punctuation(b'[') => {
                 self.advance()?;
                 self.nested(|reader| {
                     let mut items = Vec::new();
@@ -369,7 +369,7 @@ impl<'t> Reader<'t> {
                     Some(Value::List(items))
                 })?
             }
-            Kind::Punctuation(b'{') => {
+            TokenKind::Punctuation(b'{') => {
                 self.advance()?;
                 self.nested(|reader| {
                     let mut members = Vec::new();
