@@ -127,6 +127,36 @@ fn documents() -> Vec<(&'static str, String)> {
             "an object with one member many times",
             format!("{{q(x:{}){{a}}}}", set("a:1 ", 1_200)),
         ),
+        (
+            "arguments of many names",
+            format!("{{q({}){{a}}}}", each(1_600, |n| format!("x{n}:1 "))),
+        ),
+        (
+            "directives of many names",
+            format!("query Q($v:Int{}){{a}}", each(1_600, |n| format!("@d{n} "))),
+        ),
+        (
+            "root fields of many names",
+            format!("subscription{{{}}}", "a ".repeat(900)),
+        ),
+        (
+            "variables that are used",
+            format!(
+                "query Q({}){{qs(xs:[{}]){{a}}}}",
+                each(900, |n| format!("$v{n}:Int ")),
+                each(900, |n| format!("$v{n} "))
+            ),
+        ),
+        (
+            "unknown types and definitions",
+            format!("query Q({}){{a}}", each(600, |n| format!("$v{n}:T{n} ")))
+                + &each(300, |n| format!("scalar S{n} ")),
+        ),
+        (
+            "fragments of many names",
+            format!("{{{}}}", each(300, |n| format!("...F{n} ")))
+                + &each(300, |n| format!("fragment F{n} on Query{{a b}}")),
+        ),
         ("comments", "{a}".to_owned() + &"#\n".repeat(30_000)),
         ("commas", "{a".to_owned() + &",".repeat(60_000) + "}"),
         (

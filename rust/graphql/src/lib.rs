@@ -9,6 +9,7 @@
 //!
 //! - `schema`: the schema, and the keys of its fields in values;
 //! - `document`: documents of clients, their cache, trusted documents, operations;
+//! - `reader`: the parser of the usual documents;
 //! - `limits`: bounds of a document, checked before its validation;
 //! - `rules`: the errors of a document, with the texts of graphql-js;
 //! - `coercion`: variables and arguments;
@@ -46,6 +47,7 @@ mod document;
 mod error;
 mod limits;
 mod plan;
+mod reader;
 mod rules;
 mod schema;
 mod source;

@@ -3,13 +3,12 @@
 //! The counts include fragments at each spread, so they may be exponential in the text. They are
 //! computed once for each fragment and saturate, so counting takes linear time.
 
-use std::collections::{HashMap, HashSet};
-
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
     Argument, Definition, Directive, Document, FragmentDefinition, OperationType, Selection, Value,
 };
 use apollo_parser::{Lexer, TokenKind};
+use hashbrown::{HashMap, HashSet};
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::source::Source;
@@ -21,7 +20,7 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_TOKENS: usize = 20_000;
 
 /// Longest name (bytes). Error messages contain names, and a document may have many errors.
-const MAX_NAME_BYTES: usize = 1_024;
+pub(crate) const MAX_NAME_BYTES: usize = 1_024;
 
 /// Nesting of braces and brackets (count). Past it the request is refused. It bounds the recursion
 /// of the parser, the validation and the projection.
@@ -113,9 +112,14 @@ fn nested(value: &Value) -> usize {
     }
 }
 
+/// Returns the limit of tokens.
+pub(crate) fn most_tokens(limits: DocumentLimits) -> usize {
+    limits.max_tokens.unwrap_or(MAX_TOKENS)
+}
+
 /// Refuses a text with too many tokens or a name that is too long, before it is parsed.
 pub(crate) fn check_tokens(text: &str, limits: DocumentLimits) -> Result<(), Vec<GraphQLError>> {
-    let limit = limits.max_tokens.unwrap_or(MAX_TOKENS);
+    let limit = most_tokens(limits);
     let mut count = 0;
     // The parser reports the text that is not a token.
     for token in Lexer::new(text).filter_map(Result::ok) {

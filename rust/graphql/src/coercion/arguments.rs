@@ -1,12 +1,11 @@
 //! `CoerceArgumentValues()` of the specification, section 6.4.1.
 
-use std::collections::HashMap;
-
 use apollo_compiler::ast::Value as Literal;
 use apollo_compiler::executable::Field;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::InputValueDefinition;
 use apollo_compiler::{Name, Node};
+use hashbrown::HashMap;
 use serde_json::Value as Json;
 
 use super::copies::{MAX_COPIED, units};

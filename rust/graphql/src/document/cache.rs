@@ -1,10 +1,10 @@
 //! Cache of documents, by text and by hash. A document is parsed once for all its subscribers. A
-//! client may send the hash of a document instead of a text that it has sent before.
+//! client may send the hash of a document instead of a text that it has sent before. `kept` decides
+//! which documents stay.
 //!
 //! The locks are held only for look-ups; two threads that miss at the same time both parse.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::Document;
+use super::kept::Documents;
 use super::plan_cache::PlanCache;
 use super::reference::{
     CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments, sha256,
@@ -30,10 +31,6 @@ const MAX_FAILURE_BYTES: usize = 32 * 1024;
 /// Longest text that is kept (bytes). Longer documents are parsed for each request.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
-/// Size of all kept texts (bytes). Past it the least recently used documents are dropped. A
-/// document uses up to about fifty times the memory of its text; plans have a separate bound.
-const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
-
 /// Bounded cache of documents; safe to share between threads.
 #[derive(Debug)]
 pub struct DocumentCache {
@@ -45,62 +42,9 @@ pub struct DocumentCache {
     failures: Mutex<LruCache<Box<str>, Arc<[GraphQLError]>>>,
 }
 
-#[derive(Debug)]
-struct Documents {
-    by_text: LruCache<Arc<str>, Kept>,
-    /// Texts by the SHA-256 that clients send; each text is also in `by_text`.
-    by_sha256: HashMap<Box<str>, Arc<str>>,
-    total_bytes: usize,
-}
-
-#[derive(Debug)]
-struct Kept {
-    document: Arc<Document>,
-    /// Its key in `by_sha256`, if a client has sent it.
-    sha256: Option<Box<str>>,
-}
-
-impl Documents {
-    fn put(&mut self, text: &str, document: Arc<Document>) {
-        self.total_bytes += text.len();
-        let kept = Kept {
-            document,
-            sha256: None,
-        };
-        if let Some((text, replaced)) = self.by_text.push(text.into(), kept) {
-            self.forget(&text, &replaced);
-        }
-        while self.total_bytes > MAX_TOTAL_BYTES
-            && let Some((text, oldest)) = self.by_text.pop_lru()
-        {
-            self.forget(&text, &oldest);
-        }
-    }
-
-    fn forget(&mut self, text: &str, kept: &Kept) {
-        self.total_bytes -= text.len();
-        if let Some(hash) = &kept.sha256 {
-            self.by_sha256.remove(hash);
-        }
-    }
-
-    /// Adds the hash of a kept document.
-    fn name(&mut self, text: &str, hash: String) {
-        // The document may have been evicted since.
-        if let Some((key, _)) = self.by_text.get_key_value(text) {
-            let key = key.clone();
-            let hash = hash.into_boxed_str();
-            if let Some(kept) = self.by_text.get_mut(text) {
-                kept.sha256 = Some(hash.clone());
-                self.by_sha256.insert(hash, key);
-            }
-        }
-    }
-}
-
 impl DocumentCache {
-    /// Creates an empty cache of `capacity` documents (count); past it the least recently used is
-    /// dropped.
+    /// Creates an empty cache of `capacity` documents (count); past it those that are sent once are
+    /// dropped first.
     pub fn new(
         schema: impl Into<Arc<Schema>>,
         limits: DocumentLimits,
@@ -110,11 +54,7 @@ impl DocumentCache {
             schema: schema.into(),
             limits,
             trusted: None,
-            documents: Mutex::new(Documents {
-                by_text: LruCache::new(capacity),
-                by_sha256: HashMap::new(),
-                total_bytes: 0,
-            }),
+            documents: Mutex::new(Documents::new(capacity)),
             plans: Arc::default(),
             failures: Mutex::new(LruCache::new(FAILURES_KEPT)),
         }
@@ -144,7 +84,7 @@ impl DocumentCache {
     /// Returns the number of kept documents.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.documents.lock().by_text.len()
+        self.documents.lock().len()
     }
 
     /// Whether no document is kept.
@@ -199,7 +139,7 @@ impl DocumentCache {
                 Ok(text.into())
             }
             (None, Some(hash)) => {
-                let known = self.documents.lock().by_sha256.get(hash).cloned();
+                let known = self.documents.lock().named(hash);
                 match known {
                     Some(text) => Ok(text.to_string().into()),
                     // Clients recognise this text: they then send hash and text.
@@ -222,8 +162,8 @@ impl DocumentCache {
     ///
     /// The errors of the document, with locations and `extensions.code`.
     pub fn get(&self, text: &str) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        if let Some(kept) = self.documents.lock().by_text.get(text) {
-            return Ok(kept.document.clone());
+        if let Some(document) = self.documents.lock().get(text) {
+            return Ok(document);
         }
         let failure = self.failures.lock().get(text).cloned();
         if let Some(errors) = failure {
@@ -260,6 +200,7 @@ fn weight(errors: &[GraphQLError]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::kept::MAX_TOTAL_BYTES;
     use crate::document::plan_cache::MAX_BYTES;
     use crate::{Operation, SchemaOptions};
 
@@ -274,17 +215,75 @@ mod tests {
         format!("subscription S{number} {{ tick }}")
     }
 
+    /// Whether the document is still kept.
+    fn is_kept(cache: &DocumentCache, number: usize, document: &Arc<Document>) -> bool {
+        Arc::ptr_eq(document, &cache.get(&numbered(number)).unwrap())
+    }
+
     #[test]
-    fn the_least_recently_used_document_leaves_first() {
+    fn of_documents_that_are_sent_once_the_oldest_leaves_first() {
         let cache = cache(2);
         let first = cache.get(&numbered(1)).unwrap();
-        cache.get(&numbered(2)).unwrap();
-        assert!(Arc::ptr_eq(&first, &cache.get(&numbered(1)).unwrap()));
         let second = cache.get(&numbered(2)).unwrap();
         cache.get(&numbered(3)).unwrap();
         assert_eq!(cache.len(), 2);
-        assert!(Arc::ptr_eq(&second, &cache.get(&numbered(2)).unwrap()));
-        assert!(!Arc::ptr_eq(&first, &cache.get(&numbered(1)).unwrap()));
+        assert!(is_kept(&cache, 2, &second));
+        assert!(!is_kept(&cache, 1, &first));
+    }
+
+    #[test]
+    fn a_hundred_thousand_documents_of_one_use_push_out_none_that_is_used() {
+        let cache = cache(100);
+        let used: Vec<_> = (0..60).map(|n| cache.get(&numbered(n)).unwrap()).collect();
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document));
+        }
+        // Parsed before, so that only the cache is asked.
+        let other = cache.get(&numbered(60)).unwrap();
+        for number in 0..100_000 {
+            cache
+                .documents
+                .lock()
+                .put(&numbered(1_000 + number), other.clone());
+        }
+        assert_eq!(cache.len(), 100);
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document), "{number}");
+        }
+    }
+
+    #[test]
+    fn documents_that_are_sent_twice_push_out_none_that_was_used_often() {
+        let cache = cache(100);
+        let used: Vec<_> = (0..60).map(|n| cache.get(&numbered(n)).unwrap()).collect();
+        for number in (0..60).cycle().take(60 * 100) {
+            cache.get(&numbered(number)).unwrap();
+        }
+        for number in 1_000..1_200 {
+            cache.get(&numbered(number)).unwrap();
+            cache.get(&numbered(number)).unwrap();
+        }
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document), "{number}");
+        }
+    }
+
+    #[test]
+    fn documents_that_are_no_longer_used_make_room() {
+        let cache = cache(16);
+        for number in (0..12).cycle().take(12 * 50) {
+            cache.get(&numbered(number)).unwrap();
+        }
+        for number in (20..24).cycle().take(4 * 500) {
+            cache.get(&numbered(number)).unwrap();
+        }
+        let kept: Vec<_> = (20..24).map(|n| cache.get(&numbered(n)).unwrap()).collect();
+        for number in 100..200 {
+            cache.get(&numbered(number)).unwrap();
+        }
+        for (number, document) in (20..24).zip(&kept) {
+            assert!(is_kept(&cache, number, document), "{number}");
+        }
     }
 
     #[test]
@@ -306,17 +305,12 @@ mod tests {
         for number in 0..200 {
             cache.get(&(numbered(number) + &comment)).unwrap();
         }
-        assert!(cache.documents.lock().total_bytes <= MAX_TOTAL_BYTES);
+        let (_, bytes, _) = cache.documents.lock().sizes();
+        assert!(bytes <= MAX_TOTAL_BYTES);
         assert!(cache.len() < 200);
         cache.get(&(numbered(0) + &comment + &comment)).unwrap();
-        let total: usize = cache
-            .documents
-            .lock()
-            .by_text
-            .iter()
-            .map(|(text, _)| text.len())
-            .sum();
-        assert_eq!(total, cache.documents.lock().total_bytes);
+        let (texts, bytes, _) = cache.documents.lock().sizes();
+        assert_eq!(texts, bytes);
     }
 
     #[test]
@@ -373,7 +367,7 @@ mod tests {
         assert!(Arc::ptr_eq(&document, &cache.find(by_hash).unwrap()));
         cache.get(&numbered(2)).unwrap();
         assert_eq!(cache.find(by_hash).unwrap_err(), unknown);
-        assert!(cache.documents.lock().by_sha256.is_empty());
+        assert_eq!(cache.documents.lock().sizes().2, 0);
     }
 
     #[test]
@@ -389,7 +383,7 @@ mod tests {
             cache.find(reference).unwrap_err()[0].extensions["code"],
             CODE_BAD_USER_INPUT
         );
-        assert!(cache.documents.lock().by_sha256.is_empty());
+        assert_eq!(cache.documents.lock().sizes().2, 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod cache;
 mod diagnostics;
 mod introspection;
+mod kept;
 mod operation;
 mod plan_cache;
 mod reference;
@@ -23,6 +24,7 @@ use crate::error::{
 };
 use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
 use crate::plan::{Collector, condition_variables};
+use crate::reader;
 use crate::rules;
 use crate::schema::Schema;
 use crate::source::Source;
@@ -79,42 +81,13 @@ impl Document {
             );
             return Err(request_error(message, CODE_VALIDATION_FAILED));
         }
-        limits::check_tokens(text, limits)?;
         let source = Source::new(text);
-        let mut parser = Parser::new()
-            .recursion_limit(MAX_NESTING)
-            .token_limit(MAX_TOKENS);
-        // Only the first syntax error is reported; later ones are usually consequences.
-        let ast = parser.parse_ast(text, "document").map_err(|failed| {
-            let mut errors = report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED);
-            for error in &mut errors {
-                if error.locations.is_empty() {
-                    // A token is missing at the end of the text.
-                    error.locations.push(source.locate(text.len()));
-                }
-            }
-            errors
-        })?;
-        limits::check(&ast, limits, &source)?;
-        let executable = match ast.to_executable_validate(schema.compiled()) {
-            Ok(executable) => {
-                let errors = rules::recheck(&schema, &ast, text, &source);
-                if !errors.is_empty() {
-                    return Err(errors);
-                }
+        let executable = match accept(&schema, limits, text, &source) {
+            Some(executable) => {
+                debug_assert!(judge(&schema, limits, text, &source).is_ok(), "{text:?}");
                 executable
             }
-            Err(failed) => {
-                let mut errors = rules::explain(&schema, &ast, text, &source);
-                if errors.is_empty() {
-                    let reported = failed.errors.iter().filter(diagnostics::is_reported);
-                    errors = report(reported, &source, CODE_VALIDATION_FAILED);
-                }
-                if !errors.is_empty() {
-                    return Err(errors);
-                }
-                Valid::assume_valid(failed.partial)
-            }
+            None => judge(&schema, limits, text, &source)?,
         };
         let conditions = executable.operations.iter().map(|operation| {
             let selections = &operation.selection_set;
@@ -237,5 +210,66 @@ impl Document {
             },
         };
         operation.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
+    }
+}
+
+/// Returns a usual valid document at a small cost; `None`: [`judge`] has to decide.
+fn accept(
+    schema: &Schema,
+    limits: DocumentLimits,
+    text: &str,
+    source: &Source,
+) -> Option<Valid<ExecutableDocument>> {
+    let ast = reader::read(text, limits::most_tokens(limits))?;
+    limits::check(&ast, limits, source).ok()?;
+    if !rules::accept(schema, &ast, text, source) {
+        return None;
+    }
+    let executable = ast.to_executable(schema.compiled()).ok()?;
+    Some(Valid::assume_valid(executable))
+}
+
+/// Returns a document that the compiler and the rules accept.
+fn judge(
+    schema: &Schema,
+    limits: DocumentLimits,
+    text: &str,
+    source: &Source,
+) -> Result<Valid<ExecutableDocument>, Vec<GraphQLError>> {
+    limits::check_tokens(text, limits)?;
+    let mut parser = Parser::new()
+        .recursion_limit(MAX_NESTING)
+        .token_limit(MAX_TOKENS);
+    // Only the first syntax error is reported; later ones are usually consequences.
+    let ast = parser.parse_ast(text, "document").map_err(|failed| {
+        let mut errors = report(failed.errors.iter().take(1), source, CODE_PARSE_FAILED);
+        for error in &mut errors {
+            if error.locations.is_empty() {
+                // A token is missing at the end of the text.
+                error.locations.push(source.locate(text.len()));
+            }
+        }
+        errors
+    })?;
+    limits::check(&ast, limits, source)?;
+    match ast.to_executable_validate(schema.compiled()) {
+        Ok(executable) => {
+            let errors = rules::recheck(schema, &ast, text, source);
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+            Ok(executable)
+        }
+        Err(failed) => {
+            let mut errors = rules::explain(schema, &ast, text, source);
+            if errors.is_empty() {
+                let reported = failed.errors.iter().filter(diagnostics::is_reported);
+                errors = report(reported, source, CODE_VALIDATION_FAILED);
+            }
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+            Ok(Valid::assume_valid(failed.partial))
+        }
     }
 }

@@ -3,13 +3,13 @@
 //! Merged selection sets are compiled once for each object type that they apply to, so that nested
 //! interfaces cost the sum of their types, not the product.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use apollo_compiler::ast::Type;
 use apollo_compiler::executable::{Field, SelectionSet};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
+use hashbrown::{HashMap, HashSet};
 
 use super::collect::{Collected, Collector};
 use super::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
@@ -33,7 +33,7 @@ pub(crate) struct Compiler<'d> {
     /// Size of the fields so far (bytes, estimated).
     bytes: usize,
     /// Names of types and fields, each once.
-    names: HashMap<String, Arc<str>>,
+    names: HashSet<Arc<str>>,
 }
 
 /// Selection sets, by address, and the object type that they apply to.
@@ -49,7 +49,7 @@ impl<'d> Compiler<'d> {
             selections: HashMap::new(),
             field_count: 0,
             bytes: 0,
-            names: HashMap::new(),
+            names: HashSet::new(),
         }
     }
 
@@ -58,8 +58,8 @@ impl<'d> Compiler<'d> {
             return known.clone();
         }
         let shared: Arc<str> = name.into();
-        self.bytes += 2 * name.len() + NAME_BYTES;
-        self.names.insert(name.to_owned(), shared.clone());
+        self.bytes += name.len() + NAME_BYTES;
+        self.names.insert(shared.clone());
         shared
     }
 
@@ -93,7 +93,7 @@ impl<'d> Compiler<'d> {
                 CODE_VALIDATION_FAILED,
             ));
         }
-        let mut prefix = Vec::with_capacity(response_key.len() + 4);
+        let mut prefix = Vec::with_capacity(response_key.len() + 3 + usize::from(!is_first));
         if !is_first {
             prefix.push(b',');
         }
@@ -115,12 +115,11 @@ impl<'d> Compiler<'d> {
                 .map_err(|_| unknown(&format!("{type_name}.{name}")))?;
             self.output_type(&definition.ty, nodes)?
         };
-        let locations = nodes.iter().filter_map(|node| node.location());
-        let locations: Box<[Location]> = locations
-            .map(|span| self.source.locate(span.offset()))
-            .collect();
+        let mut locations: Vec<Location> = Vec::with_capacity(nodes.len());
+        let spans = nodes.iter().filter_map(|node| node.location());
+        locations.extend(spans.map(|span| self.source.locate(span.offset())));
         self.bytes +=
-            size_of::<FieldPlan>() + FIELD_BYTES + prefix.len() + size_of_val(&*locations);
+            size_of::<FieldPlan>() + FIELD_BYTES + prefix.len() + size_of_val(locations.as_slice());
         Ok(FieldPlan {
             prefix: prefix.into(),
             response_key: self.name(response_key),
@@ -128,7 +127,7 @@ impl<'d> Compiler<'d> {
             name: self.name(name),
             keys: schema.keys_of(type_name, name),
             ty,
-            locations,
+            locations: locations.into(),
         })
     }
 

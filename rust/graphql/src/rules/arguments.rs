@@ -1,12 +1,11 @@
 //! Arguments of fields and directives: known, unique, and present if required.
 
-use std::collections::HashSet;
-
-use apollo_compiler::Node;
 use apollo_compiler::ast::{
     Argument, Directive, DirectiveDefinition, Field, FieldDefinition, InputValueDefinition,
 };
+use apollo_compiler::collections::IndexMap;
 use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::{Name, Node};
 
 use super::Rules;
 
@@ -41,7 +40,9 @@ impl<'d> Rules<'d> {
         owner: &str,
         place: Option<SourceSpan>,
     ) {
-        self.argument_names(given);
+        if given.len() > 1 {
+            self.argument_names(given);
+        }
         for argument in given {
             let name = &argument.name;
             let definition =
@@ -70,20 +71,16 @@ impl<'d> Rules<'d> {
     }
 
     fn argument_names(&mut self, given: &'d [Node<Argument>]) {
-        let mut known = HashSet::new();
+        let mut places: IndexMap<&Name, Vec<_>> = IndexMap::default();
         for argument in given {
-            let name = &argument.name;
-            if !known.insert(name) {
-                continue;
-            }
-            let same = given.iter().filter(|other| other.name == *name);
-            let places: Vec<_> = same.map(|other| other.name.location()).collect();
-            if places.len() > 1 {
-                self.report(
-                    format!("There can be only one argument named \"{name}\"."),
-                    places,
-                );
-            }
+            let of_name = places.entry(&argument.name).or_default();
+            of_name.push(argument.name.location());
+        }
+        for (name, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
+            self.report(
+                format!("There can be only one argument named \"{name}\"."),
+                places,
+            );
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Operations and fragments as a whole: names, use, cycles, root fields of subscriptions.
 
-use std::collections::{HashMap, HashSet};
-
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
     Definition, Field, FragmentDefinition, FragmentSpread, OperationDefinition, Selection,
 };
 use apollo_compiler::parser::SourceSpan;
+use hashbrown::{HashMap, HashSet};
 
 use super::{Rules, directives, spreads};
 

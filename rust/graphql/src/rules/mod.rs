@@ -6,6 +6,7 @@
 
 mod arguments;
 mod definitions;
+mod merge;
 mod overlap;
 mod selections;
 mod values;
@@ -13,14 +14,13 @@ mod variables;
 
 pub(crate) use definitions::root_field_errors;
 
-use std::collections::HashMap;
-
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
     DirectiveList, Document, FieldDefinition, FragmentDefinition, FragmentSpread, Selection,
 };
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
+use hashbrown::HashMap;
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError};
 use crate::limits::{MAX_ERRORS, fragments};
@@ -58,6 +58,16 @@ pub(crate) fn recheck(
     rules.selections();
     rules.variables();
     rules.errors
+}
+
+/// Whether a document is valid by all these rules, with [`merge`] instead of [`overlap`]. If not,
+/// the compiler has to decide.
+pub(crate) fn accept(schema: &Schema, document: &Document, text: &str, source: &Source) -> bool {
+    let mut rules = Rules::new(schema, document, text, source);
+    rules.definitions();
+    rules.selections();
+    rules.variables();
+    rules.errors.is_empty() && rules.merges()
 }
 
 struct Rules<'d> {

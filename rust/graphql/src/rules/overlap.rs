@@ -395,7 +395,7 @@ impl<'d> Overlap<'_, 'd> {
     }
 }
 
-fn same_arguments(a: &[Node<Argument>], b: &[Node<Argument>]) -> bool {
+pub(super) fn same_arguments(a: &[Node<Argument>], b: &[Node<Argument>]) -> bool {
     let same = |argument: &Node<Argument>| {
         let other = b.iter().find(|other| other.name == argument.name);
         other.is_some_and(|other| same_value(&argument.value, &other.value))

@@ -1,10 +1,9 @@
 //! Literals: `ValuesOfCorrectType` and `UniqueInputFieldNames`.
 
-use std::collections::HashMap;
-
 use apollo_compiler::ast::{Type, Value};
 use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use apollo_compiler::{Name, Node};
+use hashbrown::HashMap;
 
 use super::Rules;
 

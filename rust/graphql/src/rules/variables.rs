@@ -1,7 +1,5 @@
 //! Variables: declared once, used, defined, and of a type that fits each use.
 
-use std::collections::{HashMap, HashSet};
-
 use apollo_compiler::ast::{
     Argument, Definition, DirectiveList, DirectiveLocation, FragmentDefinition,
     InputValueDefinition, OperationDefinition, Selection, Type, Value, VariableDefinition,
@@ -10,6 +8,7 @@ use apollo_compiler::collections::IndexMap;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
+use hashbrown::{HashMap, HashSet};
 
 use super::Rules;
 

@@ -1,10 +1,10 @@
 //! The keys of fields in values.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use apollo_compiler::Schema as CompiledSchema;
 use apollo_compiler::schema::ExtendedType;
+use hashbrown::HashMap;
 
 use super::options::SchemaOptions;
 use crate::value::Key;
@@ -27,7 +27,7 @@ pub(super) fn field_keys(
         }
         let mut fields = HashMap::new();
         for field in object.fields.keys() {
-            let of = |known: &HashMap<(String, String), String>| {
+            let of = |known: &std::collections::HashMap<(String, String), String>| {
                 let interfaces = object.implements_interfaces.iter();
                 let owners = interfaces.map(|interface| interface.name.as_str());
                 std::iter::once(&**type_name)

@@ -1,0 +1,184 @@
+//! The documents that are kept, and which of them leave.
+//!
+//! A document that was asked for once is a newcomer. Asked for again, it becomes established, for
+//! which three quarters of the space are reserved: so documents that are sent once push out only
+//! each other. When that space is full, a newcomer replaces the least recently used established
+//! document, unless that one was asked for more often; it then stays, with half of its uses. So a
+//! client that sends each of its documents twice or ten times does not push out those of others.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use lru::LruCache;
+
+use super::Document;
+
+/// Size of all kept texts (bytes). Past it documents are dropped. A document uses up to about
+/// fifty times the memory of its text; plans have a separate bound.
+pub(super) const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Documents {
+    newcomers: Part,
+    established: Part,
+    /// Texts by the SHA-256 that clients send; each text is also in a part.
+    by_sha256: HashMap<Box<str>, Arc<str>>,
+    capacity: usize,
+}
+
+/// Documents by text, the least recently used last.
+#[derive(Debug)]
+struct Part {
+    by_text: LruCache<Arc<str>, Kept>,
+    /// Size of the texts.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    document: Arc<Document>,
+    /// Its key in `by_sha256`, if a client has sent it.
+    sha256: Option<Box<str>>,
+    /// How often it was asked for again (count).
+    uses: u32,
+}
+
+impl Part {
+    fn new() -> Self {
+        Self {
+            by_text: LruCache::unbounded(),
+            bytes: 0,
+        }
+    }
+
+    fn put(&mut self, text: Arc<str>, kept: Kept) -> Option<Kept> {
+        self.bytes += text.len();
+        let (text, replaced) = self.by_text.push(text, kept)?;
+        self.bytes -= text.len();
+        Some(replaced)
+    }
+
+    fn pop_oldest(&mut self) -> Option<(Arc<str>, Kept)> {
+        let (text, kept) = self.by_text.pop_lru()?;
+        self.bytes -= text.len();
+        Some((text, kept))
+    }
+}
+
+impl Documents {
+    pub(super) fn new(capacity: NonZeroUsize) -> Self {
+        Self {
+            newcomers: Part::new(),
+            established: Part::new(),
+            by_sha256: HashMap::new(),
+            capacity: capacity.get(),
+        }
+    }
+
+    /// Returns the number of documents.
+    pub(super) fn len(&self) -> usize {
+        self.newcomers.by_text.len() + self.established.by_text.len()
+    }
+
+    /// Returns a kept document, and counts the use.
+    pub(super) fn get(&mut self, text: &str) -> Option<Arc<Document>> {
+        if let Some(kept) = self.established.by_text.get_mut(text) {
+            kept.uses = kept.uses.saturating_add(1);
+            return Some(kept.document.clone());
+        }
+        let kept = self.newcomers.by_text.get_mut(text)?;
+        kept.uses = kept.uses.saturating_add(1);
+        let (document, uses) = (kept.document.clone(), kept.uses);
+        if self.makes_room(text.len(), uses)
+            && let Some((text, kept)) = self.newcomers.by_text.pop_entry(text)
+        {
+            self.newcomers.bytes -= text.len();
+            self.established.put(text, kept);
+        }
+        Some(document)
+    }
+
+    /// Keeps a document that was asked for once.
+    pub(super) fn put(&mut self, text: &str, document: Arc<Document>) {
+        if self.established.by_text.contains(text) {
+            // Another thread has parsed it, too.
+            return;
+        }
+        let kept = Kept {
+            document,
+            sha256: None,
+            uses: 0,
+        };
+        if let Some(replaced) = self.newcomers.put(text.into(), kept) {
+            self.forget(&replaced);
+        }
+        while (self.len() > self.capacity || self.bytes() > MAX_TOTAL_BYTES)
+            && let Some((_, oldest)) = self.newcomers.pop_oldest()
+        {
+            self.forget(&oldest);
+        }
+    }
+
+    /// Adds the hash of a kept document.
+    pub(super) fn name(&mut self, text: &str, hash: String) {
+        // The document may have been dropped since.
+        for part in [&mut self.newcomers, &mut self.established] {
+            let Some(key) = part.by_text.get_key_value(text).map(|(key, _)| key.clone()) else {
+                continue;
+            };
+            let hash = hash.clone().into_boxed_str();
+            if let Some(kept) = part.by_text.get_mut(text) {
+                kept.sha256 = Some(hash.clone());
+                self.by_sha256.insert(hash, key);
+            }
+        }
+    }
+
+    /// Returns the text with this hash.
+    pub(super) fn named(&self, hash: &str) -> Option<Arc<str>> {
+        self.by_sha256.get(hash).cloned()
+    }
+
+    fn bytes(&self) -> usize {
+        self.newcomers.bytes + self.established.bytes
+    }
+
+    /// Whether there is, or now is, room for an established document.
+    fn makes_room(&mut self, bytes: usize, uses: u32) -> bool {
+        let most = self.capacity - self.capacity.div_ceil(4);
+        while self.established.by_text.len() + 1 > most
+            || self.established.bytes + bytes > MAX_TOTAL_BYTES / 4 * 3
+        {
+            let Some((text, mut oldest)) = self.established.pop_oldest() else {
+                return false;
+            };
+            if oldest.uses > uses {
+                oldest.uses /= 2;
+                self.established.put(text, oldest);
+                return false;
+            }
+            oldest.uses = 0;
+            self.newcomers.put(text, oldest);
+        }
+        true
+    }
+
+    fn forget(&mut self, kept: &Kept) {
+        if let Some(hash) = &kept.sha256 {
+            self.by_sha256.remove(hash);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let texts = |part: &Part| {
+            part.by_text
+                .iter()
+                .map(|(text, _)| text.len())
+                .sum::<usize>()
+        };
+        let counted = texts(&self.newcomers) + texts(&self.established);
+        (counted, self.bytes(), self.by_sha256.len())
+    }
+}
