@@ -8,7 +8,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -209,6 +209,8 @@ pub(crate) fn spawn<T>(
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let driven = task.clone();
+    // A future that is passed by value has room in the state of each function that it passes.
+    let actor = Box::pin(actor);
     let running = actix_rt::spawn(async move {
         // An error means that the client is gone.
         write_and_close(actor, socket, &connection, &driven)
@@ -220,33 +222,40 @@ pub(crate) fn spawn<T>(
 }
 
 async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
-    actor: impl Future<Output = ()>,
+    actor: Pin<Box<impl Future<Output = ()>>>,
     mut socket: SharedSocket<T>,
     connection: &Connection,
     task: &SocketTask,
 ) -> io::Result<()> {
     // This drops the actor and ends the operations: no message follows a close.
     write(actor, &mut socket, connection, task).await?;
-    let close = async {
-        while connection.outbox().is_closed() && !connection.outbox().is_empty() {
-            write_waiting(&mut socket, connection, task).await?;
-        }
-        socket.shutdown().await?;
-        let mut unread = [0; 1024];
-        while socket.read(&mut unread).await? > 0 {}
-        Ok(())
-    };
-    timeout(LINGER, close).await.unwrap_or(Ok(()))
+    // In its own allocation, so that only a connection that closes has room for it.
+    let close = Box::pin(timeout(LINGER, close(socket, connection, task)));
+    close.await.unwrap_or(Ok(()))
+}
+
+/// Writes what waits, closes our side and reads until the client has closed its own.
+async fn close<T: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: SharedSocket<T>,
+    connection: &Connection,
+    task: &SocketTask,
+) -> io::Result<()> {
+    while connection.outbox().is_closed() && !connection.outbox().is_empty() {
+        write_waiting(&mut socket, connection, task).await?;
+    }
+    socket.shutdown().await?;
+    let mut unread = [0; 1024];
+    while socket.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 /// Writes until the actor ends.
 async fn write<T: AsyncWrite + Unpin>(
-    actor: impl Future<Output = ()>,
+    mut actor: Pin<Box<impl Future<Output = ()>>>,
     socket: &mut SharedSocket<T>,
     connection: &Connection,
     task: &SocketTask,
 ) -> io::Result<()> {
-    let mut actor = pin!(actor);
     let signal = connection.outbox().signal();
     let woken = Arc::new(ActorWaker {
         is_woken: AtomicBool::new(true),

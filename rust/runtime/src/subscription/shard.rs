@@ -143,7 +143,7 @@ impl Shard {
     ) -> Registration {
         let target = Target::Lane(lane, guard);
         self.state.borrow_mut().index.insert(&route, &target);
-        self.registration(Registered::Lane { route, target })
+        self.registration(Registered::Lane(Box::new((route, target))))
     }
 
     /// As [`Self::register_lane`], for the lane of a call group. It is not counted as a
@@ -214,7 +214,7 @@ impl Shard {
     fn remove(&self, place: &Registered) {
         let mut state = self.state.borrow_mut();
         match place {
-            Registered::Lane { route, target } => state.index.remove(route, target),
+            Registered::Lane(lane) => state.index.remove(&lane.0, &lane.1),
             Registered::Member(_) | Registered::Nowhere => {}
             Registered::Group { group, member } => {
                 group.members.borrow_mut().remove(member);
@@ -297,10 +297,7 @@ impl Shard {
 }
 
 enum Registered {
-    Lane {
-        route: Route,
-        target: Target,
-    },
+    Lane(Box<(Route, Target)>),
     Group {
         group: Rc<ProjectionGroup>,
         member: u64,
@@ -322,7 +319,7 @@ impl Registration {
     pub(crate) fn membership(&self) -> Option<&dyn Membership> {
         match &self.place {
             Registered::Member(membership) => Some(&**membership),
-            Registered::Lane { .. } | Registered::Group { .. } | Registered::Nowhere => None,
+            Registered::Lane(_) | Registered::Group { .. } | Registered::Nowhere => None,
         }
     }
 }
