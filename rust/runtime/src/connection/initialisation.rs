@@ -97,8 +97,9 @@ impl Connection {
             }
             client.buckets.clone_from(&self.buckets.borrow());
         }
-        if !self.registry.state().catalog.has_functions() {
+        if !self.registry.state().catalog.takes_clients() {
             client.forget_head();
+            client.connection_params.get_mut().take();
         }
         let identity = client.identity.as_deref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
