@@ -134,7 +134,7 @@ mod tests {
                 assert_eq!(map.insert(id(number), number), None);
             }
             assert_eq!((map.len(), map.is_empty()), (count, count == 0));
-            assert_eq!(map.values().sum::<usize>(), (0..count).sum());
+            assert_eq!(map.values().sum::<usize>(), (0..count).sum::<usize>());
             for number in 0..count {
                 assert!(map.contains(&id(number)));
                 assert_eq!(map.insert(id(number), number + 1), Some(number));

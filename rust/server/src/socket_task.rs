@@ -331,3 +331,39 @@ async fn write_all<T: AsyncWrite + Unpin>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::Socket;
+    use tokio::net::TcpStream;
+
+    type Actor = Pin<Box<std::future::Pending<()>>>;
+
+    fn output_size<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_socket_is_small() {
+        let size = output_size(
+            |(actor, socket, connection, task): (
+                Actor,
+                SharedSocket<Socket<TcpStream>>,
+                Rc<Connection>,
+                SocketTask,
+            )| async move {
+                write_and_close(actor, socket, &connection, &task)
+                    .await
+                    .ok();
+            },
+        );
+        // tokio adds some hundred bytes, and rounds up to 128.
+        assert!(
+            size <= 500,
+            "{size} bytes: what is kept only while it closes belongs in a `Box`"
+        );
+        let socket = size_of::<Socket<TcpStream>>();
+        assert!(socket <= 136, "{socket} bytes");
+    }
+}

@@ -567,3 +567,6 @@ fn stop_opened(opened: Result<Opened, Vec<GraphQLError>>) {
         actor.do_send(StopSubscription);
     }
 }
+
+#[cfg(test)]
+mod size_tests;
