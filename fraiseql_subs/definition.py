@@ -142,6 +142,14 @@ class Definition:
         """Whether calls of `initial` return generators of several values."""
         return self.initial is not None and _is_generator(inspect.unwrap(self.initial))
 
+    @property
+    def takes_context(self) -> bool:
+        """Whether its functions can see the client; otherwise no `Context` is made for `bind`."""
+        if self.kind == "delegate" or (self.batch and not self.shared):
+            return True
+        functions = [f for f in (self.function, self.initial) if f is not None]
+        return any("context" in inspect.signature(f).parameters for f in functions)
+
     @cached_property
     def signature(self) -> Signature | None:
         """The parameters of the function; None for a passthrough or a batch.
@@ -243,7 +251,7 @@ class Definition:
             deprecation=getattr(function, "__deprecated__", None),
         )
 
-    def bind(self, variables: dict[str, Any], context: Context) -> Bound:
+    def bind(self, variables: dict[str, Any], context: Context | None) -> Bound:
         """Return the functions that resolve one client subscription.
 
         Arguments are converted here, once, not for each event.
@@ -251,7 +259,7 @@ class Definition:
         Args:
             variables: Coerced JSON arguments by GraphQL name, without those that the client left
                 out.
-            context: Passed to a function that has the parameter `context`.
+            context: Passed to a function that has the parameter `context`; None if none has it.
 
         Raises:
             GraphQLError: An argument cannot be converted to its annotated Python type.
@@ -277,7 +285,7 @@ class Definition:
         return Bound(_with_event(function, self.signature, values), initial)
 
     def _bind_batch(
-        self, function: Callable[..., Any], variables: dict[str, Any], context: Context
+        self, function: Callable[..., Any], variables: dict[str, Any], context: Context | None
     ) -> Bound:
         values: dict[str, Any] = {}
         for argument in self.arguments:

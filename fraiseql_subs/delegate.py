@@ -63,9 +63,9 @@ class Delegate(Definition):
     root_value: Any = dataclasses.field(kw_only=True, default=None)
     debug: bool = dataclasses.field(kw_only=True, default=False)
 
-    def bind(self, variables: dict[str, Any], context: Context) -> Bound:
+    def bind(self, variables: dict[str, Any], context: Context | None) -> Bound:
         """Return a function that yields the replies to one operation of a request, `variables`."""
-        return Bound(lambda: self._replies(variables, context))
+        return Bound(lambda: self._replies(variables, context or Context()))
 
     async def _replies(
         self, request: dict[str, Any], context: Context

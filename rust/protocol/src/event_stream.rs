@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::HashSet;
 
 use crate::action::Action;
 use crate::close::Close;
 use crate::framing::Framing;
 use crate::head::Head;
 use crate::operation::OperationId;
+use crate::operation_map::OperationMap;
 use crate::response::{RETRY_AFTER, Response, errors_only};
 
 /// Media type of the response.
@@ -37,7 +37,7 @@ pub(crate) struct EventStream {
     is_reserved: bool,
     is_open: bool,
     is_closed: bool,
-    in_use: HashSet<OperationId>,
+    in_use: OperationMap<()>,
     /// The errors for a refused client, a JSON array.
     refusal: Option<Bytes>,
 }
@@ -49,7 +49,7 @@ impl EventStream {
             is_reserved: false,
             is_open: false,
             is_closed: false,
-            in_use: HashSet::new(),
+            in_use: OperationMap::default(),
             refusal: None,
         }
     }
@@ -72,12 +72,12 @@ impl EventStream {
 
     /// Adds an operation; false if its id is in use.
     pub(crate) fn start(&mut self, id: &OperationId) -> bool {
-        !self.is_closed && self.in_use.insert(id.clone())
+        !self.is_closed && self.in_use.insert(id.clone(), ()).is_none()
     }
 
     /// Ends an operation for the client; `None` for an unknown id, which may have ended already.
     pub(crate) fn stop(&mut self, id: OperationId) -> Option<Action> {
-        self.in_use.remove(&id).then_some(Action::Complete { id })
+        self.in_use.remove(&id).map(|()| Action::Complete { id })
     }
 
     /// Returns the framing of an operation's results.
@@ -97,7 +97,7 @@ impl EventStream {
     /// Returns the message for the end of an operation.
     pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
         let data = format!("event: complete\ndata: {{\"id\":{}}}\n\n", id.to_json());
-        self.in_use.remove(id).then(|| data.into())
+        self.in_use.remove(id).map(|()| data.into())
     }
 
     /// Handles that the time until the client is accepted, or opens the stream, is over.
@@ -151,7 +151,7 @@ impl EventStream {
     /// Ends the stream.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
-        self.in_use.clear();
+        self.in_use = OperationMap::default();
     }
 }
 

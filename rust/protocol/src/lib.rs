@@ -16,6 +16,7 @@
 //! - `publishing`: requests to publish events, and their responses;
 //! - `framing`, `framed_message`: the bytes around each result on the wire;
 //! - `operation`, `extensions`, `members`, `json`: the request of a client, kept as text;
+//!   `operation_map`: the operations of a connection;
 //! - `transports`: the enabled transports; `close`: close codes and reasons.
 
 mod accept;
@@ -37,6 +38,7 @@ mod members;
 mod message;
 mod multipart;
 mod operation;
+mod operation_map;
 mod posted;
 pub mod publishing;
 mod response;
@@ -54,6 +56,7 @@ pub use framing::{EventId, Framing};
 pub use head::{Amendment, Head, NOSNIFF};
 pub use json::{Footprint, JsonObject, SHARED_NAMES, Unreadable};
 pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
+pub use operation_map::OperationMap;
 pub use session::Session;
 pub use subprotocol::Subprotocol;
 pub use transports::Transports;

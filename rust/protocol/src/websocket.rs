@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::HashSet;
 use serde_json::{Map, Value, json};
 
 use crate::action::Action;
@@ -20,6 +19,7 @@ use crate::legacy_message::Misunderstood;
 use crate::members::Fault;
 use crate::message::{ClientMessage, decode};
 use crate::operation::{OperationId, Request};
+use crate::operation_map::OperationMap;
 use crate::subprotocol::Subprotocol;
 use crate::{frame, legacy_message};
 
@@ -54,7 +54,7 @@ enum WebSocketPhase {
 pub(crate) struct WebSocket {
     subprotocol: Subprotocol,
     phase: WebSocketPhase,
-    in_use: HashSet<OperationId>,
+    in_use: OperationMap<()>,
     /// Clients of the older subprotocol start operations without waiting for the acknowledgement.
     early: VecDeque<Early>,
     /// Size limit of `early` (bytes).
@@ -92,7 +92,7 @@ impl WebSocket {
         Self {
             subprotocol,
             phase: WebSocketPhase::Connected,
-            in_use: HashSet::new(),
+            in_use: OperationMap::default(),
             early: VecDeque::new(),
             max_early_bytes: EARLY_BYTES,
             keeps_alive: true,
@@ -179,7 +179,7 @@ impl WebSocket {
     fn subscribe(&mut self, id: OperationId, request: Request) -> Option<Action> {
         match self.phase {
             WebSocketPhase::Acknowledged => {
-                let is_new = self.in_use.insert(id.clone());
+                let is_new = self.in_use.insert(id.clone(), ()).is_none();
                 // In the older subprotocol the running operation with this id ends.
                 if !is_new && !self.is_legacy() {
                     return Some(self.end(Close::subscriber_exists(id.as_str())));
@@ -234,7 +234,7 @@ impl WebSocket {
             return self.wait(answer).into_iter().collect();
         }
         // The id may be unknown because the server's `complete` was sent at the same time.
-        if !self.in_use.remove(&id) {
+        if self.in_use.remove(&id).is_none() {
             return Vec::new();
         }
         // Clients of the older subprotocol wait for this answer.
@@ -266,7 +266,7 @@ impl WebSocket {
         for early in std::mem::take(&mut self.early) {
             actions.push(match early {
                 Early::Subscribe { id, request } => {
-                    self.in_use.insert(id.clone());
+                    self.in_use.insert(id.clone(), ());
                     Action::Subscribe {
                         id,
                         request: *request,
@@ -300,7 +300,7 @@ impl WebSocket {
     /// Handles that an operation failed: frees the id and returns the `error` to send, in the form
     /// of the subprotocol. `None` if the client has already ended it.
     pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Option<Bytes> {
-        self.in_use.remove(id).then(|| match self.subprotocol {
+        self.in_use.remove(id).map(|()| match self.subprotocol {
             Subprotocol::TransportWs => frame::operation(id, "error", errors),
             Subprotocol::LegacyWs => legacy_message::error(id, errors),
         })
@@ -309,7 +309,7 @@ impl WebSocket {
     /// Handles that an operation has ended: frees the id and returns the `complete` to send. `None`
     /// if the client has already ended it.
     pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
-        self.in_use.remove(id).then(|| frame::complete(id))
+        self.in_use.remove(id).map(|()| frame::complete(id))
     }
 
     /// Handles that the time until the acknowledgement is over; `None` if it was sent in time.
@@ -338,7 +338,7 @@ impl WebSocket {
     /// Ends the connection: later messages are ignored, no id is in use.
     pub(crate) fn close(&mut self) {
         self.phase = WebSocketPhase::Closed;
-        self.in_use.clear();
+        self.in_use = OperationMap::default();
         self.early.clear();
     }
 

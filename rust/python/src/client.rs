@@ -139,7 +139,7 @@ pub(crate) fn connection_params<'py>(
     arguments.set_item("query_string", &client.query)?;
     arguments.set_item("remote_address", &client.peer)?;
     arguments.set_item("connection_id", &client.connection_id)?;
-    let identity = client.identity.as_ref();
+    let identity = client.identity.as_deref();
     let identity = identity.map(|identity| identity_object(py, identity));
     arguments.set_item("identity", identity.transpose()?)?;
     let host = client.host.get();

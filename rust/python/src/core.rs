@@ -366,7 +366,7 @@ impl Core {
         let identity = identity.as_ref().map(read_identity).transpose()?.flatten();
         let (identity, object) = identity.map(|read| (read.identity, read.object)).unzip();
         let client = Client {
-            identity,
+            identity: identity.map(Box::new),
             ..Client::default()
         };
         let host = HostClient {

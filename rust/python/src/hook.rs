@@ -225,7 +225,7 @@ impl Decision {
                 (Some(token), Some(hook)) => Some(token.min(hook)),
                 (token, hook) => token.or(hook),
             };
-            client.identity = Some(read.identity);
+            client.identity = Some(Box::new(read.identity));
             read.object
         });
         // The values of an adapter are kept.

@@ -44,6 +44,9 @@ pub(crate) struct Function {
     pub(crate) is_initial_async: bool,
     /// Whether the call for the initial value returns a generator of several values.
     pub(crate) is_initial_stream: bool,
+    /// Whether they can see the client. Otherwise they have no `Context`, which takes more memory than
+    /// the rest of a subscription.
+    pub(crate) takes_context: bool,
 }
 
 /// `fraiseql_subs.definition.Bound`: the callables of one subscription.
@@ -187,12 +190,12 @@ impl Calls {
             // The arguments are now kept as objects, so their text is dropped.
             let arguments = lane.info.arguments.lock().take().unwrap_or_default();
             let arguments = text_to_python(py, arguments.text())?;
-            let context = context(py, &lane.info)?;
+            let context = function.takes_context.then(|| context(py, &lane.info));
             let bound = Bindings {
                 callables: function
                     .bind
                     .bind(py)
-                    .call1((arguments, context))?
+                    .call1((arguments, context.transpose()?))?
                     .extract()?,
                 variables: self.variables_of(py, lane)?,
             };

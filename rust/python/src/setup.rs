@@ -111,6 +111,7 @@ pub(crate) struct PyDefinition<'py> {
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
     is_initial_stream: bool,
+    takes_context: bool,
     shared: bool,
     batch: bool,
     partial: bool,
@@ -208,6 +209,7 @@ impl Setup {
                 is_batch: definition.batch,
                 is_initial_async: definition.is_initial_async,
                 is_initial_stream: definition.is_initial_stream,
+                takes_context: definition.takes_context,
             });
         }
         let document_limits = DocumentLimits {
@@ -484,6 +486,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .map(|time| seconds("timeout", time))
             .transpose()?,
         has_initial: definition.initial.is_some(),
+        takes_client: definition.takes_context,
         is_shared: definition.shared,
         is_partial: definition.partial,
         returned: definition

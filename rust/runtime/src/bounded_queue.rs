@@ -11,6 +11,9 @@ use hashbrown::HashSet;
 
 use crate::config::SlowConsumer;
 
+/// Items whose memory an empty queue keeps (count). What a burst needed is returned.
+const KEPT_ITEMS: usize = 16;
+
 /// An item of a queue.
 pub(crate) trait Waiting {
     /// Identifies the operation of a result.
@@ -79,6 +82,10 @@ impl<T: Waiting> BoundedQueue<T> {
     /// Adds an item without a check of the limit.
     pub(crate) fn add(&mut self, item: T) {
         self.weight += item.weight();
+        if self.items.capacity() == 0 {
+            // Most queues never hold more than one item.
+            self.items.reserve_exact(1);
+        }
         self.items.push_back(item);
     }
 
@@ -86,6 +93,9 @@ impl<T: Waiting> BoundedQueue<T> {
     pub(crate) fn pop(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
         self.weight -= item.weight();
+        if self.items.is_empty() && self.items.capacity() > KEPT_ITEMS {
+            self.items = VecDeque::new();
+        }
         Some(item)
     }
 

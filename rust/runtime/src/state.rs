@@ -372,7 +372,7 @@ impl RuntimeState {
     /// Counts that a client inside the process starts operations too often, and tells it.
     pub(crate) fn operation_denied(&self, client: &Client) -> GraphQLError {
         self.metrics.denied(Check::Rate);
-        audit::operation_denied(client.identity.as_ref(), None);
+        audit::operation_denied(client.identity.as_deref(), None);
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 

@@ -29,6 +29,7 @@ use crate::publish::Publishers;
 use crate::socket::SocketHandle;
 use crate::socket_task::{self, SharedSocket, SocketTask};
 use crate::websocket::ConnectionActor;
+use crate::wire::Wire;
 use crate::worker::CurrentWorker;
 use crate::ws_extension::{Agreement, negotiate};
 use crate::ws_messages::Messages;
@@ -64,7 +65,7 @@ pub(crate) struct UpgradeService {
 pub(crate) async fn answer<T>(
     upgrades: &UpgradeService,
     request: Request,
-    framed: Framed<T, h1::Codec>,
+    framed: Framed<Wire<T>, h1::Codec>,
 ) -> io::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -107,7 +108,7 @@ where
         // A browser reports a close code to its page only after a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
-    let socket = SharedSocket::new(parts.io);
+    let socket = SharedSocket::new(parts.io.into_inner());
     let reader = Box::new(socket.clone());
     let limit = limits.max_message_bytes;
     let messages = Messages::new(&parts.read_buf, reader, limit, allowance, inflater);

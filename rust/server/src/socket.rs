@@ -199,6 +199,9 @@ impl SocketHandle {
     /// The socket has a protocol that has bounds of its own, and keeps its place.
     pub(crate) fn hand_over(&self, place: Place) {
         self.0.is_unwatched.store(true, Relaxed);
+        // A waker keeps the memory of its task, which ends with the handshake.
+        self.0.task.take();
+        self.0.body.take();
         self.0.lasting.lock().replace(place);
     }
 }

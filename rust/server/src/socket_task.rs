@@ -8,7 +8,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -211,6 +211,8 @@ pub(crate) fn spawn<T>(
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let driven = task.clone();
+    // A future that is passed by value has room in the state of each function that it passes.
+    let actor = Box::pin(actor);
     let running = actix_rt::spawn(async move {
         // An error means that the client is gone.
         let closed = write_and_close(actor, socket, &connection, &driven);
@@ -221,33 +223,40 @@ pub(crate) fn spawn<T>(
 }
 
 async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
-    actor: impl Future<Output = ()>,
+    actor: Pin<Box<impl Future<Output = ()>>>,
     mut socket: SharedSocket<T>,
     connection: &Connection,
     task: &SocketTask,
 ) -> io::Result<()> {
     // This drops the actor and ends the operations: no message follows a close.
     write(actor, &mut socket, connection, task).await?;
-    let close = async {
-        while connection.outbox().is_closed() && !connection.outbox().is_empty() {
-            write_waiting(&mut socket, connection, task).await?;
-        }
-        socket.shutdown().await?;
-        let mut unread = [0; 1024];
-        while socket.read(&mut unread).await? > 0 {}
-        Ok(())
-    };
-    timeout(LINGER, close).await.unwrap_or(Ok(()))
+    // In its own allocation, so that only a connection that closes has room for it.
+    let close = Box::pin(timeout(LINGER, close(socket, connection, task)));
+    close.await.unwrap_or(Ok(()))
+}
+
+/// Writes what waits, closes our side and reads until the client has closed its own.
+async fn close<T: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: SharedSocket<T>,
+    connection: &Connection,
+    task: &SocketTask,
+) -> io::Result<()> {
+    while connection.outbox().is_closed() && !connection.outbox().is_empty() {
+        write_waiting(&mut socket, connection, task).await?;
+    }
+    socket.shutdown().await?;
+    let mut unread = [0; 1024];
+    while socket.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 /// Writes until the actor ends.
 async fn write<T: AsyncWrite + Unpin>(
-    actor: impl Future<Output = ()>,
+    mut actor: Pin<Box<impl Future<Output = ()>>>,
     socket: &mut SharedSocket<T>,
     connection: &Connection,
     task: &SocketTask,
 ) -> io::Result<()> {
-    let mut actor = pin!(actor);
     let signal = connection.outbox().signal();
     let woken = Arc::new(ActorWaker {
         is_woken: AtomicBool::new(true),
@@ -322,4 +331,40 @@ async fn write_all<T: AsyncWrite + Unpin>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::Socket;
+    use tokio::net::TcpStream;
+
+    type Actor = Pin<Box<std::future::Pending<()>>>;
+
+    fn output_size<A, F>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_socket_is_small() {
+        let size = output_size(
+            |(actor, socket, connection, task): (
+                Actor,
+                SharedSocket<Socket<TcpStream>>,
+                Rc<Connection>,
+                SocketTask,
+            )| async move {
+                write_and_close(actor, socket, &connection, &task)
+                    .await
+                    .ok();
+            },
+        );
+        // tokio adds some hundred bytes, and rounds up to 128.
+        assert!(
+            size <= 500,
+            "{size} bytes: what is kept only while it closes belongs in a `Box`"
+        );
+        let socket = size_of::<Socket<TcpStream>>();
+        assert!(socket <= 136, "{socket} bytes");
+    }
 }

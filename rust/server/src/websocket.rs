@@ -21,7 +21,7 @@ use crate::ws_messages::Messages;
 pub(crate) struct ConnectionActor {
     connection: Rc<Connection>,
     /// Taken when the actor starts.
-    messages: Option<Messages>,
+    messages: Option<Box<Messages>>,
 }
 
 impl ConnectionActor {
@@ -33,7 +33,7 @@ impl ConnectionActor {
     ) -> impl Future<Output = ()> {
         let actor = Self {
             connection,
-            messages: Some(messages),
+            messages: Some(Box::new(messages)),
         };
         actix::Context::new().into_future(actor)
     }
@@ -60,7 +60,7 @@ impl Actor for ConnectionActor {
 
 /// A stream of messages that waits until the connection has handled the previous message.
 struct OrderedMessages {
-    messages: Messages,
+    messages: Box<Messages>,
     connection: Rc<Connection>,
 }
 
@@ -69,7 +69,7 @@ impl Stream for OrderedMessages {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         ready!(self.connection.poll_ready(cx));
-        Pin::new(&mut self.messages).poll_next(cx)
+        Pin::new(&mut *self.messages).poll_next(cx)
     }
 }
 

@@ -51,6 +51,11 @@ impl<T> Wire<T> {
         }
     }
 
+    /// Returns the transport below, for another protocol: nothing more is scanned.
+    pub(crate) fn into_inner(self) -> T {
+        self.io
+    }
+
     pub(crate) fn socket(&self) -> &SocketHandle {
         &self.socket
     }

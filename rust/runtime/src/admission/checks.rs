@@ -33,7 +33,7 @@ pub(crate) struct Subscribing {
 
 impl Subscribing {
     fn identity(&self) -> Option<&Identity> {
-        self.client.identity.as_ref()
+        self.client.identity.as_deref()
     }
 
     fn channel(&self) -> Option<&str> {
@@ -212,7 +212,7 @@ impl Middleware for ScopeCheck {
 
 impl Middleware for Rbac {
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
-        let identity = subscribing.client.identity.as_ref();
+        let identity = subscribing.client.identity.as_deref();
         let operation = subscribing.planned.operation.as_mut();
         let operation = operation.ok_or(Denied::Undecided(Check::Rbac))?;
         self.check_subscription(identity, &operation.field_name)
@@ -263,7 +263,7 @@ impl Middleware for Rows {
             .iter()
             .filter(|filter| filter.covers(route.channel()));
         for filter in covering {
-            let identity = subscribing.client.identity.as_ref();
+            let identity = subscribing.client.identity.as_deref();
             let identity = identity.ok_or(Denied::Anonymous(Check::Rows))?;
             if let Some(rule) = filter.rule(route.channel(), identity, comparison) {
                 subscribing.guard.add_rows(rule);

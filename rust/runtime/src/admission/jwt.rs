@@ -57,7 +57,7 @@ impl Handler<Connect> for JwtActor {
             };
             let decision = match (verified, next) {
                 (Ok(identity), next) => {
-                    client.identity = Some(identity);
+                    client.identity = Some(Box::new(identity));
                     if let Some(next) = next {
                         return next.do_send(Connect { client, reply });
                     }

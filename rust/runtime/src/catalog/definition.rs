@@ -60,6 +60,8 @@ pub struct Definition {
     pub timeout: Option<Duration>,
     /// Whether the host has an initial value, which is sent before any event.
     pub has_initial: bool,
+    /// Whether the host's functions receive the client.
+    pub takes_client: bool,
     /// Whether subscribers with equal operation and arguments share one call for each event.
     pub is_shared: bool,
     /// For a delegate: whether the served schema has fields that its executor does not know, so

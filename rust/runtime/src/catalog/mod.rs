@@ -205,12 +205,9 @@ impl Catalog {
         self.definitions.values()
     }
 
-    /// Whether the host has a function that receives the client; passthrough fields have none.
-    pub(crate) fn has_functions(&self) -> bool {
-        let is_function = |definition: &Definition| {
-            definition.kind != ResolverKind::Passthrough || definition.has_initial
-        };
-        self.delegate.is_some() || self.definitions().any(|definition| is_function(definition))
+    /// Whether the host has a function that receives the client.
+    pub(crate) fn takes_clients(&self) -> bool {
+        self.delegate.is_some() || self.definitions().any(|definition| definition.takes_client)
     }
 
     /// Returns the kind of the requested operation; `None` if [`Self::plan`] would refuse it.

@@ -38,7 +38,7 @@ pub struct Client {
     /// Address of the peer.
     pub peer: Option<String>,
     /// Its identity, once authenticated.
-    pub identity: Option<Identity>,
+    pub identity: Option<Box<Identity>>,
     /// Payload of the acknowledgement.
     pub ack: Option<JsonObject>,
     /// Its rate limits.

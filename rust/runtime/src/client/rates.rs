@@ -145,7 +145,7 @@ impl RateTable {
 
     /// Returns the account of an in-process client, which is identified only by its identity.
     pub(crate) fn in_process(&self, client: &Client) -> Option<Arc<Buckets>> {
-        let identity = client.identity.as_ref();
+        let identity = client.identity.as_deref();
         let identity = identity.filter(|_| self.rates.by == RateBy::Identity)?;
         Some(self.account(&Owner::identity(identity)))
     }
@@ -260,10 +260,10 @@ mod tests {
     fn client(user: &str, peer: &str) -> Client {
         Client {
             peer: Some(peer.to_owned()),
-            identity: Some(Identity {
+            identity: Some(Box::new(Identity {
                 user_id: user.to_owned(),
                 ..Identity::default()
-            }),
+            })),
             ..Client::default()
         }
     }

@@ -64,8 +64,8 @@ impl Connection {
     pub(super) fn end_operations(&self) {
         self.stop_initialising();
         self.session.borrow_mut().close();
-        let ended: Vec<_> = self.operations.borrow_mut().drain().collect();
-        for (_, running) in ended {
+        let ended = self.operations.borrow_mut().take_all();
+        for running in ended {
             running.stop();
         }
         self.count_operations();

@@ -17,7 +17,7 @@ use crate::clock::{epoch_seconds, run_for};
 
 impl Connection {
     pub(super) fn initialise(self: &Rc<Self>, payload: Option<JsonObject>) {
-        let Some(mut client) = self.client.take() else {
+        let Some(mut client) = self.client.take().map(|client| *client) else {
             return;
         };
         *client.connection_params.get_mut() = payload;
@@ -97,10 +97,11 @@ impl Connection {
             }
             client.buckets.clone_from(&self.buckets.borrow());
         }
-        if !self.registry.state().catalog.has_functions() {
+        if !self.registry.state().catalog.takes_clients() {
             client.forget_head();
+            client.connection_params.get_mut().take();
         }
-        let identity = client.identity.as_ref();
+        let identity = client.identity.as_deref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
         let revoked = self.registry.state().revoked(owner(self.id(), identity));
         let expiry = identity.and_then(|identity| identity.expires_at);

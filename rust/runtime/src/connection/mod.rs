@@ -12,8 +12,7 @@ use std::task::{Context, Poll, Waker};
 use actix::Addr;
 use bytes::Bytes;
 use graphql::GraphQLError;
-use hashbrown::HashMap;
-use protocol::{Action, Close, OperationId, OperationKind, Session};
+use protocol::{Action, Close, OperationId, OperationKind, OperationMap, Session};
 use security::Check;
 use tokio::sync::oneshot;
 
@@ -65,9 +64,9 @@ pub struct Connection {
     registry: Rc<Registry>,
     session: RefCell<Session>,
     outbox: Rc<Outbox>,
-    operations: RefCell<HashMap<OperationId, ActiveOperation>>,
+    operations: RefCell<OperationMap<ActiveOperation>>,
     /// Set from the handshake until `connection_init` takes it, and again when authenticated.
-    client: RefCell<Option<Client>>,
+    client: RefCell<Option<Box<Client>>>,
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
@@ -130,7 +129,7 @@ impl Connection {
             session: RefCell::new(session),
             outbox: Rc::new(outbox),
             operations: RefCell::default(),
-            client: RefCell::new(Some(client)),
+            client: RefCell::new(Some(Box::new(client))),
             accepted: RefCell::new(None),
             transport,
             is_websocket,
@@ -218,7 +217,9 @@ impl Connection {
     fn denied(&self, check: Check) {
         self.registry.state().metrics.denied(check);
         let client = self.client();
-        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
+        let identity = client
+            .as_ref()
+            .and_then(|client| client.identity.as_deref());
         audit::connection_denied(check, identity, self.id());
     }
 
@@ -566,3 +567,6 @@ fn stop_opened(opened: Result<Opened, Vec<GraphQLError>>) {
         actor.do_send(StopSubscription);
     }
 }
+
+#[cfg(test)]
+mod size_tests;

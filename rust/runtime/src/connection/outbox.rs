@@ -79,7 +79,7 @@ impl OperationMark {
     }
 }
 
-struct Entry {
+pub(super) struct Entry {
     outgoing: Outgoing,
     /// Set for results, which a policy may drop.
     result_of: Option<Rc<OperationMark>>,

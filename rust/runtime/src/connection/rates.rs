@@ -50,7 +50,9 @@ impl Connection {
     pub(super) fn too_many_operations(&self) -> GraphQLError {
         self.registry.state().metrics.denied(Check::Rate);
         let client = self.client();
-        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
+        let identity = client
+            .as_ref()
+            .and_then(|client| client.identity.as_deref());
         audit::operation_denied(identity, Some(self.id()));
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }

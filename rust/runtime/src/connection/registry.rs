@@ -143,7 +143,7 @@ impl Registry {
         let mut closed = 0;
         for connection in self.live() {
             let client = connection.client();
-            let identity = client.as_ref().and_then(|c| c.identity.as_ref());
+            let identity = client.as_ref().and_then(|c| c.identity.as_deref());
             if let Some(close) = close(owner(connection.id(), identity)) {
                 connection.close(close);
                 closed += 1;

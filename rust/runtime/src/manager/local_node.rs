@@ -45,7 +45,7 @@ impl LocalNode {
 
 fn listed_as(connected: &ConnectionInfo) -> ListedConnection {
     let client = connected.client();
-    let identity = client.and_then(|client| client.identity.as_ref());
+    let identity = client.and_then(|client| client.identity.as_deref());
     ListedConnection {
         id: connected.id.clone(),
         user_id: identity.map(|identity| identity.user_id.clone()),

@@ -57,7 +57,7 @@ pub struct SubscriptionActor {
     /// Outcomes up to this sequence are taken only while the sink has room.
     gated_to: Rc<Cell<u64>>,
     /// The replay of missed events, until the actor starts it.
-    replay: Option<Replay>,
+    replay: Option<Box<Replay>>,
     /// Set while missed events are replayed.
     is_catching_up: bool,
     /// Wakes the replay when the lane has made progress.
@@ -65,7 +65,7 @@ pub struct SubscriptionActor {
     /// Set by [`FinishSubscription`] during a replay: the actor ends after it.
     is_finishing: bool,
     /// While held, the engine delivers the events of the stream.
-    interest: Option<Interest>,
+    interest: Option<Box<Interest>>,
     initial: InitialRetry,
 }
 
@@ -95,7 +95,7 @@ impl SubscriptionActor {
     /// Keeps an interest in the events of the stream until the actor ends.
     #[must_use]
     pub(crate) fn with_interest(mut self, interest: Option<Interest>) -> Self {
-        self.interest = interest;
+        self.interest = interest.map(Box::new);
         self
     }
 
@@ -108,7 +108,7 @@ impl SubscriptionActor {
         }
         self.gated_to.set(u64::MAX);
         self.is_catching_up = true;
-        self.replay = Some(replay);
+        self.replay = Some(Box::new(replay));
         self
     }
 
@@ -239,7 +239,7 @@ impl Actor for SubscriptionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(replay) = self.replay.take() {
-            ctx.spawn(CatchUp::new(replay));
+            ctx.spawn(CatchUp::new(*replay));
         }
         let Some(lane) = &self.lane else { return };
         let definition = &lane.info.definition;

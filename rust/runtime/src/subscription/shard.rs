@@ -146,7 +146,7 @@ impl Shard {
     ) -> Registration {
         let target = Target::Lane(lane, guard);
         self.state.borrow_mut().index.insert(&route, &target);
-        self.registration(Registered::Lane { route, target })
+        self.registration(Registered::Lane(Box::new((route, target))))
     }
 
     /// As [`Self::register_lane`], for the lane of a call group. It is not counted as a
@@ -217,7 +217,7 @@ impl Shard {
     fn remove(&self, place: &Registered) {
         let mut state = self.state.borrow_mut();
         match place {
-            Registered::Lane { route, target } => state.index.remove(route, target),
+            Registered::Lane(lane) => state.index.remove(&lane.0, &lane.1),
             Registered::Member(_) | Registered::Nowhere => {}
             Registered::Group { group, member } => {
                 group.members.borrow_mut().remove(member);
@@ -309,10 +309,7 @@ impl Shard {
 }
 
 enum Registered {
-    Lane {
-        route: Route,
-        target: Target,
-    },
+    Lane(Box<(Route, Target)>),
     Group {
         group: Rc<ProjectionGroup>,
         member: u64,
@@ -334,7 +331,7 @@ impl Registration {
     pub(crate) fn membership(&self) -> Option<&dyn Membership> {
         match &self.place {
             Registered::Member(membership) => Some(&**membership),
-            Registered::Lane { .. } | Registered::Group { .. } | Registered::Nowhere => None,
+            Registered::Lane(_) | Registered::Group { .. } | Registered::Nowhere => None,
         }
     }
 }

@@ -241,6 +241,14 @@ impl LaneState {
         self.is_scheduled = true;
     }
 
+    fn add_running(&mut self, call: ActiveCall) {
+        if self.running.capacity() == 0 {
+            // Most lanes never have more than one call.
+            self.running.reserve_exact(1);
+        }
+        self.running.push_back(call);
+    }
+
     /// Queues an event. When the queue is full, the slow-consumer policy applies. `refusal` creates
     /// the outcome that ends the subscription, if the policy says so.
     pub(super) fn push(
@@ -335,7 +343,7 @@ impl LaneState {
             if is_initial {
                 self.initial = Some(id);
             }
-            self.running.push_back(ActiveCall {
+            self.add_running(ActiveCall {
                 id,
                 at,
                 since: now,
@@ -361,7 +369,7 @@ impl LaneState {
             && let Some(PendingItem::Gap(at)) = self.events.front()
         {
             let at = *at;
-            self.running.push_back(ActiveCall {
+            self.add_running(ActiveCall {
                 id: CallId::next(),
                 at: Some(at),
                 since: now,
