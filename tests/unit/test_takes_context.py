@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fraiseql_subs import Context, passthrough, subscription
-from fraiseql_subs.definition import Definition
+from fraiseql_subs.decorators import collect, resolve
 
 
 @subscription(channel="orders")
@@ -41,7 +41,7 @@ async def shared_batch(calls: Any) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("definition", "expected"),
+    ("declared", "expected"),
     [
         (passthrough("feed", int, channel="orders"), False),
         (plain, False),
@@ -52,7 +52,6 @@ async def shared_batch(calls: Any) -> list[int]:
         (shared_batch, False),
     ],
 )
-def test_a_context_is_made_only_for_functions_that_take_it(
-    definition: Definition, expected: bool
-) -> None:
+def test_a_context_is_made_only_for_functions_that_take_it(declared: Any, expected: bool) -> None:
+    _, (definition,) = resolve(collect([declared]))
     assert definition.takes_context is expected

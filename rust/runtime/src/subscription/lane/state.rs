@@ -2,8 +2,9 @@
 //!
 //! A call is scheduled, started, invoked by the host, and settled. Its outcome is taken after the
 //! outcomes of all earlier events. Not here: locks, wakers and the host (`lane`); which events the initial
-//! value contains (`initial`).
+//! value contains (`initial`); what transitions tell their caller (`answers`).
 
+mod answers;
 mod initial;
 
 use std::collections::VecDeque;
@@ -18,6 +19,9 @@ use crate::config::{
     MAX_PENDING_EVENTS, OUTCOMES_AHEAD, REPLAY_WINDOW, STREAM_WINDOW, SlowConsumer,
 };
 use crate::subscription::call::{CallId, CallInput, Outcome};
+
+pub use answers::Started;
+pub(crate) use answers::{ExpiredCalls, LaneItem, PushedEvent, SettledCall, StreamRoom, TakenItem};
 
 /// An item of the queue.
 enum PendingItem {
@@ -127,81 +131,6 @@ pub(super) struct LaneState {
     concurrency: usize,
     /// Limit of the time of a call; `None`: no limit.
     timeout: Option<Duration>,
-}
-
-/// The result of pushing an event or a gap.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct PushedEvent {
-    /// Events that were dropped (count).
-    pub(super) dropped: usize,
-    /// Whether the subscription ends because its resolver does not keep up.
-    pub(super) is_too_slow: bool,
-    /// Whether the host has to be scheduled.
-    pub(super) schedule: bool,
-}
-
-/// What the host has to do after it was scheduled.
-#[derive(Debug)]
-pub struct Started {
-    /// The call to invoke, if one may start.
-    pub call: Option<(CallId, CallInput)>,
-    /// Whether another call may start: call [`crate::Lane::start`] again.
-    pub reschedule: bool,
-}
-
-/// The result of settling a call.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SettledCall {
-    /// Whether the outcome is used; false when the call had timed out or the lane was closed.
-    pub(super) is_wanted: bool,
-    /// Whether another call may start.
-    pub(super) reschedule: bool,
-}
-
-/// An item of a lane for its actor.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum LaneItem {
-    /// The next outcome, and the position of its event.
-    Outcome(Outcome, Option<LocalPosition>),
-    /// The outcome of the call for the initial value, and the position of the last event that the value
-    /// contains.
-    Initial(Outcome, Option<LocalPosition>),
-    /// Events are missing before the next outcome.
-    Gap(LocalPosition),
-    /// The initial value waits until what was delivered up to this position is settled.
-    Settle(LocalPosition),
-    /// A call has started and no timer is set: set one for this time.
-    Start(Duration),
-}
-
-/// An item for the actor, and what has to be done after it is taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct TakenItem {
-    pub(super) item: LaneItem,
-    /// Whether the host has to be scheduled.
-    pub(super) schedule: bool,
-    /// Whether the source stream waits and now has room.
-    pub(super) has_room: bool,
-}
-
-/// The calls that have timed out.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ExpiredCalls {
-    /// Their ids.
-    pub(super) ids: Vec<CallId>,
-    /// Time until the next call could time out; `None`: no timer is needed.
-    pub(super) next: Option<Duration>,
-    /// Whether the host has to be scheduled.
-    pub(super) schedule: bool,
-}
-
-/// Whether there is room for another item of a source stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StreamRoom {
-    Now,
-    Later,
-    /// The subscription has ended.
-    Never,
 }
 
 impl LaneState {
