@@ -84,7 +84,7 @@ def wrong_id(text: str) -> Order:
 
 @subscription(channel="orders", batch="yes")  # error: No overload variant of "subscription"
 async def wrong_batch(calls: list[Call]) -> list[int]:
-    return [call.data for call in calls]  # error: "Call" has no attribute "data"
+    return [call.data for call in calls]  # error: "Call[dict[str, Any]]" has no attribute
 
 
 @subscription(channel="orders", batch=True)  # error: Value of type variable
