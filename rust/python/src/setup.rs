@@ -442,11 +442,7 @@ fn read_schema(
 }
 
 /// Returns `Definition.bind`, which for a batch knows the arguments of the field.
-fn bind(
-    py: Python<'_>,
-    definition: &PyDefinition<'_>,
-    schema: &Schema,
-) -> PyResult<Py<PyAny>> {
+fn bind(py: Python<'_>, definition: &PyDefinition<'_>, schema: &Schema) -> PyResult<Py<PyAny>> {
     let field = schema.subscription_field(&definition.field);
     let Some(field) = field.filter(|_| definition.batch) else {
         return Ok(definition.bind.clone_ref(py));
