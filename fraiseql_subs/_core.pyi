@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from types import GenericAlias
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
+import typing_extensions
 from typing_extensions import Self
 
 from ._bus import BusOptions
@@ -71,6 +72,7 @@ RECORDS_TOLD_AFTER: float
 """Time for which counts of records are collected before they are written (seconds)."""
 
 _T_co = TypeVar("_T_co", covariant=True)
+_Variables_co = typing_extensions.TypeVar("_Variables_co", covariant=True, default=dict[str, Any])
 
 _Node: TypeAlias = tuple[str, str, str, float, int, int, int, bool]
 """The members of `Node`."""
@@ -140,31 +142,43 @@ class Event(Mapping[str, Any]):
     def __len__(self) -> int: ...
 
 @final
-class Call:
+class Call(Generic[_Variables_co]):
     """One call of a subscription with `batch=True`: what one subscriber asks of the resolver.
 
-    `Call(Event({"id": 1}), {"userId": 5})` creates one for tests of a resolver.
+    It has the attributes `event`, `variables` and `context`, which are read-only.
+
+    `Call(Event({"id": 1}), {"userId": 5}, Context(identity=Identity("ann")))` creates one for tests
+    of a resolver. Without variables they are an empty dict; without a context it has none. With a
+    class as `arguments=`, `list[Call[Arguments]]` says to a type checker what the variables are.
     """
 
     def __new__(
         cls,
         event: Event,
-        variables: Mapping[str, Any] | None = None,
+        variables: _Variables_co | None = None,
         context: Context | None = None,
     ) -> Self: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     @property
     def event(self) -> Event:
         """The event. Calls for one event mostly have the same object; `event.id` identifies it."""
     @property
-    def variables(self) -> dict[str, Any]:
-        """The subscriber's arguments, by the names in `arguments=`, converted to their types.
+    def variables(self) -> _Variables_co:
+        """The subscriber's arguments, converted to the types in `arguments=`.
 
-        An argument that the client left out is None. Arguments that only a schema in SDL declares
-        are JSON values under their GraphQL names. The same object for each event.
+        A dict by the names in `arguments=`, with every argument of the field: one that the client
+        left out is None. Arguments that only a schema in SDL declares are JSON values under their
+        GraphQL names. With a class as `arguments=` it is an instance of it, where an argument that
+        was left out has its default, and is absent if it is `NotRequired` in a TypedDict.
+
+        The same object for each event: do not change it.
         """
     @property
     def context(self) -> Context:
-        """The client and operation; with `shared=True` there is none: `AttributeError`."""
+        """Who asks, and the operation: `call.context.identity`.
+
+        `AttributeError` if there is none: with `shared=True` the call answers several clients.
+        """
 
 @final
 class Receipt:

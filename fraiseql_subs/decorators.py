@@ -10,17 +10,19 @@ import dataclasses
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
+from fraiseql_subs._core import Call
 from fraiseql_subs.definition import Definition
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema import SchemaSource, load_sdl
 from fraiseql_subs.schema.build import build, serializers
 from fraiseql_subs.schema.deprecation import without_warning
 from fraiseql_subs.schema.enums import EnumTable, UsedTypes, enum_table
+from fraiseql_subs.schema.kinds import is_object_class, names_of
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.names import camel_case, check_name
 from fraiseql_subs.schema.routing import (
@@ -33,6 +35,7 @@ from fraiseql_subs.schema.routing import (
 from fraiseql_subs.schema.signature import check_parameters
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_B = TypeVar("_B", bound="Callable[[list[Call[Any]]], Sequence[Any] | Awaitable[Sequence[Any]]]")
 
 _ATTRIBUTE = "__subscription__"
 
@@ -54,9 +57,27 @@ def subscription(
     concurrency: int = 1,
     timeout: float | None = 30.0,
     shared: bool = False,
-    batch: bool = False,
-    arguments: Mapping[str, Any] | None = None,
+    batch: Literal[False] = False,
 ) -> Callable[[_F], _F]: ...
+
+
+@overload
+def subscription(
+    fn: None = None,
+    /,
+    *,
+    channel: str | None = None,
+    name: str | None = None,
+    event_types: Iterable[str] | None = None,
+    filter: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    initial: Callable[..., Any] | None = None,
+    concurrency: int = 1,
+    timeout: float | None = 30.0,
+    shared: bool = False,
+    batch: Literal[True],
+    arguments: Mapping[str, Any] | type[Any] | None = None,
+) -> Callable[[_B], _B]: ...
 
 
 @overload
@@ -74,7 +95,7 @@ def subscription(
     timeout: float | None = 30.0,
     shared: bool = False,
     batch: bool = False,
-    arguments: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | type[Any] | None = None,
 ) -> _F: ...
 
 
@@ -92,7 +113,7 @@ def subscription(
     timeout: float | None = 30.0,
     shared: bool = False,
     batch: bool = False,
-    arguments: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | type[Any] | None = None,
 ) -> Any:
     """Declare a function as the resolver of a subscription field.
 
@@ -143,7 +164,9 @@ def subscription(
             runs with the context variables of the manager's start. It is cancelled when all its
             subscribers have left.
         arguments: With `batch`, the types of the GraphQL arguments by name: `{"userId": int}`.
-            `Call.variables` has their values under these names.
+            `Call.variables` has their values under these names; one that the client left out is
+            None. Or a class with a field for each argument, whose defaults are those of the
+            arguments: a dataclass, TypedDict or model. `Call.variables` is then an instance of it.
 
     Raises:
         SchemaError: A value is invalid, or the function cannot be a resolver.
@@ -181,7 +204,7 @@ def subscription(
             timeout=None if is_stream else _check_timeout(timeout, where),
             initial=_check_initial(
                 initial,
-                [*declared] if batch else inspect.signature(function).parameters,
+                names_of(declared) if batch else inspect.signature(function).parameters,
                 where,
             ),
             shared=shared,
@@ -204,7 +227,7 @@ def passthrough(
     channel: str,
     event_types: Iterable[str] | None = None,
     filter: Mapping[str, Any] | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | type[Any] | None = None,
     description: str | None = None,
 ) -> Definition:
     """Declare a subscription field whose value is the data of the event.
@@ -219,7 +242,8 @@ def passthrough(
         event_types: As in `subscription`.
         filter: As in `subscription`.
         arguments: Types of the arguments that `channel` and `filter` use, by name:
-            `{"userId": int}`. Not used if the manager has a `schema=`.
+            `{"userId": int}`; or a class with a field for each. Not necessary if the manager has a
+            `schema=`, whose field must then have them.
         description: Text for the schema; default: none.
 
     Raises:
@@ -392,12 +416,17 @@ def _check_batch(function: Callable[..., Any], where: str) -> None:
         )
 
 
-def _check_arguments(arguments: Any, where: str) -> dict[str, Any]:
-    if not (arguments is None or isinstance(arguments, Mapping)):
-        raise SchemaError(
-            f'{where}: arguments is {arguments!r}: pass types by name, such as {{"userId": int}}'
-        )
-    return dict(arguments or {})
+def _check_arguments(arguments: Any, where: str) -> Mapping[str, Any] | type[Any]:
+    if arguments is None:
+        return {}
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    if is_object_class(arguments):
+        return arguments  # type: ignore[no-any-return]
+    raise SchemaError(
+        f'{where}: arguments is {arguments!r}: pass types by name, such as {{"userId": int}}, or a '
+        "class with a field for each argument, such as a dataclass"
+    )
 
 
 def _check_initial(
@@ -515,6 +544,8 @@ def _with_graphql_names(definition: Definition) -> Definition:
     remedy = "add a parameter for it, such as `*, {name}: int`"
     if definition.function is None or definition.batch:
         remedy = 'add arguments={{"{name}": int}}'
+        if isinstance(definition.declared, type):
+            remedy = f"add the field `{{name}}: int` to {definition.declared.__qualname__}"
     names = ArgumentNames(definition.arguments, definition.where, remedy)
     return dataclasses.replace(
         definition,

@@ -11,6 +11,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -21,9 +22,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
-from fraiseql_subs.schema.annotations import evaluate, read_return_hint
+from fraiseql_subs.schema.annotations import evaluate, read_hint, read_return_hint
 from fraiseql_subs.schema.build import SubscriptionField
-from fraiseql_subs.schema.classes import MISSING, Field, make_field
+from fraiseql_subs.schema.classes import MISSING, Field, fields_of, make_field
 from fraiseql_subs.schema.deprecation import without_warning
 from fraiseql_subs.schema.enums import EnumTable
 from fraiseql_subs.schema.hints import (
@@ -56,7 +57,7 @@ class Bound:
 
     resolve: Callable[..., Any]
     initial: Callable[[], Any] | None = None
-    variables: Mapping[str, Any] | None = None
+    variables: Any = None
     context: Context | None = None
 
 
@@ -92,7 +93,8 @@ class Definition:
         description: Text for the schema; None: the docstring of the function.
         function: The resolver; None for a passthrough.
         returns: The type of a passthrough; otherwise unused.
-        declared: The arguments of a passthrough or a batch, name to type; otherwise empty.
+        declared: The arguments of a passthrough or a batch: name to type, or a class with a field
+            for each; otherwise empty.
         module: Name of the module that declares it.
         typed: Whether the schema is built from type hints; False if it is SDL.
         partial: Whether the served schema has subscriptions that the delegate's executor does not
@@ -115,7 +117,7 @@ class Definition:
     description: str | None = None
     function: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     returns: Any = dataclasses.field(default=None, repr=False)
-    declared: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    declared: Mapping[str, Any] | type[Any] = dataclasses.field(default_factory=dict, repr=False)
     module: str = dataclasses.field(default="", repr=False)
     typed: bool = dataclasses.field(default=True, repr=False)
     partial: bool = dataclasses.field(default=False, repr=False)
@@ -170,25 +172,34 @@ class Definition:
         """
         if self.signature is not None:
             return self.signature.arguments
-        return tuple(self._declared_argument(name) for name in self.declared)
+        if isinstance(self.declared, Mapping):
+            return tuple(self._declared_argument(*each) for each in self.declared.items())
+        hint = read_hint(self.declared, f"{self.where}, arguments")
+        assert isinstance(hint, ObjectHint), "the declaration was checked"
+        return tuple(field for field in fields_of(hint) if field.is_input)
 
     @property
     def parameters(self) -> list[tuple[str, str]]:
-        """Names and GraphQL names of the parameters that the field of a schema in SDL has to have.
+        """Names and GraphQL names of the arguments that the field of a schema in SDL has to have.
 
         Empty if the schema is built from type hints.
         """
-        if self.typed or self.signature is None:
+        if self.typed:
             return []
-        return [(name, field.graphql_name) for name, field in self.signature.parameters.items()]
+        signature = self.signature
+        declared = self.arguments if signature is None else signature.parameters.values()
+        return [(field.name, field.graphql_name) for field in declared]
 
     def check(self) -> None:
-        """Check the annotations of the parameters, which `bind` relies on.
+        """Check the annotations that do not depend on the schema.
 
         Raises:
-            SchemaError: One is not a GraphQL type, or cannot be resolved.
+            SchemaError: That of an argument is not a GraphQL type or cannot be resolved, or that of
+                a batch is no list.
         """
         _ = self._converters
+        if self.batch:
+            self._check_list()
 
     def hints(self) -> Iterator[Hint]:
         """Yield the types of the value and the arguments whose annotations are GraphQL types.
@@ -251,7 +262,9 @@ class Definition:
             deprecation=getattr(function, "__deprecated__", None),
         )
 
-    def bind(self, variables: dict[str, Any], context: Context | None) -> Bound:
+    def bind(
+        self, variables: dict[str, Any], context: Context | None, names: Iterable[str] = ()
+    ) -> Bound:
         """Return the functions that resolve one client subscription.
 
         Arguments are converted here, once, not for each event.
@@ -260,12 +273,13 @@ class Definition:
             variables: Coerced JSON arguments by GraphQL name, without those that the client left
                 out.
             context: Passed to a function that has the parameter `context`; None if none has it.
+            names: GraphQL names of all arguments of the field; for a batch.
 
         Raises:
             GraphQLError: An argument cannot be converted to its annotated Python type.
         """
         if self.function is not None and self.batch:
-            return self._bind_batch(self.function, variables, context)
+            return self._bind_batch(self.function, variables, context, names)
         if self.function is None or self.signature is None:
             return Bound(lambda event: event.data)
         values: dict[str, Any] = {}
@@ -285,22 +299,47 @@ class Definition:
         return Bound(_with_event(function, self.signature, values), initial)
 
     def _bind_batch(
-        self, function: Callable[..., Any], variables: dict[str, Any], context: Context | None
+        self,
+        function: Callable[..., Any],
+        variables: dict[str, Any],
+        context: Context | None,
+        names: Iterable[str],
     ) -> Bound:
-        values: dict[str, Any] = {}
-        for argument in self.arguments:
-            value = self._convert_argument(argument, variables)
-            if value is not MISSING:
-                values[argument.name] = value
-        # With a schema in SDL, arguments need not be declared.
-        names = {name for each in self.arguments for name in (each.name, each.graphql_name)}
-        values |= {name: value for name, value in variables.items() if name not in names}
+        values = self._declared_values(variables, names)
         return Bound(
             without_warning(function),
-            self._bind_initial({**values, "variables": values, "context": context}),
+            self._bind_initial({**self._by_name(values), "variables": values, "context": context}),
             variables=values,
             context=None if self.shared else context,
         )
+
+    def _declared_values(self, variables: dict[str, Any], names: Iterable[str]) -> Any:
+        """Return what `Call.variables` is: a dict, or an instance of the declared class."""
+        if not isinstance(self.declared, Mapping):
+            # A schema in SDL may use either name for an argument.
+            given = {
+                field.graphql_name: variables[name]
+                for field in self.arguments
+                for name in (field.name, field.graphql_name)
+                if name in variables
+            }
+            return self._convert_variables(given)
+        values = {
+            argument.name: self._convert_argument(argument, variables)
+            for argument in self.arguments
+        }
+        # With a schema in SDL, arguments need not be declared. One that is absent is None too: it
+        # must not be an exception in the function, which is the error of all its calls.
+        declared = {name for each in self.arguments for name in (each.name, each.graphql_name)}
+        for name in [*names, *variables]:
+            if name not in declared:
+                values[name] = variables.get(name)
+        return values
+
+    def _by_name(self, values: Any) -> dict[str, Any]:
+        if isinstance(values, dict):
+            return values
+        return {field.name: getattr(values, field.name) for field in self.arguments}
 
     def _bind_initial(self, values: Mapping[str, Any]) -> Callable[[], Any] | None:
         if self.initial is None:
@@ -316,8 +355,11 @@ class Definition:
         """Converters of the parameters by name; None: the JSON value needs no conversion."""
         signature = self.signature
         if signature is None:
-            arguments = self.arguments if self.batch else ()
-            return {argument.name: converter(argument.hint) for argument in arguments}
+            if not self.batch:
+                return {}
+            if isinstance(self.declared, type):
+                return {"variables": converter(read_hint(self.declared, self.where))}
+            return {argument.name: converter(argument.hint) for argument in self.arguments}
         hints = {name: argument.hint for name, argument in signature.parameters.items()}
         if signature.variables is not None:
             hints["variables"] = signature.variables
@@ -347,9 +389,9 @@ class Definition:
         except ValueError as error:
             raise GraphQLError(f"argument {key}: {error}", extensions=BAD_INPUT) from error
 
-    def _declared_argument(self, name: str) -> Field:
+    def _declared_argument(self, name: str, annotation: Any) -> Field:
         place = f"{self.where}, arguments[{name!r}]"
-        annotation = evaluate(self.declared[name], self._namespace(), place)
+        annotation = evaluate(annotation, self._namespace(), place)
         argument = make_field(name, annotation, place)
         check_name(argument.graphql_name, place, "rename the argument")
         return argument
@@ -366,7 +408,8 @@ class Definition:
         if annotation is inspect.Signature.empty:
             raise SchemaError(
                 f"{place}: there is none to build the schema from: annotate it, such as "
-                "`-> Order`, or pass a `schema=` to the manager"
+                f"`-> {'list[Order]' if self.batch else 'Order'}`, or pass a `schema=` to the "
+                "manager"
             )
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":
@@ -374,6 +417,20 @@ class Definition:
         if self.batch:
             annotation = _listed(annotation, place)
         return read_return_hint(annotation, place)
+
+    def _check_list(self) -> None:
+        place = f"{self.where}, return type"
+        annotation = self._return_annotation()
+        if annotation is inspect.Signature.empty:
+            return
+        try:
+            annotation = evaluate(annotation, self._namespace(), place)
+        except SchemaError:
+            # With a schema in SDL an annotation need not be a GraphQL type.
+            return
+        is_open = annotation in (Any, object) or (get_origin(annotation) or annotation) in _LISTS
+        if not is_open:
+            _listed(annotation, place)
 
     def _return_annotation(self) -> Any:
         if self.function is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ._causes import add_cause
@@ -63,7 +63,9 @@ class Delegate(Definition):
     root_value: Any = dataclasses.field(kw_only=True, default=None)
     debug: bool = dataclasses.field(kw_only=True, default=False)
 
-    def bind(self, variables: dict[str, Any], context: Context | None) -> Bound:
+    def bind(
+        self, variables: dict[str, Any], context: Context | None, names: Iterable[str] = ()
+    ) -> Bound:
         """Return a function that yields the replies to one operation of a request, `variables`."""
         return Bound(lambda: self._replies(variables, context or Context()))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import is_typeddict
@@ -19,6 +20,7 @@ __all__ = [
     "is_object_class",
     "is_struct_class",
     "is_typeddict",
+    "names_of",
 ]
 
 
@@ -55,6 +57,13 @@ def annotated(cls: Any) -> dict[str, Any]:
     """Return the annotations that a class itself declares, unresolved."""
     # Python 3.14 creates them at their first use.
     return vars(cls).get("__annotations__") or inspect.get_annotations(cls)
+
+
+def names_of(declared: Mapping[str, Any] | type[Any]) -> list[str]:
+    """Return the keys of a dict, or the names that a class and its bases annotate, unresolved."""
+    if isinstance(declared, type):
+        return [name for base in declared.__mro__ for name in annotated(base)]
+    return [*declared]
 
 
 def is_object_class(cls: Any) -> bool:

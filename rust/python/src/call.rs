@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 use crate::event::PyEvent;
 
@@ -11,7 +11,7 @@ use crate::event::PyEvent;
 pub(crate) struct PyCall {
     pub(crate) event: Py<PyEvent>,
     pub(crate) variables: Py<PyAny>,
-    /// `None`: the call answers several clients.
+    /// `None`: the call answers several clients, or a test has made it without one.
     pub(crate) context: Option<Py<PyAny>>,
 }
 
@@ -51,9 +51,19 @@ impl PyCall {
         let context = self.context.as_ref().map(|context| context.clone_ref(py));
         context.ok_or_else(|| {
             PyAttributeError::new_err(
-                "this call has no context: with shared=True it answers several clients",
+                "this call has no context: with shared=True it answers several clients; in a test, pass one: Call(event, variables, Context(identity=...))",
             )
         })
+    }
+
+    /// Supports annotations such as `Call[Arguments]`.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let alias = cls.py().import("types")?.getattr("GenericAlias")?;
+        alias.call1((cls, item))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -13,7 +13,7 @@ use protocol::Transports;
 use pyo3::exceptions::PyOSError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{IntoPyDict, PyDict};
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Condition, Definition, FilterValue, Limits, Page,
     Parameter, ResolverKind, Runtime, RuntimeConfig, RuntimeState, SlowConsumer, TokenVerifier,
@@ -204,7 +204,7 @@ impl Setup {
         for (index, definition) in definitions.into_iter().enumerate() {
             declared.push(read_definition(index, &definition)?);
             functions.push(Function {
-                bind: definition.bind,
+                bind: Python::attach(|py| bind(py, &definition, &schema))?,
                 is_async: definition.is_async,
                 is_batch: definition.batch,
                 is_initial_async: definition.is_initial_async,
@@ -441,6 +441,19 @@ fn read_schema(
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
     let classes = Classes::new(source.classes, &schema);
     Ok((schema, source.serializers, classes))
+}
+
+/// Returns `Definition.bind`, which for a batch knows the arguments of the field.
+fn bind(py: Python<'_>, definition: &PyDefinition<'_>, schema: &Schema) -> PyResult<Py<PyAny>> {
+    let field = schema.subscription_field(&definition.field);
+    let Some(field) = field.filter(|_| definition.batch) else {
+        return Ok(definition.bind.clone_ref(py));
+    };
+    let names: Vec<&str> = field.arguments.iter().map(|a| &*a.name).collect();
+    let options = [("names", names)].into_py_dict(py)?;
+    let partial = py.import("functools")?.getattr("partial")?;
+    let bind = partial.call((&definition.bind,), Some(&options))?;
+    Ok(bind.unbind())
 }
 
 fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {

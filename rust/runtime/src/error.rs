@@ -23,9 +23,9 @@ pub enum DefinitionError {
         /// Those that are.
         known: String,
     },
-    /// The function has a parameter that is no argument of the field.
+    /// The function has a parameter, or the declaration an argument, that the field has not.
     #[error(
-        "`Subscription.{field}` has no argument for the parameter `{parameter}` of its resolver; it has: {known}. Rename the parameter to an argument, or remove it"
+        "`Subscription.{field}` has no argument `{parameter}`, which its declaration names; it has: {known}. Rename it to an argument, or remove it"
     )]
     UnknownParameter {
         /// The field.

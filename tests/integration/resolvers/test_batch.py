@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -454,12 +455,74 @@ async def test_a_schema_in_sdl_needs_no_declared_arguments():
         assert (await anext(stream)).data == {"total": 4}
 
 
+OPTIONAL = {"first": int | None, "second": int | None}
+SDL = "type Subscription { value(first: Int, second: Int): String }"
+
+
+@pytest.mark.parametrize(("schema", "arguments"), [(None, OPTIONAL), (SDL, OPTIONAL), (SDL, None)])
+async def test_an_argument_that_is_left_out_is_none(schema, arguments):
+    @subscription(channel="values", batch=True, arguments=arguments)
+    def value(calls: list[Call]) -> list[str]:
+        return [str(dict(sorted(call.variables.items()))) for call in calls]
+
+    async with SubscriptionManager([value], schema=schema) as manager:
+        for given, expected in [
+            ("", {"first": None, "second": None}),
+            ("(second: 2)", {"first": None, "second": 2}),
+            ("(first: null, second: 2)", {"first": None, "second": 2}),
+        ]:
+            async with manager.subscribe(f"subscription {{ value{given} }}") as stream:
+                await manager.publish("values", 0)
+                assert (await anext(stream)).data == {"value": str(expected)}
+
+
+async def test_arguments_of_a_class_have_its_defaults():
+    @dataclass
+    class Arguments:
+        room: str
+        shout: bool = False
+
+    @subscription(channel="chat.{room}", batch=True, arguments=Arguments)
+    def value(calls: list[Call[Arguments]]) -> list[str]:
+        return [f"{call.variables.room} {call.variables.shout}" for call in calls]
+
+    async with (
+        SubscriptionManager([value]) as manager,
+        manager.subscribe('subscription { value(room: "a") }') as quiet,
+        manager.subscribe('subscription { value(room: "a", shout: true) }') as loud,
+    ):
+        await manager.publish("chat.a", 1)
+        assert (await anext(quiet)).data == {"value": "a False"}
+        assert (await anext(loud)).data == {"value": "a True"}
+
+
+@pytest.mark.parametrize("exit", [KeyboardInterrupt, SystemExit])
+async def test_an_exit_among_the_results_is_a_logged_error_of_its_call(exit, caplog):
+    @subscription(channel="values", batch=True)
+    def value(calls: list[Call]) -> list[int]:
+        return [exit() if call.context.value == "ends" else 1 for call in calls]
+
+    async with (
+        SubscriptionManager([value]) as manager,
+        manager.subscribe(VALUE, context="ends") as ends,
+        manager.subscribe(VALUE, context="stays") as stays,
+    ):
+        await manager.publish("values", 0)
+        (error,) = (await anext(ends)).errors
+        assert error["message"] == "Internal server error"
+        assert (await anext(stays)).data == {"value": 1}
+    assert "the resolver of value raised" in caplog.text
+    assert exit.__name__ in caplog.text and "raise it, or return another" in caplog.text
+
+
 async def test_a_call_for_tests_of_a_resolver():
     declared = Batches().subscription(lambda call: call.variables["n"] + call.event["m"])
     call = Call(Event({"m": 2}), {"n": 1}, Context(value=5))
     assert await declared([call]) == [3]
     assert call.context.value == 5
     assert Call(Event(1)).variables == {}
-    with pytest.raises(AttributeError):
+    with pytest.raises(
+        AttributeError, match=r"in a test, pass one: Call\(event, variables, Context"
+    ):
         _ = Call(Event(1)).context
     assert "with {'n': 1}" in repr(call)

@@ -73,12 +73,40 @@ async def batched(calls: list[Call]) -> list[int | Exception]:
     return [SKIP, GraphQLError("none"), *(call.variables["userId"] for call in calls)]
 
 
+@subscription(channel="orders.{userId}", batch=True, arguments=OrderVariables)
+async def batched_with_keys(calls: list[Call[OrderVariables]]) -> list[str]:
+    return [call.variables["userId"] for call in calls]
+
+
+@dataclass
+class Paging:
+    size: int = 20
+
+
+@subscription(channel="orders", batch=True, arguments=Paging)
+async def batched_with_defaults(calls: list[Call[Paging]]) -> list[int | BaseException]:
+    assert_type(calls[0].variables, Paging)
+    return [call.variables.size for call in calls]
+
+
+@subscription(channel="orders", batch=True)
+async def batched_untyped(calls):  # type: ignore[no-untyped-def]
+    return [1 for _ in calls]
+
+
 @subscription(channel="orders", batch=True)
 def batched_plainly(calls: Sequence[Call]) -> Sequence[int]:
     return [SKIP if call.event.channel == "x" else call.event["id"] for call in calls]
 
 
 call = Call(Event({"id": 1}), {"userId": "x"}, Context())
+paging = Call(Event({"id": 1}), Paging(size=5))
+bare = Call(Event({"id": 1}))
+
+
+async def check_batches() -> None:
+    await batched([call, bare, Call(Event(1), {"userId": "x"})])
+    await batched_with_defaults([paging])
 
 
 async def initial(context: Context) -> int:

@@ -84,7 +84,22 @@ def wrong_id(text: str) -> Order:
 
 @subscription(channel="orders", batch="yes")  # error: No overload variant of "subscription"
 async def wrong_batch(calls: list[Call]) -> list[int]:
-    return [call.data for call in calls]  # error: "Call" has no attribute "data"
+    return [call.data for call in calls]  # error: "Call[dict[str, Any]]" has no attribute
+
+
+@subscription(channel="orders", batch=True)  # error: Value of type variable
+async def event_of_a_batch(event: Event) -> list[int]:
+    return []
+
+
+@subscription(channel="orders", batch=True)  # error: Value of type variable
+async def batch_of_no_list(calls: list[Call]) -> Order:
+    return Order(ID("1"))
+
+
+@subscription(channel="orders", arguments={"id": int})  # error: No overload variant
+async def arguments_of_no_batch(event: Event) -> int:
+    return 1
 
 
 passthrough("feed", int)  # error: Missing named argument "channel"

@@ -21,6 +21,7 @@ use super::outcome::{failed, field_of};
 use super::{Calls, bindings};
 use crate::call::PyCall;
 use crate::event::PyEvent;
+use crate::exit::is_exit;
 use crate::failure::{INTERNAL_ERROR, exception_of};
 use crate::snapshot::not_initial;
 use crate::tasks::TaskId;
@@ -336,6 +337,13 @@ impl BatchAnswer {
 
     fn outcome(&self, lane: &Lane, result: &Bound<'_, PyAny>) -> Outcome {
         if let Ok(exception) = result.cast::<PyBaseException>() {
+            if is_exit(result.py(), &PyErr::from_value(result.clone())) {
+                let text = format!(
+                    "the result for a call is {}, which is no error for a client: raise it, or return another exception",
+                    result.get_type()
+                );
+                return self.refusal(lane, result.py(), &PyTypeError::new_err(text));
+            }
             return failed(lane, self.calls.describe(lane, exception), Outcome::Failed);
         }
         match self.calls.snapshot.read(result) {

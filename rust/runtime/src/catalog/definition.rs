@@ -69,7 +69,7 @@ pub struct Definition {
     pub is_partial: bool,
     /// The declared return type of the host's function; `None`: unknown.
     pub returned: Option<Returned>,
-    /// Parameters of the host's function that are arguments of the field.
+    /// Parameters of the host's function, or declared arguments, that the field has to have.
     pub parameters: Vec<Parameter>,
 }
 
