@@ -25,6 +25,7 @@ use crate::error::{
     runtime_error, server_error, text, tls_error,
 };
 use crate::future::{Publication, future, running_loop};
+use crate::handover::PyHandover;
 use crate::json::to_json_map;
 use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
@@ -414,6 +415,7 @@ impl Core {
         unix: Option<PathBuf>,
         reuse_port: bool,
         compression: bool,
+        listener: Option<Py<PyHandover>>,
     ) -> PyResult<Option<(String, u16)>> {
         let running = self.running(py)?;
         if let Some(server) = &*running.server.lock() {
@@ -430,7 +432,11 @@ impl Core {
             reuse_port,
         };
         let config = ServerConfig {
-            endpoint: unix.map_or(tcp, Endpoint::Unix),
+            endpoint: match (listener, unix) {
+                (Some(listener), _) => listener.get().endpoint()?,
+                (None, Some(path)) => Endpoint::Unix(path),
+                (None, None) => tcp,
+            },
             routes: Routes {
                 graphql: path,
                 publish: publish.map(|(path, keys)| PublishRoute {
@@ -483,6 +489,21 @@ impl Core {
             }
             if readmit {
                 working.runtime.readmit();
+            }
+        };
+        future(py, &running.bridge, &running.runtime, work, |py, ()| {
+            Ok(py.None())
+        })
+    }
+
+    /// Leaves new connections in the queue of the socket, for other processes that have it; serves
+    /// those that there are.
+    fn stop_accepting<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let running = self.running(py)?;
+        let server = running.server.lock().as_ref().map(Server::handle);
+        let work = async move {
+            if let Some(server) = server {
+                server.pause().await;
             }
         };
         future(py, &running.bridge, &running.runtime, work, |py, ()| {
