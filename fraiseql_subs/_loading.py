@@ -1,4 +1,4 @@
-"""Knows whether a command imports a program, and refuses to serve instead of being imported."""
+"""Knows whether a command imports a program, and refuses to serve instead of being imported.
 
 Not here: how a command finds a manager (`commands/_target`).
 """

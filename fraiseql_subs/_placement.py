@@ -49,6 +49,11 @@ class Placement(ABC):
         self._handle.build_with(self._declared())
 
     @property
+    def has_page(self) -> bool:
+        """Whether browsers are served GraphiQL."""
+        return self._options["page"] is not None
+
+    @property
     def has_engine(self) -> bool:
         """Whether an engine carries events between processes; without one there is one process."""
         url: str = self._options["bus"].url
