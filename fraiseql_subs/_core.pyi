@@ -30,6 +30,7 @@ __all__ = [
     "ConnectionPages",
     "Core",
     "Event",
+    "Handover",
     "Publication",
     "PublishKeys",
     "PublisherCore",

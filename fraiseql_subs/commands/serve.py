@@ -10,7 +10,8 @@ import contextlib
 import ipaddress
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -24,6 +25,8 @@ from ..server import Server
 from ._status import FAILURE
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -40,7 +43,7 @@ A second signal ends the drain at once.
 """
 
 
-def _option(name: str, **settings: Any) -> Any:
+def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     """Declare an option whose default may be an environment variable."""
     variable = "FRAISEQL_SUBS_" + name.removeprefix("--").upper().replace("-", "_")
     return click.option(name, envvar=variable, show_envvar=True, **settings)
@@ -76,7 +79,7 @@ def _option(name: str, **settings: Any) -> Any:
     "--app-dir", metavar="FOLDER", default=".", help="Folder of the module (default: this one)."
 )
 @click.pass_context
-def command(context: click.Context, target: str, **options: Any) -> int:
+def command(context: click.Context, /, target: str, **options: Any) -> int:
     """Serve the manager of a module until SIGTERM or Ctrl-C.
 
     TARGET is module:manager, the module and the name of its SubscriptionManager, or of a function

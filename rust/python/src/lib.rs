@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //!
-//! - `core`, `setup`, `running`, `policy`: the manager as Python drives it, what it is made of, while it runs;
+//! - `core`, `setup`, `running`, `draining`, `policy`: the manager as Python drives it, what it is made of, while it runs;
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
@@ -27,6 +27,7 @@ mod connection;
 mod core;
 mod describe;
 mod drafts;
+mod draining;
 mod error;
 mod event;
 mod event_data;
