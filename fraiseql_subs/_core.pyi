@@ -31,6 +31,7 @@ __all__ = [
     "ConnectionPages",
     "Core",
     "Event",
+    "Handover",
     "Publication",
     "PublishKeys",
     "PublisherCore",
@@ -242,6 +243,14 @@ class ConnectionPages:
     def __next__(self) -> list[_Listed]: ...
 
 @final
+class Handover:
+    """The way of one listening socket from Python to the server."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """Return the descriptor to send the socket to, by `socket.send_fds`, with one byte."""
+
+@final
 class PublishKeys:
     """Digests of the keys of programs that publish over HTTP."""
 
@@ -410,8 +419,11 @@ class Core:
         unix: str | None,
         reuse_port: bool,
         compression: bool,
+        listener: Handover | None,
     ) -> tuple[str, int] | None:
         """Bind and serve; return the address and the port, or None for a unix socket."""
+    def stop_accepting(self) -> asyncio.Future[None]:
+        """Leave new connections in the queue of the socket, for other processes that have it."""
     def connections(
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:

@@ -1,4 +1,4 @@
-"""Runs `main` of `SubscriptionManager.run` while the server serves."""
+"""Serves until the program is asked to end, with `main` of `SubscriptionManager.run` beside it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._callables import check_callable
 from ._records import records
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .server import Server
 
 _log = logging.getLogger("fraiseql_subs.manager")
 
@@ -20,6 +23,47 @@ _LAST_STEP = 1.0
 
 Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
 """The type of `main`: an async function without parameters, or its coroutine."""
+
+
+def announce(server: Server) -> None:
+    """Print where a server listens."""
+    print(f"serving GraphQL subscriptions on {server.url}", flush=True)
+
+
+async def serve_with(
+    server: Server, main: Main | None, listening: Callable[[Server], object]
+) -> None:
+    """Serve until a signal, `server.close()` or the end of `main`; then drain.
+
+    Args:
+        server: The server; it is entered here.
+        main: What runs beside it; None: nothing.
+        listening: Called once it listens.
+
+    Raises:
+        Exception: The exception of `main`, after the drain.
+    """
+    program: asyncio.Task[object] | None = None
+    try:
+        async with server:
+            listening(server)
+            if main is not None:
+                program = asyncio.ensure_future(begin(main))
+                program.add_done_callback(lambda _: server.close())
+            try:
+                await server.wait_closed()
+            finally:
+                if program is not None:
+                    await server.end_program(program)
+    finally:
+        if program is None and asyncio.iscoroutine(main):
+            main.close()
+    if program is None:
+        return
+    if not program.done():
+        await give_up(program)
+    elif not program.cancelled():
+        program.result()
 
 
 async def give_up(program: asyncio.Task[object]) -> None:

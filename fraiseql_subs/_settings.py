@@ -63,6 +63,13 @@ def check_flag(setting: str, value: object) -> bool:
     return value
 
 
+def check_workers(value: object) -> None:
+    """Refuse what is not a count of threads."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    if not (is_count and 1 <= value <= 256):  # type: ignore[operator]
+        raise ConfigurationError(f"workers={value!r}: pass a count from 1 to 256")
+
+
 def check_history(value: object) -> None:
     """Refuse what is neither a History nor None."""
     if not (value is None or isinstance(value, History)):
@@ -84,24 +91,38 @@ def _check_utf8(setting: str, value: object) -> None:
 
 
 def check_address(
-    host: object, port: object, unix: object, *, has_tls: bool, reuse_port: bool
+    host: object,
+    port: object,
+    unix: object,
+    *,
+    has_tls: bool,
+    reuse_port: bool,
+    has_listener: bool = False,
 ) -> None:
     """Refuse an address that is none, or that contradicts itself."""
     _check_host(host)
     _check_port(port)
     check_flag("reuse_port", reuse_port)
-    if unix is None:
-        return
-    _check_unix(unix)
     network = {
-        "tls": has_tls,
         "host": not isinstance(host, DefaultHost),
         "port": not isinstance(port, DefaultPort),
         "reuse_port": reuse_port,
     }
-    for name in (name for name, is_given in network.items() if is_given):
+    if has_listener:
+        _refuse_beside_listener({**network, "unix": unix is not None})
+    if unix is None:
+        return
+    _check_unix(unix)
+    for name in (name for name, is_given in {"tls": has_tls, **network}.items() if is_given):
         raise ConfigurationError(
             f"unix= and {name}=: a Unix socket has no host, port or TLS; use one of them"
+        )
+
+
+def _refuse_beside_listener(given: dict[str, bool]) -> None:
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ConfigurationError(
+            f"listener= and {name}=: a socket that listens has an address; use one of them"
         )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import enum
 import logging
 import os
+import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,9 +24,12 @@ from ._building import build
 from ._bus import MEMORY, BusOptions, OnUnavailable
 from ._core import Core
 from ._core_handle import CoreHandle
+from ._listeners import check_listener
+from ._loading import refuse_while_loading
 from ._membership import Membership, check_node_name, check_unready_after
 from ._ownership import Entered, Ownership
-from ._program import Main, begin, check_main, give_up
+from ._placement import Placement
+from ._program import Main, announce, check_main, serve_with
 from ._publishing import Publishing
 from ._records import records
 from ._settings import (
@@ -38,6 +42,7 @@ from ._settings import (
     check_flag,
     check_history,
     check_publishing,
+    check_workers,
     items,
 )
 from .config import (
@@ -71,7 +76,7 @@ _log = logging.getLogger("fraiseql_subs.manager")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class SubscriptionManager(Publishing, Membership):
+class SubscriptionManager(Publishing, Membership, Placement):
     """Serves declared subscriptions to sockets and in process, and accepts events for them.
 
     Args:
@@ -155,10 +160,7 @@ class SubscriptionManager(Publishing, Membership):
         check_history(history)
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)
-        is_count = isinstance(workers, int) and not isinstance(workers, bool)
-        if not (is_count and 1 <= workers <= 256):
-            raise ConfigurationError(f"workers={workers!r}: pass a count from 1 to 256")
-        self.workers = workers
+        check_workers(workers)
         check_flag("debug", debug)
         check_flag("introspection", introspection)
         check_flag("graphiql", graphiql)
@@ -320,6 +322,7 @@ class SubscriptionManager(Publishing, Membership):
         publish_key: str | Collection[str] | None = None,
         publish_path: str = PUBLISH_PATH,
         compression: bool = False,
+        listener: socket.socket | None = None,
     ) -> Server:
         """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
 
@@ -343,6 +346,9 @@ class SubscriptionManager(Publishing, Membership):
                 permessage-deflate: results of 1 to 256 KiB, once for all their receivers. On an
                 encrypted connection, the sizes of compressed results may reveal a secret to an
                 observer who can put text of their own into the same results.
+            listener: A socket that listens, of TCP or a Unix socket, which another part of the
+                program or another program has opened, in place of `host`, `port` and `unix`. It is
+                copied, and stays open.
 
         Raises:
             ConfigurationError: An argument is out of its range. When entered: the address cannot be
@@ -355,7 +361,15 @@ class SubscriptionManager(Publishing, Membership):
             # The error does not contain the value: it may be a secret.
             kind = type(tls).__name__
             raise ConfigurationError(f"tls is of type {kind}: pass TLS(cert=..., key=...), or None")
-        check_address(host, port, unix, has_tls=tls is not None, reuse_port=reuse_port)
+        check_listener(listener)
+        check_address(
+            host,
+            port,
+            unix,
+            has_tls=tls is not None,
+            reuse_port=reuse_port,
+            has_listener=listener is not None,
+        )
         check_flag("compression", compression)
         return Server(
             self._handle,
@@ -368,6 +382,7 @@ class SubscriptionManager(Publishing, Membership):
             reuse_port=reuse_port,
             compression=compression,
             publish=publish,
+            listener=listener,
         )
 
     def run(
@@ -383,6 +398,7 @@ class SubscriptionManager(Publishing, Membership):
         publish_key: str | Collection[str] | None = None,
         publish_path: str = PUBLISH_PATH,
         compression: bool = False,
+        listener: socket.socket | None = None,
         main: Main | None = None,
     ) -> None:
         """Serve until SIGTERM or Ctrl-C, then drain; a blocking call, for scripts.
@@ -400,6 +416,7 @@ class SubscriptionManager(Publishing, Membership):
         """
         refuse_running_loop(main)
         try:
+            refuse_while_loading("run()")
             check_main(main)
             server = self.serve(
                 host,
@@ -412,6 +429,7 @@ class SubscriptionManager(Publishing, Membership):
                 publish_key=publish_key,
                 publish_path=publish_path,
                 compression=compression,
+                listener=listener,
             )
         except ConfigurationError:
             if asyncio.iscoroutine(main):
@@ -421,31 +439,7 @@ class SubscriptionManager(Publishing, Membership):
         del publish_key
         # Ctrl-C before the server has started.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(server, main))
-
-    @staticmethod
-    async def _run(server: Server, main: Main | None) -> None:
-        program: asyncio.Task[object] | None = None
-        try:
-            async with server:
-                print(f"serving GraphQL subscriptions on {server.url}", flush=True)
-                if main is not None:
-                    program = asyncio.ensure_future(begin(main))
-                    program.add_done_callback(lambda _: server.close())
-                try:
-                    await server.wait_closed()
-                finally:
-                    if program is not None:
-                        await server.end_program(program)
-        finally:
-            if program is None and asyncio.iscoroutine(main):
-                main.close()
-        if program is None:
-            return
-        if not program.done():
-            await give_up(program)
-        elif not program.cancelled():
-            program.result()
+            asyncio.run(serve_with(server, main, announce))
 
     def subscribe(
         self,

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import signal
+import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from urllib.parse import quote
 
 from typing_extensions import Self
 
+from ._listeners import address_of, hand_over
+from ._loading import refuse_while_loading
 from ._ownership import Ownership
 from ._records import records
 from ._settings import PublishSettings
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("fraiseql_subs.server")
+
+_UNDER_WAY = 0.5
+"""Time from accepting a connection to the end of its handshake (seconds)."""
 
 
 def refuse_running_loop(main: object) -> None:
@@ -63,6 +69,7 @@ class Server:
         port: Port it is bound to, set once it listens; 0 with `unix`.
         path: Path of the GraphQL endpoint.
         unix: Path of the unix socket it listens at; None: it listens at host and port.
+        listener: The listening socket that it was given; None: it makes one.
         publish_path: Path at which programs publish; None: there is none.
     """
 
@@ -79,11 +86,15 @@ class Server:
         reuse_port: bool = False,
         compression: bool = False,
         publish: PublishSettings | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
+        if listener is not None:
+            host, port, unix = address_of(listener)
         self.unix = None if unix is None else str(unix)
         # As plain `str` and `int`, also for the default values.
         self.host = str(host) if unix is None else ""
         self.port = int(port) if unix is None else 0
+        self.listener = listener
         self.path = path
         self.publish_path = None if publish is None else publish[0]
         self._publish = publish
@@ -144,6 +155,7 @@ class Server:
         return f"{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
+        refuse_while_loading("a server")
         core = self._handle.core
         self._ownership = Ownership.enter(self._handle)
         self._closing, self._hurried = asyncio.Event(), asyncio.Event()
@@ -162,6 +174,7 @@ class Server:
                     self.unix,
                     self._reuse_port,
                     self._compression,
+                    None if self.listener is None else hand_over(self.listener),
                 )
             if bound is not None:
                 self.host, self.port = bound
@@ -230,6 +243,16 @@ class Server:
             with contextlib.suppress(RuntimeError):
                 self._event_loop.call_soon_threadsafe(self._closing.set)
 
+    async def stop_accepting(self) -> None:
+        """Leave new connections in the queue of `listener`, for other processes that have it.
+
+        Clients whose handshakes or requests are under way are served: this returns half a second
+        later. Then leave the `async with`.
+        """
+        await self._handle.core.stop_accepting()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), min(_UNDER_WAY, self._drain / 2))
+
     async def wait_closed(self) -> None:
         """Wait until the server has to end: SIGTERM, Ctrl-C, `close()`, or its manager is closed.
 
@@ -292,7 +315,7 @@ class Server:
         self.task.cancel()
 
     def hurry(self) -> None:
-        """End the drain at once: unfinished operations are ended."""
+        """End the drain at once, or have the next one end so: unfinished operations are ended."""
         self._hurried.set()
         self._handle.core.hurry()
 

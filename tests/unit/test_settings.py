@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +143,9 @@ def each(names: list[str], values: list[Any]) -> dict[str, list[Any]]:
     return {name: values for name in names}
 
 
+NOT_LISTENING = socket.socket()
+NOT_LISTENING.close()
+
 CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
     SubscriptionManager: {
         "subscriptions": [None, 5, "orders", [5], [None]],
@@ -202,6 +206,7 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "unix": [5, "", b"/a", [], "a\0b", LONE],
         "reuse_port": FLAG,
         "compression": FLAG,
+        "listener": [5, "", socket.socket, NOT_LISTENING],
         "publish_key": [5, "", "short", " " * 16, b"k" * 16, [], [5], ["k" * 15], {}, LONE * 16],
         "publish_path": [None, 5, "", "publish", *PATTERN, "/metrics", "//a", "/in"],
     },
@@ -214,6 +219,7 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "unix": [5],
         "reuse_port": FLAG,
         "compression": FLAG,
+        "listener": [5],
         "publish_key": [5, "short"],
         "publish_path": [None, "publish"],
         "main": [5, "main", lambda a: None],

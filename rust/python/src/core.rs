@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -20,11 +19,13 @@ use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
 use crate::drafts::{Content, draft};
+use crate::draining;
 use crate::error::{
     config_error, exceptions, manager_closed, optional_text, publish_error, request_errors,
     runtime_error, server_error, text, tls_error,
 };
 use crate::future::{Publication, future, running_loop};
+use crate::handover::PyHandover;
 use crate::json::to_json_map;
 use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
@@ -414,6 +415,7 @@ impl Core {
         unix: Option<PathBuf>,
         reuse_port: bool,
         compression: bool,
+        listener: Option<Py<PyHandover>>,
     ) -> PyResult<Option<(String, u16)>> {
         let running = self.running(py)?;
         if let Some(server) = &*running.server.lock() {
@@ -430,7 +432,11 @@ impl Core {
             reuse_port,
         };
         let config = ServerConfig {
-            endpoint: unix.map_or(tcp, Endpoint::Unix),
+            endpoint: match (listener, unix) {
+                (Some(listener), _) => listener.get().endpoint()?,
+                (None, Some(path)) => Endpoint::Unix(path),
+                (None, None) => tcp,
+            },
             routes: Routes {
                 graphql: path,
                 publish: publish.map(|(path, keys)| PublishRoute {
@@ -462,32 +468,13 @@ impl Core {
         whole: bool,
         readmit: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let running = self.running(py)?;
-        let limit = Duration::try_from_secs_f64(drain).map_err(|_| {
-            exceptions::ConfigurationError::new_err(format!(
-                "drain={drain} is not a time: pass a number of seconds of at least 0"
-            ))
-        })?;
-        let working = running.clone();
-        let work = async move {
-            if whole {
-                working.runtime.drain(limit).await;
-            } else {
-                working.runtime.drain_connections(limit).await;
-            }
-            // The server stays stored for `stop`, which also waits for its end.
-            let server = working.server.lock().as_ref().map(Server::handle);
-            if let Some(server) = server {
-                server.stop(false).await;
-                working.server.lock().take();
-            }
-            if readmit {
-                working.runtime.readmit();
-            }
-        };
-        future(py, &running.bridge, &running.runtime, work, |py, ()| {
-            Ok(py.None())
-        })
+        draining::drain(py, &self.running(py)?, drain, whole, readmit)
+    }
+
+    /// Leaves new connections in the queue of the socket, for other processes that have it; serves
+    /// those that there are.
+    fn stop_accepting<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        draining::stop_accepting(py, &self.running(py)?)
     }
 
     /// Ends the running drain at once.

@@ -6,10 +6,11 @@
 //!
 //! # Layout
 //!
-//! - `core`, `setup`, `running`, `policy`: the manager as Python drives it, what it is made of, while it runs;
+//! - `core`, `setup`, `running`, `draining`, `policy`: the manager as Python drives it, what it is made of, while it runs;
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
+//! - `handover`: a listening socket that Python has opened;
 //! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `call`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
@@ -26,6 +27,7 @@ mod connection;
 mod core;
 mod describe;
 mod drafts;
+mod draining;
 mod error;
 mod event;
 mod event_data;
@@ -33,6 +35,7 @@ mod exit;
 mod failure;
 mod fork;
 mod future;
+mod handover;
 mod hook;
 mod host_types;
 mod iterables;
@@ -87,6 +90,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
     module.add_class::<publish::Receipt>()?;
     module.add_class::<nodes::ConnectionPages>()?;
+    module.add_class::<handover::PyHandover>()?;
     module.add_class::<publish_keys::PublishKeys>()?;
     module.add_class::<publisher::PublisherCore>()?;
     module.add_class::<event::PyEvent>()?;

@@ -4,7 +4,7 @@
 //!
 //! # Layout
 //!
-//! - `server`, `worker`, `application`, `service`, `listen`, `tls`: binding, threads, the service
+//! - `server`, `worker`, `application`, `service`, `listen`, `handover`, `tls`: binding, threads, the service
 //!   of one connection;
 //! - `socket`, `deadline`, `turn`, `watched`, `wire`, `scan`, `linger`, `write_through`: the bytes of one connection and
 //!   their bounds;
@@ -27,6 +27,7 @@ mod expectation;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gather;
+mod handover;
 mod handshake;
 mod head;
 mod http;
@@ -55,6 +56,7 @@ mod ws_extension;
 mod ws_frame;
 mod ws_messages;
 
+pub use handover::Handover;
 pub use listen::{Address, Endpoint};
 pub use publish::PublishRoute;
 pub use server::{Routes, Server, ServerConfig, ServerError};

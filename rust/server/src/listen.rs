@@ -1,9 +1,11 @@
-//! Listening sockets: TCP, or a path of the file system.
+//! Listening sockets: TCP, a path of the file system, or one that another program has opened.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -25,6 +27,8 @@ pub enum Endpoint {
     },
     /// A socket in the file system.
     Unix(PathBuf),
+    /// A socket that listens already; other processes may have it too.
+    Given(Arc<OwnedFd>),
 }
 
 impl fmt::Display for Endpoint {
@@ -32,6 +36,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Given(_) => write!(f, "the socket of `listener=`"),
         }
     }
 }
@@ -78,7 +83,19 @@ impl Listener {
                 listener.set_nonblocking(true)?;
                 Ok((Self::Unix(listener), Address::Unix(path.clone())))
             }
+            Endpoint::Given(socket) => Self::of(socket.try_clone()?.into()),
         }
+    }
+
+    /// Takes a socket that listens already.
+    fn of(socket: Socket) -> std::io::Result<(Self, Address)> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        if let Some(address) = address.as_socket() {
+            return Ok((Self::Tcp(socket.into()), Address::Tcp(address)));
+        }
+        let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+        Ok((Self::Unix(socket.into()), Address::Unix(path)))
     }
 }
 

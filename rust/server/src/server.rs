@@ -1,6 +1,7 @@
 //! The HTTP server: binding, workers, shutdown.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 use actix_server::ServerHandle;
@@ -81,6 +82,7 @@ fn advice(endpoint: &Endpoint, error: &io::Error) -> &'static str {
         (Endpoint::Unix(_), _) => {
             "set `unix=` to the path of a file to create, of at most 107 bytes"
         }
+        (Endpoint::Given(_), _) => "pass a socket that listens, of TCP or in the file system",
     }
 }
 
@@ -89,6 +91,8 @@ fn advice(endpoint: &Endpoint, error: &io::Error) -> &'static str {
 pub struct Server {
     address: Address,
     handle: ServerHandle,
+    /// The file of a unix socket that it has made.
+    file: Option<PathBuf>,
 }
 
 impl Server {
@@ -101,6 +105,10 @@ impl Server {
         let refused = |endpoint| move |source| ServerError::Bind { endpoint, source };
         let (listener, address) =
             Listener::bind(&config.endpoint).map_err(refused(config.endpoint.clone()))?;
+        let file = match &config.endpoint {
+            Endpoint::Unix(path) => Some(path.clone()),
+            Endpoint::Tcp { .. } | Endpoint::Given(_) => None,
+        };
         let (started, handle) = mpsc::sync_channel(1);
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
         let metrics = factory.state().metrics.clone();
@@ -144,7 +152,11 @@ impl Server {
         });
         let handle = handle.recv().map_err(|_| ServerError::Closed)?;
         let handle = handle.map_err(refused(endpoint))?;
-        Ok(Self { address, handle })
+        Ok(Self {
+            address,
+            handle,
+            file,
+        })
     }
 
     /// Returns the bound address.
@@ -162,7 +174,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
+        if let Some(path) = &self.file {
             // It may have been removed already.
             std::fs::remove_file(path).ok();
         }

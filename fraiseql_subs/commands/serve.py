@@ -1,0 +1,185 @@
+"""The command `fraiseql-subs serve`: serves the manager of a module.
+
+Not here: how the manager is found (`_target`), and how it serves (`_program`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from .._program import Main, check_main, serve_with
+from ..config import DRAIN
+from ..errors import ConfigurationError
+from ..manager import SubscriptionManager
+from ..security import TLS
+from ..server import Server
+from ._status import FAILURE
+from ._target import TargetError, find_attribute, load_manager, load_module
+from ._traceback import told
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+_EPILOG = """\b
+Examples:
+  fraiseql-subs serve app:manager
+  fraiseql-subs serve app:manager --host 0.0.0.0 --port 8443 --tls-cert cert.pem --tls-key key.pem
+  fraiseql-subs serve app:create_manager --main app:publish --log-level debug
+  fraiseql-subs serve app --unix /run/app.sock
+
+The exit status is 0 after a drain (SIGTERM, Ctrl-C, or the end of --main), 1 if it cannot serve or
+--main raises, 2 for an invalid command line.
+A second signal ends the drain at once.
+"""
+
+
+def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
+    """Declare an option whose default may be an environment variable."""
+    variable = "FRAISEQL_SUBS_" + name.removeprefix("--").upper().replace("-", "_")
+    return click.option(name, envvar=variable, show_envvar=True, **settings)
+
+
+@click.command("serve", short_help="Serve the manager of a module.", epilog=_EPILOG)
+@click.argument("target")
+@_option("--host", metavar="HOST", help="Name or address to bind (default: 127.0.0.1).")
+@_option("--port", metavar="PORT", type=int, help="Port; 0 picks a free one (default: 8000).")
+@_option("--unix", metavar="PATH", help="Unix socket to listen at, in place of host and port.")
+@_option("--path", default="/graphql", show_default=True, help="Path of the GraphQL endpoint.")
+@_option("--tls-cert", metavar="FILE", help="Certificate chain, PEM; with --tls-key.")
+@_option("--tls-key", metavar="FILE", help="Private key, PEM.")
+@_option("--workers", metavar="COUNT", type=int, help="Threads that host connections.")
+@_option(
+    "--drain",
+    metavar="SECONDS",
+    type=float,
+    default=DRAIN,
+    show_default=True,
+    help="Time that running operations have to end.",
+)
+@_option("--compression", is_flag=True, help="Compress results for WebSockets that offer it.")
+@_option("--main", metavar="MODULE:FUNCTION", help="Async function to run beside, to publish.")
+@_option(
+    "--log-level",
+    type=click.Choice(_LEVELS),
+    default="info",
+    show_default=True,
+    help="Least level of the log, on stderr, unless the module configures logging.",
+)
+@_option(
+    "--app-dir", metavar="FOLDER", default=".", help="Folder of the module (default: this one)."
+)
+@click.pass_context
+def command(context: click.Context, /, target: str, **options: Any) -> int:
+    """Serve the manager of a module until SIGTERM or Ctrl-C.
+
+    TARGET is module:manager, the module and the name of its SubscriptionManager, or of a function
+    that returns one; or a module that has one manager.
+    """
+    _check_tls(options)
+    address = _address(context, options)
+    manager = load_manager(target, options["app_dir"])
+    main = _main(options["main"], options["app_dir"])
+    # What the module has configured stays.
+    logging.basicConfig(
+        level=options["log_level"].upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        if options["workers"] is not None:
+            manager.workers = options["workers"]
+        server = _server(manager, address, options)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+    return _run(server, main, has_page=manager.has_page)
+
+
+def _check_tls(options: dict[str, Any]) -> None:
+    if (options["tls_cert"] is None) != (options["tls_key"] is None):
+        missing = "--tls-key" if options["tls_key"] is None else "--tls-cert"
+        raise click.UsageError(f"{missing} is missing: TLS needs the certificate and its key")
+
+
+def _address(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Return host and port, or the unix socket, as far as they are given."""
+    given = {name: options[name] for name in ("host", "port") if options[name] is not None}
+    if options["unix"] is None:
+        return given
+    by_line = [
+        name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if context.get_parameter_source("unix") is ParameterSource.COMMANDLINE or by_line == []:
+        if by_line:
+            text = f"--unix and --{by_line[0]}: a Unix socket has no {by_line[0]}; use one of them"
+            raise click.UsageError(text)
+        return {"unix": options["unix"]}
+    # The command line counts more than the environment.
+    return given
+
+
+def _main(target: str | None, app_dir: str) -> Main | None:
+    if target is None:
+        return None
+    module, name = load_module(target, app_dir)
+    if not name:
+        raise click.UsageError("--main: write module:function, such as app:publish")
+    main: Main = find_attribute(module, name)
+    try:
+        check_main(main)
+    except ConfigurationError as error:
+        raise click.UsageError(f"--main: {error}") from None
+    return main
+
+
+def _server(
+    manager: SubscriptionManager, address: dict[str, Any], options: dict[str, Any]
+) -> Server:
+    cert, key = options["tls_cert"], options["tls_key"]
+    return manager.serve(
+        **address,
+        path=options["path"],
+        tls=None if cert is None else TLS(cert=cert, key=key),
+        drain=options["drain"],
+        compression=options["compression"],
+    )
+
+
+def _run(server: Server, main: Main | None, *, has_page: bool) -> int:
+    has_served = False
+
+    def announce(server: Server) -> None:
+        nonlocal has_served
+        has_served = True
+        click.echo(f"serving GraphQL subscriptions on {server.url} and {server.http_url}")
+        if has_page and server.unix is None and sys.stdout.isatty():
+            click.echo(f"open {_page(server)} in a browser")
+
+    try:
+        # Ctrl-C before the server has started.
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve_with(server, main, announce))
+    except Exception as error:
+        if has_served:
+            raise TargetError(told(error, "--main raises")) from None
+        if isinstance(error, ConfigurationError):
+            click.echo(f"fraiseql-subs serve: {error}", err=True)
+            return FAILURE
+        raise
+    return 0
+
+
+def _page(server: Server) -> str:
+    """Return the URL of GraphiQL on this machine."""
+    if ipaddress.ip_address(server.host).is_unspecified:
+        return server.http_url.replace(f"//{server.host}:", "//127.0.0.1:").replace(
+            f"//[{server.host}]:", "//[::1]:"
+        )
+    return server.http_url

@@ -1,0 +1,153 @@
+"""The command `fraiseql-subs serve`: what it serves, and how it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from support.programs import ENVIRONMENT, finish, read_line
+
+APP = """
+import asyncio
+from fraiseql_subs import SubscriptionManager, passthrough
+
+manager = SubscriptionManager([passthrough("orders", str, channel="orders")], workers=1)
+same = manager
+text = "no manager"
+
+def create():
+    return SubscriptionManager([passthrough("made", str, channel="made")], workers=1)
+
+def needs(name):
+    return manager
+
+async def main():
+    raise AssertionError("nothing has asked for it")
+
+async def short():
+    pass
+
+async def broken():
+    raise ValueError("the database is away")
+"""
+
+
+async def start(folder: Path, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fraiseql_subs", "serve", *arguments),
+        cwd=folder,
+        env={**ENVIRONMENT, **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def refused(folder: Path, *arguments: str, **variables: str) -> tuple[int, str]:
+    status, out, err = await finish(await start(folder, *arguments, **variables))
+    assert out == ""
+    return status, err
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+def fields(url: str) -> str:
+    query = {"query": "{ __schema { subscriptionType { fields { name } } } }"}
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(query).encode(), headers)
+    with urllib.request.urlopen(request) as response:
+        return response.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("target", "field"), [("app:manager", "orders"), ("app", "orders"), ("app:create", "made")]
+)
+async def test_the_manager_is_served_until_sigterm(folder, target, field):
+    process = await start(folder, target, FRAISEQL_SUBS_PORT="0")
+    words = (await read_line(process)).split()
+    assert words[:5] == ["serving", "GraphQL", "subscriptions", "on", words[4]]
+    assert words[4].startswith("ws://127.0.0.1:") and words[6].startswith("http://127.0.0.1:")
+    assert f'"{field}"' in await asyncio.to_thread(fields, words[6])
+    os.kill(process.pid, signal.SIGTERM)
+    assert (await finish(process))[0] == 0
+
+
+async def test_a_unix_socket_counts_more_than_a_port_of_the_environment(folder):
+    variables = {"FRAISEQL_SUBS_PORT": "1"}
+    process = await start(folder, "app:manager", "--unix", "app.sock", **variables)
+    assert "ws+unix:app.sock:/graphql" in await read_line(process)
+    os.kill(process.pid, signal.SIGINT)
+    assert (await finish(process))[0] == 0
+    assert not (folder / "app.sock").exists()
+
+
+async def test_main_that_returns_ends_the_server(folder):
+    process = await start(folder, "app:manager", "--port", "0", "--main", "app:short")
+    status, out, _ = await finish(process)
+    assert status == 0 and "serving" in out
+
+
+async def test_main_that_raises_is_told_by_its_own_lines(folder):
+    process = await start(folder, "app:manager", "--port", "0", "--main", "app:broken")
+    status, _, err = await finish(process)
+    assert status == 1
+    assert "ValueError: the database is away" in err and "app.py" in err
+    assert "fraiseql_subs/" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["ap:manager"], "there is no module ap in"),
+        (["ap:manager"], "did you mean app?"),
+        (["app:managr"], "app has no managr; did you mean manager"),
+        (["app:text"], "app:text is of type str"),
+        (["app:needs"], "missing a required argument: 'name'"),
+        (["app:main"], "is an async function"),
+        (["app.py:manager"], "here app:manager"),
+        (["app:manager", "--tls-cert", "cert.pem"], "--tls-key is missing"),
+        (["app:manager", "--unix", "a", "--port", "1"], "--unix and --port"),
+        (["app:manager", "--workers", "0"], "pass a count from 1 to 256"),
+        (["app:manager", "--main", "app:create"], "--main: "),
+        (["app:manager", "--app-dir", "nowhere"], "--app-dir: nowhere is no folder"),
+    ],
+)
+async def test_what_names_no_manager_is_refused(folder, arguments, part):
+    status, err = await refused(folder, *arguments)
+    assert status == 2
+    assert part in err
+
+
+@pytest.mark.parametrize(
+    ("code", "part"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import missing_library", "No module named 'missing_library'"),
+        ("import sys; sys.exit(3)", "sys.exit(3)"),
+        (APP + "\nmanager.run(port=0)", 'if __name__ == "__main__":'),
+    ],
+)
+async def test_a_module_that_cannot_be_imported_is_told_by_its_own_lines(tmp_path, code, part):
+    (tmp_path / "faulty.py").write_text(code)
+    status, err = await refused(tmp_path, "faulty:manager")
+    assert status == 1
+    assert part in err and "importlib" not in err
+
+
+async def test_a_port_in_use_is_told(folder):
+    first = await start(folder, "app:manager", "--port", "0")
+    port = (await read_line(first)).rpartition(":")[2].split("/")[0]
+    status, err = await refused(folder, "app:manager", "--port", port)
+    assert status == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+    first.kill()
+    await first.communicate()
