@@ -183,7 +183,7 @@ class _Seat:
             return awaited
         return self.context.run(self._coroutine.send, value)
 
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+    def throw(self, kind: Any, value: Any = None, _traceback: Any = None) -> Any:
         """Raise an exception where the call waits."""
         exception = value if isinstance(value, BaseException) else kind
         if self._coroutine is None:
@@ -197,7 +197,7 @@ class _Seat:
                 and awaited.cancel(*exception.args[:1])
             ):
                 return awaited
-        return self.context.run(self._coroutine.throw, kind, value, traceback)
+        return self.context.run(self._coroutine.throw, exception)
 
     def close(self) -> None:
         """Close the call."""
