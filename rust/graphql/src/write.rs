@@ -204,14 +204,25 @@ mod tests {
 
     use super::*;
 
+    fn written(value: f64) -> String {
+        let mut out = Vec::new();
+        write_float(value, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn of_two_shortest_forms_the_even_one_is_written_as_in_javascript() {
+        assert_eq!(written(766_754_176_596_327.25), "766754176596327.2");
+        assert_eq!(written(536_870_912.003_906_25), "536870912.0039062");
+    }
+
     proptest! {
         #[test]
-        fn floats_of_common_size_have_the_shortest_form(value in prop_oneof![-1e16..1e16, -2.0..2.0, -1e-2..1e-2]) {
-            let mut out = Vec::new();
-            write_float(value, &mut out);
-            let text = String::from_utf8(out).unwrap();
+        fn floats_have_their_shortest_form(value in prop_oneof![-1e16..1e16, -2.0..2.0, -1e-2..1e-2]) {
+            let (text, shortest) = (written(value), format!("{value}"));
+            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
             if value.abs() >= 1e-6 {
-                prop_assert_eq!(text, format!("{value}"));
+                prop_assert_eq!(text.len(), shortest.len());
             }
         }
     }
