@@ -143,7 +143,8 @@ impl LaneState {
     ) -> Self {
         Self {
             events: BoundedQueue::new(MAX_PENDING_EVENTS, policy),
-            running: VecDeque::new(),
+            // Most lanes never have more than one call.
+            running: VecDeque::with_capacity(1),
             items: VecDeque::new(),
             awaits_room: false,
             unfinished: 0,
@@ -168,14 +169,6 @@ impl LaneState {
     /// Notes that the host is scheduled to prepare the lane.
     pub(super) fn open(&mut self) {
         self.is_scheduled = true;
-    }
-
-    fn add_running(&mut self, call: ActiveCall) {
-        if self.running.capacity() == 0 {
-            // Most lanes never have more than one call.
-            self.running.reserve_exact(1);
-        }
-        self.running.push_back(call);
     }
 
     /// Queues an event. When the queue is full, the slow-consumer policy applies. `refusal` creates
@@ -272,7 +265,7 @@ impl LaneState {
             if is_initial {
                 self.initial = Some(id);
             }
-            self.add_running(ActiveCall {
+            self.running.push_back(ActiveCall {
                 id,
                 at,
                 since: now,
@@ -298,7 +291,7 @@ impl LaneState {
             && let Some(PendingItem::Gap(at)) = self.events.front()
         {
             let at = *at;
-            self.add_running(ActiveCall {
+            self.running.push_back(ActiveCall {
                 id: CallId::next(),
                 at: Some(at),
                 since: now,

@@ -1,0 +1,135 @@
+"""The command `fraiseql-subs schema`: prints the schema that a manager serves, or compares it.
+
+Not here: how the manager is found (`_target`), and how the schema is built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from ..errors import FraiseQLSubsError
+from ..manager import SubscriptionManager
+from ._status import FAILURE
+from ._target import TargetError, load_manager
+from ._traceback import told
+
+_EPILOG = """\b
+Examples:
+  fraiseql-subs schema app:manager
+  fraiseql-subs schema app:manager --output schema.graphql
+  fraiseql-subs schema app:manager --check schema.graphql
+  fraiseql-subs schema app:manager --json --output schema.json
+
+The exit status is 0, 1 if --check finds a difference, the module raises or the file cannot be read
+or written, 2 for an invalid command line.
+"""
+
+# Section 4 of the GraphQL specification, to the depth that tools ask for.
+_TYPE = "kind name " + "ofType { kind name " * 7 + "} " * 7
+_INPUT = f"name description type {{ {_TYPE} }} defaultValue isDeprecated deprecationReason"
+_INTROSPECTION = f"""{{ __schema {{
+  description
+  queryType {{ name }} mutationType {{ name }} subscriptionType {{ name }}
+  types {{
+    kind name description specifiedByURL
+    fields(includeDeprecated: true) {{
+      name description isDeprecated deprecationReason
+      args(includeDeprecated: true) {{ {_INPUT} }} type {{ {_TYPE} }}
+    }}
+    inputFields(includeDeprecated: true) {{ {_INPUT} }}
+    interfaces {{ {_TYPE} }} possibleTypes {{ {_TYPE} }}
+    enumValues(includeDeprecated: true) {{ name description isDeprecated deprecationReason }}
+  }}
+  directives {{
+    name description isRepeatable locations args(includeDeprecated: true) {{ {_INPUT} }}
+  }}
+}} }}"""
+
+
+@click.command("schema", short_help="Print or check the schema of a manager.", epilog=_EPILOG)
+@click.argument("target")
+@click.option("--json", "is_json", is_flag=True, help="The result of introspection, not SDL.")
+@click.option("--output", metavar="FILE", help="Write it to a file, as a whole or not at all.")
+@click.option(
+    "--check", metavar="FILE", help="Compare it with a file, and print how the file differs."
+)
+@click.option(
+    "--app-dir", metavar="FOLDER", default=".", help="Folder of the module (default: this one)."
+)
+def command(
+    target: str, *, is_json: bool, output: str | None, check: str | None, app_dir: str
+) -> int:
+    """Print the schema that a manager serves, as SDL.
+
+    TARGET is module:manager, the module and the name of its SubscriptionManager, or of a function
+    that returns one; or a module that has one manager.
+    """
+    if output is not None and check is not None:
+        raise click.UsageError("--output writes the file and --check reads it: use one of them")
+    manager = load_manager(target, app_dir)
+    try:
+        text = asyncio.run(_introspection(manager)) if is_json else manager.sdl().rstrip() + "\n"
+    except FraiseQLSubsError as error:
+        raise TargetError(told(error, f"{target} has no schema")) from None
+    if check is not None:
+        return _compare(Path(check), text, f"fraiseql-subs schema {target} --output {check}")
+    if output is not None:
+        _write(Path(output), text)
+    else:
+        click.echo(text, nl=False)
+    return 0
+
+
+async def _introspection(manager: SubscriptionManager) -> str:
+    async with manager, manager.subscribe(_INTROSPECTION) as results:
+        async for result in results:
+            return json.dumps({"data": result.data}, indent=2, ensure_ascii=False) + "\n"
+    raise AssertionError("a query has a result")
+
+
+def _compare(path: Path, text: str, advice: str) -> int:
+    try:
+        known = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"--check: {path} cannot be read: {_why(error)}") from None
+    # Editors and git may have changed the ends of lines.
+    before, after = known.splitlines(), text.splitlines()
+    if before == after:
+        return 0
+    difference = difflib.unified_diff(before, after, str(path), "served", lineterm="")
+    click.echo("\n".join(difference))
+    click.echo(f"{path} is not the schema that is served; to write it: {advice}", err=True)
+    return FAILURE
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise click.ClickException(f"--output: {path} cannot be written: {_why(error)}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
