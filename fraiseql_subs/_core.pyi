@@ -366,6 +366,12 @@ class Core:
     @property
     def sdl(self) -> str:
         """The served schema, as SDL."""
+    def validate(self, document: str, /) -> None:
+        """Check a document as that of a client.
+
+        Raises:
+            ValidationError: A client would be refused.
+        """
     def start(self) -> None:
         """Start on the running event loop, also after an earlier stop."""
     def stop(self) -> None:

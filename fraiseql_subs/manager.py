@@ -45,6 +45,7 @@ from ._settings import (
     check_workers,
     items,
 )
+from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -59,7 +60,7 @@ from .config import (
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .engines import Nats, Postgres, Redis
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ValidationError
 from .executor import Executor
 from .given_schema import read_schema
 from .graphiql import read_page
@@ -248,6 +249,21 @@ class SubscriptionManager(Publishing, Membership, Placement):
     def sdl(self) -> str:
         """Return the served schema, as SDL."""
         return self._core.sdl
+
+    def validate(self, document: str) -> None:
+        """Check a document as that of a client, without running it; the manager need not run.
+
+        Syntax, the schema, and `Limits` of documents are checked, but neither variables nor
+        permissions. Documents that are not in `trusted_documents` are checked too.
+
+        Args:
+            document: GraphQL text.
+
+        Raises:
+            ValidationError: A client would be refused; `errors` has `locations`.
+        """
+        with naming_lone_surrogates(ValidationError):
+            self._core.validate(document)
 
     @property
     def executor(self) -> Executor:

@@ -278,6 +278,13 @@ impl Core {
         self.setup.sdl()
     }
 
+    /// Checks a document as that of a client; raises `ValidationError`.
+    #[pyo3(signature = (document, /))]
+    fn validate(&self, py: Python<'_>, document: &str) -> PyResult<()> {
+        py.detach(|| self.setup.validate(document))
+            .map_err(|errors| request_errors(py, &errors))
+    }
+
     /// Publishes one event. `is_json`: whether the data are the text of a JSON value.
     #[pyo3(signature = (channel, data, event_type=None, tenant_id=None, event_id=None, is_json=false))]
     fn publish(

@@ -296,6 +296,11 @@ impl Setup {
         &self.sdl
     }
 
+    /// Checks a document as that of a client.
+    pub(crate) fn validate(&self, document: &str) -> Result<(), Vec<GraphQLError>> {
+        self.catalog.validate(document)
+    }
+
     /// Returns the enabled transports.
     pub(crate) fn transports(&self) -> Transports {
         self.transports

@@ -148,6 +148,7 @@ async def execute(manager: SubscriptionManager) -> None:
 
 async def look(manager: SubscriptionManager) -> None:
     assert_type(manager.sdl(), str)
+    manager.validate("subscription { orders }")
     assert_type(manager.prometheus(), str)
     assert_type(manager.metrics(), Metrics)
     assert_type(manager.metrics().connections, int)

@@ -197,6 +197,15 @@ impl Catalog {
         self.documents.refused_trusted()
     }
 
+    /// Checks a document as that of a client, also where only trusted documents are served.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the document.
+    pub fn validate(&self, document: &str) -> Result<(), Vec<GraphQLError>> {
+        self.documents.get(document).map(drop)
+    }
+
     pub(crate) fn documents(&self) -> &DocumentCache {
         &self.documents
     }
