@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ._core import Responses
 
 
+READS_IN_A_ROW = 64
+"""Responses that are read before other tasks of the event loop have a turn (count)."""
+
+
 class PendingSubscription:
     """An in-process subscription that is being opened.
 
@@ -35,11 +39,12 @@ class PendingSubscription:
 class ResponseReader:
     """Reads the responses of a subscription, for several tasks at once."""
 
-    __slots__ = ("_causes", "_waiting", "responses")
+    __slots__ = ("_causes", "_in_a_row", "_waiting", "responses")
 
     def __init__(self, responses: Responses, causes: Causes) -> None:
         self.responses = responses
         self._causes = causes
+        self._in_a_row = 0
         self._waiting: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes | None:
@@ -49,6 +54,10 @@ class ResponseReader:
             ValidationError: The subscription ended with errors; its `__cause__` is the exception
                 behind them.
         """
+        if self._in_a_row == READS_IN_A_ROW:
+            # What has come is read without waiting, and may come faster than it is read.
+            self._in_a_row = 0
+            await asyncio.sleep(0)
         while True:
             while self._waiting is not None and not self._waiting.done():
                 # Another task waits for the same future. It is not awaited directly: cancelling one
@@ -59,7 +68,9 @@ class ResponseReader:
             except ValidationError as error:
                 raise error from next(iter(self._causes), None)
             if not isinstance(taken, asyncio.Future):
+                self._in_a_row += 1
                 return taken
+            self._in_a_row = 0
             self._waiting = taken
             await taken
 
@@ -98,7 +109,12 @@ class ResponseStream:
         return self._reader
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        try:
+            await self._open()
+        except BaseException:
+            # The block is not entered, so nothing else would end the subscription.
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(
