@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from fraiseql_subs._core import flush_log
+from fraiseql_subs._faults import faults
+from fraiseql_subs._records import records
 
 ALONE = "TEST_RUNS_ALONE"
 """Set in a process that runs one test."""
@@ -52,10 +54,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Write the log records that engines of earlier tests have left, so that no test finds them
-    among its own.
+    """Write the log records that earlier tests have left, so that no test finds them among its own,
+    and forget how many there were, so that no record of this test is only counted.
     """
     flush_log()
+    faults.flush()
+    records._kinds.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -79,7 +79,7 @@ struct JobQueue {
     later: Vec<Job>,
     /// Whether a turn is scheduled.
     announced: bool,
-    /// Whether it was scheduled by a byte, which it has to read.
+    /// Whether there is a byte that schedules a turn, or one is being written.
     by_byte: bool,
     closed: bool,
 }
@@ -331,6 +331,14 @@ impl Bridge {
         }
     }
 
+    /// Reads the byte that has scheduled a turn. A turn that was scheduled otherwise may run before the
+    /// byte is written: then it is left to the turn that follows from it.
+    fn read_byte(&self) {
+        if self.queue.lock().by_byte && (&self.woken).read_exact(&mut [0]).is_ok() {
+            self.queue.lock().by_byte = false;
+        }
+    }
+
     /// Handles an exception without a caller: the next turn raises it if it ends the program;
     /// otherwise it is written to stderr.
     pub(crate) fn failed(&self, py: Python<'_>, error: PyErr) {
@@ -394,9 +402,7 @@ impl Bridge {
             is_followed: false,
             is_whole: false,
         };
-        if std::mem::take(&mut self.queue.lock().by_byte) {
-            (&self.woken).read_exact(&mut [0]).ok();
-        }
+        self.read_byte();
         loop {
             let job = self.queue.lock().jobs.pop_front();
             let Some(job) = job else { break };

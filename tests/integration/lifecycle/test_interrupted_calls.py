@@ -24,18 +24,20 @@ class InterruptedLoop(asyncio.SelectorEventLoop):
         return super().call_soon(callback, *args, context=context)
 
 
-@subscription(channel="numbers")
-async def doubled(event) -> int:
-    await asyncio.sleep(0)
-    return 2 * event.data
-
-
 numbers = passthrough("numbers", int, channel="numbers")
 
 
 def test_an_interrupt_inside_a_callback_of_the_core():
     loop = InterruptedLoop()
-    manager = SubscriptionManager([doubled])
+    gate, interrupted = asyncio.Event(), asyncio.Event()
+
+    @subscription(channel="numbers")
+    async def doubled(event) -> int:
+        await gate.wait()
+        await asyncio.sleep(0)
+        return 2 * event.data
+
+    manager = SubscriptionManager([doubled, numbers])
     received: list[int] = []
 
     async def read(results: Any) -> None:
@@ -43,19 +45,25 @@ def test_an_interrupt_inside_a_callback_of_the_core():
             received.append(result.data["doubled"])
 
     async def use() -> None:
-        async with manager.subscribe("subscription { doubled }") as results:
-            reading = asyncio.ensure_future(read(results))
-            loop.is_wanted = lambda callback, _: type(callback).__name__ == "Turn"
+        async with (
+            manager.subscribe("subscription { numbers }") as delivered,
+            manager.subscribe("subscription { doubled }") as results,
+        ):
             for number in range(40):
                 await manager.publish("numbers", number)
-                await asyncio.sleep(0)
-            await asyncio.wait_for(reading, PATIENCE)
+                await anext(delivered)
+            # Events wait, and nothing is read, so the end of each call schedules the next one.
+            loop.is_wanted = lambda callback, _: type(callback).__name__ == "Turn"
+            gate.set()
+            await asyncio.wait_for(interrupted.wait(), PATIENCE)
+            await read(results)
 
     task = loop.create_task(use())
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(task)
 
     async def go_on() -> None:
+        interrupted.set()
         await eventually(lambda: len(received) == 40, "all results are received")
         await manager.close()
         await task

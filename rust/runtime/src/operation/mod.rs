@@ -288,7 +288,7 @@ impl Opener {
                 let waiting = self.subscriptions.shard().register_stream();
                 let lane = match &source {
                     Source::Events(_) => None,
-                    Source::Group(group) => Some(self.subscriptions.lane_of_member(group)?),
+                    Source::Group(group) => Some(self.subscriptions.lane_of_member(group)),
                     Source::Lane(own) => Some(own.lane.clone()),
                 };
                 let subscriptions = self.subscriptions.clone();
@@ -357,6 +357,7 @@ impl Opener {
                     route,
                     guard,
                     stream,
+                    worker: self.subscriptions.address()?.clone(),
                 })
             }
             (plan, place) => {

@@ -163,8 +163,6 @@ pub(crate) struct CallGroup {
 struct GroupWorkers {
     /// Each worker, and how many members it has (count).
     workers: Vec<(WorkerAddress, usize)>,
-    /// The sequence of the last event whose result was sent to them.
-    sent: u64,
 }
 
 /// What a group sends to its members.
@@ -198,17 +196,17 @@ impl CallGroups {
         self.home.set(home).ok();
     }
 
-    /// Adds a member to the group of `key`, and creates the group for the first one. Returns the
-    /// group, and the sequence of the last event whose result was sent before the member joined.
+    /// Adds a member to the group of `key`, and creates the group for the first one.
     fn join(
         self: &Arc<Self>,
         key: CallGroupKey,
         worker: &WorkerAddress,
         lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
-    ) -> (Arc<CallGroup>, u64) {
+    ) -> Arc<CallGroup> {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.0.get(&key) {
-            return (group.clone(), group.add(worker));
+            group.add(worker);
+            return group.clone();
         }
         static LAST: AtomicU64 = AtomicU64::new(0);
         let group = Arc::new(CallGroup {
@@ -219,7 +217,7 @@ impl CallGroups {
             in_flight: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         });
-        let sent = group.add(worker);
+        group.add(worker);
         groups.0.insert(key, group.clone());
         // The command is queued before every event that is published from now on, so the group
         // receives them all.
@@ -229,7 +227,7 @@ impl CallGroups {
             hold: self.home.get().map(|home| home.channels.hold(channel)),
             group: group.clone(),
         }));
-        (group, sent)
+        group
     }
 
     fn leave(self: &Arc<Self>, group: &Arc<CallGroup>, worker: &WorkerAddress) {
@@ -253,13 +251,12 @@ impl CallGroups {
 }
 
 impl CallGroup {
-    fn add(&self, worker: &WorkerAddress) -> u64 {
-        let mut hosts = self.hosts.lock();
-        match hosts.workers.iter_mut().find(|(known, _)| known == worker) {
+    fn add(&self, worker: &WorkerAddress) {
+        let workers = &mut self.hosts.lock().workers;
+        match workers.iter_mut().find(|(known, _)| known == worker) {
             Some((_, members)) => *members += 1,
-            None => hosts.workers.push((worker.clone(), 1)),
+            None => workers.push((worker.clone(), 1)),
         }
-        hosts.sent
     }
 
     /// Removes one member. Returns true when it was the last.
@@ -278,10 +275,7 @@ impl CallGroup {
     }
 
     fn send(self: &Arc<Self>, outcome: &CallGroupOutcome) {
-        let mut hosts = self.hosts.lock();
-        if let Some(at) = outcome.at() {
-            hosts.sent = at.sequence;
-        }
+        let hosts = self.hosts.lock();
         let workers: Vec<_> = hosts.workers.iter().map(|(w, _)| w.clone()).collect();
         drop(hosts);
         for worker in workers {
@@ -360,17 +354,9 @@ impl ResponseSink for GroupSink {
     }
 }
 
-/// A subscription that is to become a member.
-pub(crate) struct JoinGroup {
-    pub(crate) key: CallGroupKey,
-    /// The sequence of the last event before it subscribed.
-    pub(crate) joined: u64,
-    pub(crate) sink: Rc<dyn ResponseSink>,
-}
-
 struct Member {
-    /// The sequence of the last event before it subscribed.
-    joined: u64,
+    /// It receives the results of the events after this sequence.
+    begin: Cell<u64>,
     sink: Rc<dyn ResponseSink>,
     /// The sequence of the last result that was handed to it.
     received: Cell<u64>,
@@ -383,34 +369,35 @@ pub(crate) struct CallGroupMembers {
 }
 
 impl CallGroupMembers {
-    /// Adds a member. It receives the results of the events after `joining.joined`.
+    /// Adds a member, before [`GroupMembership::begin_after`]. The group has each event that is recorded
+    /// in the history, or published, after this call.
     pub(crate) fn join(
         self: &Rc<Self>,
         groups: &Arc<CallGroups>,
         worker: &WorkerAddress,
-        joining: JoinGroup,
+        key: CallGroupKey,
+        sink: Rc<dyn ResponseSink>,
         lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
     ) -> GroupMembership {
-        let (group, sent) = groups.join(joining.key, worker, lane);
+        let group = groups.join(key, worker, lane);
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let member = LAST.fetch_add(1, Ordering::Relaxed);
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
+        let member = Rc::new(Member {
+            begin: Cell::new(0),
+            sink,
+            received: Cell::new(0),
+        });
         let mut members = self.members.borrow_mut();
         let of_group = members.entry(group.id).or_default();
-        let joined = Rc::new(Member {
-            joined: joining.joined,
-            sink: joining.sink,
-            received: Cell::new(joining.joined),
-        });
-        of_group.insert(member, joined.clone());
+        of_group.insert(id, member.clone());
         drop(members);
         GroupMembership {
             members: self.clone(),
             groups: groups.clone(),
             worker: worker.clone(),
             group,
+            id,
             member,
-            joined,
-            sent,
         }
     }
 
@@ -425,7 +412,9 @@ impl CallGroupMembers {
             if let Some(at) = outcome.at() {
                 member.received.set(at.sequence);
             }
-            let is_new = outcome.at().is_none_or(|at| at.sequence > member.joined);
+            let is_new = outcome
+                .at()
+                .is_none_or(|at| at.sequence > member.begin.get());
             match outcome {
                 CallGroupOutcome::Next(..) | CallGroupOutcome::Gap(_) if !is_new => {}
                 CallGroupOutcome::Next(response, at) => member.sink.next_of(response, *at),
@@ -443,15 +432,15 @@ pub(crate) struct GroupMembership {
     groups: Arc<CallGroups>,
     worker: WorkerAddress,
     group: Arc<CallGroup>,
-    member: u64,
-    joined: Rc<Member>,
-    sent: u64,
+    id: u64,
+    member: Rc<Member>,
 }
 
 impl GroupMembership {
-    /// The sequence of the last event whose result was sent before the member joined.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
+    /// Has the member receive the results of the events after a sequence, in the step in which it joined.
+    pub(crate) fn begin_after(&self, sequence: u64) {
+        self.member.begin.set(sequence);
+        self.member.received.set(sequence);
     }
 }
 
@@ -461,7 +450,7 @@ impl Membership for GroupMembership {
     }
 
     fn has_received(&self, sequence: u64) -> bool {
-        self.joined.received.get() >= sequence || self.group.has_sent(sequence)
+        self.member.received.get() >= sequence || self.group.has_sent(sequence)
     }
 }
 
@@ -469,7 +458,7 @@ impl Drop for GroupMembership {
     fn drop(&mut self) {
         let mut members = self.members.members.borrow_mut();
         if let Some(of_group) = members.get_mut(&self.group.id) {
-            of_group.remove(&self.member);
+            of_group.remove(&self.id);
             if of_group.is_empty() {
                 members.remove(&self.group.id);
             }

@@ -4,8 +4,9 @@
 //! engine, and as soon as the history of this process has the next event, from there. During the
 //! replay the subscription is not in the index. New events are recorded in the history, where the
 //! replay finds them. When the history has no further event, the subscription is registered for the
-//! events after the last one, in the same step on the same thread. So no event is lost between
-//! replay and live delivery, and none is sent twice.
+//! events after the last one, in the same step on the same thread. A call group may run on another
+//! thread, so the history is looked at once more after joining it. So no event is lost between replay
+//! and live delivery, and none is sent twice.
 //!
 //! Not here: what is kept (`bus::History`), when the replay makes a step (`catch_up`), the cursor in the
 //! history of the engine (`remote`).
@@ -33,9 +34,8 @@ use remote::Remote;
 
 /// The source of a subscription's results after the replay.
 pub(crate) trait LiveSource {
-    /// Registers for the results of events after a sequence; `None`: one of those results was sent
-    /// already, so its event has to be replayed.
-    fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration>;
+    /// Registers for the results of events after a sequence.
+    fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Registration;
     /// The plan that projects events to responses; `None` when a resolver is called.
     fn plan(&self) -> Option<&Arc<Plan>>;
 }
@@ -51,9 +51,13 @@ impl Replay {
         Self { missed, source }
     }
 
-    /// Registers the subscription for the events after a sequence.
+    /// Registers the subscription for the events after a sequence. `None`: one of them has to be replayed.
     pub(super) fn go_live(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration> {
-        self.source.register(after, sink)
+        let registration = self.source.register(after, sink);
+        // Another thread may run a call group, and an event that was recorded since the history was read
+        // may have reached that thread before the group was there.
+        let is_ours = registration.membership().is_none();
+        (is_ours || !self.missed.is_recorded_after(after)).then_some(registration)
     }
 
     /// Projects an event and sends the response. Does nothing when a resolver is called.
@@ -213,6 +217,14 @@ impl Missed {
         self.read.extend(events);
         // `sequence` may be later: the client may know an event that is not broadcast yet.
         Ok(last.max(self.sequence))
+    }
+
+    /// Whether the history of this process has recorded an event after a sequence.
+    fn is_recorded_after(&self, sequence: u64) -> bool {
+        let newest = self
+            .history
+            .after(&self.stream, sequence, 0, Instant::now());
+        newest.map_or(true, |since| since.last > sequence)
     }
 
     /// The sequence of the last event that was read.

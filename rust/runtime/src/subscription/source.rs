@@ -14,7 +14,7 @@ use security::Guard;
 
 use super::call::SubscriptionInfo;
 use super::call_group::{
-    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, JoinGroup, WorkerAddress,
+    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, GroupMembership, WorkerAddress,
 };
 use super::lane::{Lane, LaneContext};
 use super::replay::LiveSource;
@@ -44,6 +44,8 @@ pub(crate) struct GroupSource {
     pub(crate) guard: Option<Arc<Guard>>,
     /// The stream of the route.
     pub(crate) stream: Arc<Stream>,
+    /// The worker of the subscription.
+    pub(crate) worker: WorkerAddress,
 }
 
 /// Resolver calls for one subscription.
@@ -88,7 +90,7 @@ pub(crate) struct RegisteringSource {
 }
 
 impl LiveSource for RegisteringSource {
-    fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration> {
+    fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Registration {
         self.subscriptions.register(&self.source, after, sink)
     }
 
@@ -160,8 +162,16 @@ impl Subscriptions {
         info: SubscriptionInfo,
         stream: Option<Arc<Stream>>,
     ) -> Result<Arc<Lane>, Vec<GraphQLError>> {
-        let home = self.address.get().ok_or_else(shutting_down)?;
-        Ok(self.lane_on(home, info, stream))
+        Ok(self.lane_on(self.address()?, info, stream))
+    }
+
+    /// The address of this worker.
+    ///
+    /// # Errors
+    ///
+    /// The worker has not started.
+    pub(crate) fn address(&self) -> Result<&WorkerAddress, Vec<GraphQLError>> {
+        self.address.get().ok_or_else(shutting_down)
     }
 
     fn lane_on(
@@ -176,38 +186,34 @@ impl Subscriptions {
 
     /// As [`Self::lane`], for a subscription that will be a member of a call group. The events that
     /// it has missed are resolved for it alone.
-    ///
-    /// # Errors
-    ///
-    /// The worker has not started.
-    pub(crate) fn lane_of_member(
-        &self,
-        source: &GroupSource,
-    ) -> Result<Arc<Lane>, Vec<GraphQLError>> {
-        self.lane(source.info(), Some(source.stream.clone()))
+    pub(crate) fn lane_of_member(&self, source: &GroupSource) -> Arc<Lane> {
+        self.lane_on(&source.worker, source.info(), Some(source.stream.clone()))
     }
 
-    /// Registers a subscription for the results of events after a sequence. `None`: its call group
-    /// has already sent one of those results.
+    /// Registers a subscription for the results of events after a sequence.
     pub(crate) fn register(
         &self,
         source: &Source,
         after: u64,
         sink: &Rc<dyn ResponseSink>,
-    ) -> Option<Registration> {
+    ) -> Registration {
         match source {
             Source::Events(key) => {
                 let member = (after, sink.clone());
-                Some(self.shard.register_passthrough(key.clone(), member))
+                self.shard.register_passthrough(key.clone(), member)
             }
-            Source::Group(source) => self.join(source, after, sink),
+            Source::Group(source) => {
+                let membership = self.join(source, sink);
+                membership.begin_after(after);
+                self.shard.register_member(Box::new(membership))
+            }
             Source::Lane(LaneSource { lane, route, guard }) => {
                 let Some(route) = route.clone() else {
-                    return Some(self.shard.register_stream());
+                    return self.shard.register_stream();
                 };
                 lane.begin_after(after);
                 let lane = lane.clone();
-                Some(self.shard.register_lane(route, guard.clone(), lane))
+                self.shard.register_lane(route, guard.clone(), lane)
             }
         }
     }
@@ -220,36 +226,30 @@ impl Subscriptions {
         stream: Option<&Arc<Stream>>,
         sink: &Rc<dyn ResponseSink>,
     ) -> (Option<LocalPosition>, Registration) {
-        loop {
-            let now = stream.map(|stream| stream.last());
-            let after = now.map_or(0, |now| now.sequence);
-            if let Some(registration) = self.register(source, after, sink) {
-                if let (Source::Lane(own), Some(now)) = (source, now) {
-                    own.lane.begin_at(now);
-                }
-                return (now, registration);
-            }
+        let position = || stream.map(|stream| stream.last());
+        let sequence = |at: Option<LocalPosition>| at.map_or(0, |at| at.sequence);
+        if let Source::Group(source) = source {
+            // In this order: another thread may run the group, which receives the events that are
+            // published after the subscription has joined it.
+            let membership = self.join(source, sink);
+            let now = position();
+            membership.begin_after(sequence(now));
+            return (now, self.shard.register_member(Box::new(membership)));
         }
+        let now = position();
+        let registration = self.register(source, sequence(now), sink);
+        if let (Source::Lane(own), Some(now)) = (source, now) {
+            own.lane.begin_at(now);
+        }
+        (now, registration)
     }
 
-    /// Adds a subscription to its call group. `None`: the group has already sent the result of an
-    /// event after `joined`.
-    fn join(
-        &self,
-        source: &GroupSource,
-        joined: u64,
-        sink: &Rc<dyn ResponseSink>,
-    ) -> Option<Registration> {
-        let address = self.address.get()?;
-        let joining = JoinGroup {
-            key: source.key(),
-            joined,
-            sink: sink.clone(),
-        };
-        let membership = self.members.join(&self.groups, address, joining, |home| {
-            self.lane_on(home, source.info(), Some(source.stream.clone()))
-        });
-        // Otherwise a result that the member needs was sent before it joined.
-        (membership.sent() <= joined).then(|| self.shard.register_member(Box::new(membership)))
+    /// Adds a subscription to its call group.
+    fn join(&self, source: &GroupSource, sink: &Rc<dyn ResponseSink>) -> GroupMembership {
+        let (key, worker) = (source.key(), &source.worker);
+        self.members
+            .join(&self.groups, worker, key, sink.clone(), |home| {
+                self.lane_on(home, source.info(), Some(source.stream.clone()))
+            })
     }
 }

@@ -15,8 +15,8 @@ use serde_json::json;
 use super::*;
 use crate::routing::WorkerChannels;
 use crate::subscription::ProjectionKey;
-use crate::subscription::shard::Shard;
 use crate::subscription::shard::tests::{dense, plan};
+use crate::subscription::shard::{Membership, Shard};
 
 const CLIENTS: usize = 3;
 
@@ -217,4 +217,68 @@ proptest! {
             prop_assert_eq!(&*returning.received.0.borrow(), &own);
         }
     }
+}
+
+/// A call group that runs on another thread. An event is recorded, and reaches that thread, while a
+/// subscription joins it.
+struct GroupElsewhere {
+    world: Rc<RefCell<World>>,
+    events: RefCell<usize>,
+}
+
+impl LiveSource for GroupElsewhere {
+    fn register(&self, _: u64, _: &Rc<dyn ResponseSink>) -> Registration {
+        let mut world = self.world.borrow_mut();
+        let events = &mut *self.events.borrow_mut();
+        if *events > 0 {
+            *events -= 1;
+            world.publish(0);
+        }
+        world.shard.register_member(Box::new(Joined))
+    }
+
+    fn plan(&self) -> Option<&Arc<Plan>> {
+        None
+    }
+}
+
+struct Joined;
+
+impl Membership for Joined {
+    fn last(&self) -> u64 {
+        0
+    }
+
+    fn has_received(&self, _: u64) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_event_that_is_recorded_while_a_call_group_is_joined_is_replayed() {
+    let mut world = World::new();
+    world.publish(0);
+    let missed = world.missed(0);
+    let world = Rc::new(RefCell::new(world));
+    let source = GroupElsewhere {
+        world: world.clone(),
+        events: RefCell::new(1),
+    };
+    let mut replay = Replay::new(missed, Box::new(source));
+    let sink: Rc<dyn ResponseSink> = Rc::<Received>::default();
+    let mut replayed = Vec::new();
+    let registration = loop {
+        replayed.extend(std::iter::from_fn(|| replay.missed.next()).map(|e| e.at.sequence));
+        match replay.missed.read_on() {
+            HistoryRead::More => {}
+            HistoryRead::CaughtUp(after) => {
+                if let Some(registration) = replay.go_live(after, &sink) {
+                    break registration;
+                }
+            }
+            HistoryRead::TooLate | HistoryRead::Remote => panic!("all is kept"),
+        }
+    };
+    assert_eq!(replayed, [1, 2]);
+    drop(registration);
 }
