@@ -1,8 +1,7 @@
 //! Log texts for errors that libraries and the system report.
 
+use std::error::Error;
 use std::io;
-
-use awc::error::{ConnectError, PayloadError, SendRequestError};
 
 /// Returns the text for an error of the system.
 #[must_use]
@@ -33,36 +32,70 @@ pub fn of_system(error: &io::Error) -> &'static str {
     }
 }
 
-/// Returns the text for a request of this process that was not answered.
-pub(crate) fn of_request(error: &SendRequestError) -> &'static str {
-    match error {
-        SendRequestError::Url(_) => "the URL cannot be used",
-        SendRequestError::Connect(error) => of_connect(error),
-        SendRequestError::Send(error) => of_system(error),
-        SendRequestError::Timeout => "it took too long",
-        SendRequestError::Response(_) | SendRequestError::H2(_) => "the answer is malformed",
-        _ => "the request could not be sent",
+/// Returns the text for a request of this process that was not answered, or not to its end.
+pub(crate) fn of_request(error: &reqwest::Error) -> &'static str {
+    if error.is_builder() {
+        return "the URL cannot be used";
     }
-}
-
-fn of_connect(error: &ConnectError) -> &'static str {
-    match error {
-        ConnectError::SslIsNotSupported => "TLS could not be begun",
-        ConnectError::Resolver(_) | ConnectError::NoRecords | ConnectError::Unresolved => {
-            "the name of its host is not known"
+    if error.is_redirect() {
+        return "the answer leads elsewhere, too often or without TLS";
+    }
+    if error.is_timeout() {
+        return "it took too long";
+    }
+    // The types of `hyper-util` are private.
+    let texts: Vec<_> = causes(error).map(ToString::to_string).collect();
+    for (begin, told) in [
+        ("dns error", "the name of its host is not known"),
+        (
+            "tunnel error: proxy authorization",
+            "the proxy asks for a name and a password",
+        ),
+        (
+            "tunnel error: unsuccessful",
+            "the proxy refuses to connect to it",
+        ),
+        (
+            "tunnel error: failed to create",
+            "the proxy cannot be connected to",
+        ),
+    ] {
+        if texts.iter().any(|text| text.starts_with(begin)) {
+            return told;
         }
-        ConnectError::Timeout => "connecting took too long",
-        ConnectError::Io(error) => of_system(error),
-        _ => "it could not be connected to",
+    }
+    if let Some(error) = causes(error).find_map(|cause| cause.downcast_ref()) {
+        return of_tls(error);
+    }
+    match causes(error).find_map(|cause| cause.downcast_ref()) {
+        Some(error) => of_system(error),
+        None if error.is_connect() => "it could not be connected to",
+        None if error.is_body() || error.is_decode() => "the answer is incomplete",
+        None => "the answer is malformed",
     }
 }
 
-/// Returns the text for a response body that could not be read.
-pub(crate) fn of_body(error: &PayloadError) -> &'static str {
+/// Returns the errors behind an error, the one behind an error of the system included.
+fn causes<'e>(error: &'e reqwest::Error) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    fn next<'e>(cause: &&'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+        let cause: &'e (dyn Error + 'static) = *cause;
+        match cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        }
+    }
+    std::iter::successors(error.source(), next)
+}
+
+fn of_tls(error: &rustls::Error) -> &'static str {
     match error {
-        PayloadError::Overflow => "the answer is too large",
-        PayloadError::EncodingCorrupted => "the encoding of the answer is malformed",
-        _ => "the answer is incomplete",
+        rustls::Error::InvalidCertificate(_) => {
+            "its certificate is not of an authority that this system trusts, or not valid"
+        }
+        _ => "TLS could not be begun",
     }
 }
 

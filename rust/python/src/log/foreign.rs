@@ -11,7 +11,7 @@ const TEXTS: [(&str, &str); 11] = [
     ("h2", "a connection of HTTP/2 met a fault"),
     ("rustls", "a connection of TLS met a fault"),
     ("tokio_rustls", "a connection of TLS met a fault"),
-    ("awc", "a request for a key set met a fault"),
+    ("hyper_util", "a request for a key set met a fault"),
     ("actix", "an actor met a fault"),
     ("actix_rt", "a thread met a fault"),
     ("tokio", "a thread met a fault"),

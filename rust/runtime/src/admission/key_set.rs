@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
-use awc::Client as HttpClient;
+use reqwest::{Client, Response};
+use rustls::{ClientConfig, RootCertStore};
 use security::KeySet;
 
 use crate::causes;
@@ -33,18 +34,12 @@ pub(crate) struct RefreshKeys {
 pub(crate) struct KeySetActor {
     verifier: Arc<TokenVerifier>,
     url: Arc<str>,
-    client: HttpClient,
 }
 
 impl KeySetActor {
     #[must_use]
     pub(crate) fn new(verifier: Arc<TokenVerifier>, url: Arc<str>) -> Self {
-        let client = HttpClient::builder().timeout(TIMEOUT).finish();
-        Self {
-            verifier,
-            url,
-            client,
-        }
+        Self { verifier, url }
     }
 }
 
@@ -60,15 +55,14 @@ impl Handler<RefreshKeys> for KeySetActor {
         RefreshKeys { is_known }: RefreshKeys,
         _: &mut Context<Self>,
     ) -> Self::Result {
-        let (verifier, url, client) =
-            (self.verifier.clone(), self.url.clone(), self.client.clone());
+        let (verifier, url) = (self.verifier.clone(), self.url.clone());
         Box::pin(async move {
             // The first of several waiting requests fetches for all.
             let _turn = verifier.fetching.lock().await;
             if !verifier.begin_fetch(is_known) {
                 return;
             }
-            match fetch(&client, &url).await {
+            match fetch(&url).await {
                 Ok(keys) => verifier.replace_keys(keys),
                 Err(problem) => {
                     tracing::error!(target: "fraiseql_subs.jwt", url = &*url, problem, "the key set could not be fetched");
@@ -78,20 +72,61 @@ impl Handler<RefreshKeys> for KeySetActor {
     }
 }
 
-async fn fetch(client: &HttpClient, url: &str) -> Result<KeySet, String> {
-    let mut response = client
-        .get(url)
-        .send()
+async fn fetch(url: &Arc<str>) -> Result<KeySet, String> {
+    let of_url = url.clone();
+    // Certificates are read from files. A later fetch finds those that were added since.
+    let client = actix_rt::task::spawn_blocking(move || client(&of_url))
         .await
-        .map_err(|error| causes::of_request(&error))?;
+        .map_err(|_| "it was interrupted")??;
+    let response = client.get(&**url).send().await;
+    let mut response = response.map_err(|error| causes::of_request(&error))?;
     if !response.status().is_success() {
         return Err(format!("answered {}", response.status().as_u16()));
     }
-    let body = response
-        .body()
-        .limit(MAX_BYTES)
-        .await
-        .map_err(|error| causes::of_body(&error))?;
+    let body = body(&mut response).await?;
     let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8")?;
     KeySet::from_jwks(text).map_err(|error| error.to_string())
+}
+
+/// Creates a client for one fetch. It uses the proxy that the environment names, but not for a URL
+/// without TLS, which is one of this machine.
+fn client(url: &str) -> Result<Client, &'static str> {
+    let has_tls = url.starts_with("https:");
+    let mut builder = Client::builder()
+        .timeout(TIMEOUT)
+        .https_only(has_tls)
+        .tls_backend_preconfigured(tls()?);
+    if !has_tls {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| causes::of_request(&error))
+}
+
+/// Trusts the certificates of the system; in an image that has none, those of Mozilla.
+fn tls() -> Result<ClientConfig, &'static str> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions.map_err(|_| "TLS could not be begun")?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn body(response: &mut Response) -> Result<Vec<u8>, &'static str> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| causes::of_request(&error))?
+    {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err("the answer is too large");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
