@@ -425,6 +425,7 @@ class Core:
         unix: str | None,
         reuse_port: bool,
         compression: bool,
+        trusted_proxies: list[str],
         listener: Handover | None,
     ) -> tuple[str, int] | None:
         """Bind and serve; return the address and the port, or None for a unix socket."""

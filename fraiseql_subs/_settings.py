@@ -5,8 +5,9 @@ Each error has the name of the setting, its value, and what to write instead.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -61,6 +62,24 @@ def check_flag(setting: str, value: object) -> bool:
     if not isinstance(value, bool):
         refuse(setting, value, "pass True or False")
     return value
+
+
+def check_proxies(proxies: Collection[str]) -> None:
+    """Refuse what names no proxies."""
+    setting = "trusted_proxies"
+    if isinstance(proxies, str) or not isinstance(proxies, Collection):
+        refuse(setting, proxies, 'pass a list such as ["10.0.0.0/8"]')
+    for proxy in proxies:
+        if not (isinstance(proxy, str) and (proxy == "unix" or _is_network(proxy))):
+            refuse(setting, proxy, 'pass addresses, networks such as "10.0.0.0/8", or "unix"')
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def check_workers(value: object) -> None:

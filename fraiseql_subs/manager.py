@@ -41,6 +41,7 @@ from ._settings import (
     check_endpoint,
     check_flag,
     check_history,
+    check_proxies,
     check_publishing,
     check_workers,
     items,
@@ -338,6 +339,7 @@ class SubscriptionManager(Publishing, Membership, Placement):
         publish_key: str | Collection[str] | None = None,
         publish_path: str = PUBLISH_PATH,
         compression: bool = False,
+        trusted_proxies: Collection[str] = (),
         listener: socket.socket | None = None,
     ) -> Server:
         """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
@@ -362,6 +364,12 @@ class SubscriptionManager(Publishing, Membership, Placement):
                 permessage-deflate: results of 1 to 256 KiB, once for all their receivers. On an
                 encrypted connection, the sizes of compressed results may reveal a secret to an
                 observer who can put text of their own into the same results.
+            trusted_proxies: Proxies whose `X-Forwarded-For` and `X-Forwarded-Host`, or `Forwarded`
+                (RFC 7239), are believed: their addresses or networks, such as `["10.0.0.0/8"]`, or
+                "unix" for those that connect to a unix socket. Rates, `remote_address`, the list
+                of connections and the log then have the address of the client, and `hosts` and
+                `origins` look at the host that it has asked for. Behind a proxy that sets one of
+                the two headers, have it remove the other: if they differ, neither is believed.
             listener: A socket that listens, of TCP or a Unix socket, which another part of the
                 program or another program has opened, in place of `host`, `port` and `unix`. It is
                 copied, and stays open.
@@ -387,6 +395,7 @@ class SubscriptionManager(Publishing, Membership, Placement):
             has_listener=listener is not None,
         )
         check_flag("compression", compression)
+        check_proxies(trusted_proxies)
         return Server(
             self._handle,
             host,
@@ -397,6 +406,7 @@ class SubscriptionManager(Publishing, Membership, Placement):
             unix=unix,
             reuse_port=reuse_port,
             compression=compression,
+            trusted_proxies=trusted_proxies,
             publish=publish,
             listener=listener,
         )
@@ -414,6 +424,7 @@ class SubscriptionManager(Publishing, Membership, Placement):
         publish_key: str | Collection[str] | None = None,
         publish_path: str = PUBLISH_PATH,
         compression: bool = False,
+        trusted_proxies: Collection[str] = (),
         listener: socket.socket | None = None,
         main: Main | None = None,
     ) -> None:
@@ -445,6 +456,7 @@ class SubscriptionManager(Publishing, Membership, Placement):
                 publish_key=publish_key,
                 publish_path=publish_path,
                 compression=compression,
+                trusted_proxies=trusted_proxies,
                 listener=listener,
             )
         except ConfigurationError:

@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ class Server:
         unix: str | Path | None = None,
         reuse_port: bool = False,
         compression: bool = False,
+        trusted_proxies: Collection[str] = (),
         publish: PublishSettings | None = None,
         listener: socket.socket | None = None,
     ) -> None:
@@ -100,6 +102,7 @@ class Server:
         self._publish = publish
         self._reuse_port = reuse_port
         self._compression = compression
+        self._trusted_proxies = list(trusted_proxies)
         self._handle = handle
         self._drain = drain
         self._tls = tls
@@ -174,6 +177,7 @@ class Server:
                     self.unix,
                     self._reuse_port,
                     self._compression,
+                    self._trusted_proxies,
                     None if self.listener is None else hand_over(self.listener),
                 )
             if bound is not None:

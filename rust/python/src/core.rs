@@ -13,7 +13,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use runtime::{Client, Page, Readiness, opaque_id};
 use serde_json::Value;
-use server::{Address, Endpoint, PublishRoute, Routes, Server, ServerConfig, Tls};
+use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
@@ -33,6 +33,7 @@ use crate::publish::{self, PreparedFields, Receipt};
 use crate::publish_keys::PublishKeys;
 use crate::running::Running;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
+use crate::site::site;
 use crate::stream::Responses;
 
 /// One line of [`Core::connections`].
@@ -422,6 +423,7 @@ impl Core {
         unix: Option<PathBuf>,
         reuse_port: bool,
         compression: bool,
+        trusted_proxies: Vec<String>,
         listener: Option<Py<PyHandover>>,
     ) -> PyResult<Option<(String, u16)>> {
         let running = self.running(py)?;
@@ -444,16 +446,9 @@ impl Core {
                 (None, Some(path)) => Endpoint::Unix(path),
                 (None, None) => tcp,
             },
-            routes: Routes {
-                graphql: path,
-                publish: publish.map(|(path, keys)| PublishRoute {
-                    path,
-                    keys: keys.get().keys().clone(),
-                }),
-            },
+            site: site(path, publish, compression, trusted_proxies)?,
             workers: self.setup.workers(),
             tls,
-            compress: compression,
         };
         let server = py
             .detach(|| Server::start(&running.runtime, config))

@@ -56,6 +56,7 @@ mod reply;
 mod resolver;
 mod running;
 mod setup;
+mod site;
 mod snapshot;
 mod stream;
 mod tasks;

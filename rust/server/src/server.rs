@@ -9,6 +9,7 @@ use runtime::Runtime;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::descriptors;
+use crate::forwarded::TrustedProxies;
 use crate::listen::{Address, Endpoint, Listener};
 use crate::publish::PublishRoute;
 use crate::service::{plain, secured};
@@ -20,13 +21,22 @@ pub struct ServerConfig {
     /// The address.
     pub endpoint: Endpoint,
     /// What it serves.
-    pub routes: Routes,
+    pub site: SiteConfig,
     /// Threads that host connections (count, at least 1).
     pub workers: usize,
     /// Certificate and key; `None`: no TLS.
     pub tls: Option<Tls>,
+}
+
+/// What a server serves, on each connection.
+#[derive(Debug, Clone)]
+pub struct SiteConfig {
+    /// Its paths.
+    pub routes: Routes,
     /// Whether messages of WebSockets are compressed for clients that offer it.
     pub compress: bool,
+    /// The proxies that tell the addresses of clients.
+    pub proxies: TrustedProxies,
 }
 
 /// The paths of a server, beside those of its status.
@@ -113,7 +123,7 @@ impl Server {
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
         let metrics = factory.state().metrics.clone();
         runtime.run_on_system(move || {
-            let (routes, compress) = (config.routes, config.compress);
+            let site = config.site;
             let server = actix_server::Server::build()
                 .workers(config.workers)
                 .disable_signals()
@@ -122,16 +132,16 @@ impl Server {
                 .max_concurrent_connections(1 << 20);
             const NAME: &str = "fraiseql-subs";
             let server = match (listener, config.tls) {
-                (Listener::Tcp(listener), Some(tls)) => server.listen(NAME, listener, move || {
-                    secured(&factory, &routes, compress, &tls)
-                }),
-                (Listener::Tcp(listener), None) => server.listen(NAME, listener, move || {
-                    plain::<TcpStream>(&factory, &routes, compress)
-                }),
+                (Listener::Tcp(listener), Some(tls)) => {
+                    server.listen(NAME, listener, move || secured(&factory, &site, &tls))
+                }
+                (Listener::Tcp(listener), None) => {
+                    server.listen(NAME, listener, move || plain::<TcpStream>(&factory, &site))
+                }
                 // A unix socket needs no TLS.
-                (Listener::Unix(listener), _) => server.listen_uds(NAME, listener, move || {
-                    plain::<UnixStream>(&factory, &routes, compress)
-                }),
+                (Listener::Unix(listener), _) => {
+                    server.listen_uds(NAME, listener, move || plain::<UnixStream>(&factory, &site))
+                }
             };
             let server = server.map(actix_server::ServerBuilder::run);
             // The receiver waits for this message.

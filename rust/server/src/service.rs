@@ -33,7 +33,7 @@ use crate::http;
 use crate::http2;
 use crate::newcomers::Newcomers;
 use crate::publish::Publishers;
-use crate::server::Routes;
+use crate::server::SiteConfig;
 use crate::socket::{Accepted, Socket, SocketHandle};
 use crate::status;
 use crate::tls::{HTTP_2, Tls};
@@ -59,15 +59,14 @@ struct Site {
 /// Creates the service of one worker thread, on that thread.
 pub(crate) fn plain<T: Accepted>(
     workers: &WorkerFactory,
-    routes: &Routes,
-    compress: bool,
+    config: &SiteConfig,
 ) -> impl ServiceFactory<T, Config = (), Response = (), Error = io::Error, InitError = ()> + use<T>
 {
-    let (workers, routes) = (workers.clone(), routes.clone());
+    let (workers, config) = (workers.clone(), config.clone());
     fn_factory(move || {
-        let (workers, routes) = (workers.clone(), routes.clone());
+        let (workers, config) = (workers.clone(), config.clone());
         async move {
-            let site = Rc::new(Site::open(&workers, routes, compress).await?);
+            let site = Rc::new(Site::open(&workers, config).await?);
             let http1 = Rc::new(site.http1().await?);
             let serve = move |stream: T| {
                 let (site, http1, peer) = (site.clone(), http1.clone(), stream.peer());
@@ -88,16 +87,15 @@ pub(crate) fn plain<T: Accepted>(
 /// Like [`plain`], with TLS, and HTTP/2 for clients that offer it.
 pub(crate) fn secured(
     workers: &WorkerFactory,
-    routes: &Routes,
-    compress: bool,
+    config: &SiteConfig,
     tls: &Tls,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = io::Error, InitError = ()> + use<>
 {
-    let (workers, routes, tls) = (workers.clone(), routes.clone(), tls.clone());
+    let (workers, config, tls) = (workers.clone(), config.clone(), tls.clone());
     fn_factory(move || {
-        let (workers, routes, tls) = (workers.clone(), routes.clone(), tls.clone());
+        let (workers, config, tls) = (workers.clone(), config.clone(), tls.clone());
         async move {
-            let site = Rc::new(Site::open(&workers, routes, compress).await?);
+            let site = Rc::new(Site::open(&workers, config).await?);
             let http1 = Rc::new(site.http1().await?);
             let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
             let serve = move |stream: TcpStream| {
@@ -135,9 +133,14 @@ async fn serve_secured(
 }
 
 impl Site {
-    async fn open(workers: &WorkerFactory, routes: Routes, compress: bool) -> Result<Self, ()> {
+    async fn open(workers: &WorkerFactory, config: SiteConfig) -> Result<Self, ()> {
+        let SiteConfig {
+            routes,
+            compress,
+            proxies,
+        } = config;
         let path = &routes.graphql;
-        let current = web::Data::new(CurrentWorker::start(workers));
+        let current = web::Data::new(CurrentWorker::start(workers, proxies.clone()));
         let limits = current.worker.state().limits.clone();
         let responder = current.responder.clone();
         let newcomers = current.newcomers.clone();
@@ -159,7 +162,7 @@ impl Site {
             .configure(publish);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
         let app = app.new_service(()).await?;
-        let application = boxed::rc_service(Watched::new(app, responder.clone()));
+        let application = boxed::rc_service(Watched::new(app, responder.clone(), proxies));
         Ok(Self {
             application,
             upgrades,
@@ -194,7 +197,9 @@ impl Site {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (application, upgrades) = (self.application.clone(), self.upgrades.clone());
-        let handshakes = fn_service(move |(request, framed)| {
+        let current = self.upgrades.current.clone();
+        let handshakes = fn_service(move |(mut request, framed): (Request, _)| {
+            current.proxies.resolve(request.head_mut());
             let upgrades = upgrades.clone();
             async move {
                 handshake::answer(&upgrades, request, framed).await?;
@@ -202,7 +207,8 @@ impl Site {
             }
         });
         let upgrades = self.upgrades.clone();
-        let expectations = fn_service(move |request: Request| {
+        let expectations = fn_service(move |mut request: Request| {
+            upgrades.current.proxies.resolve(request.head_mut());
             let answered = expectation::look(&upgrades, &request).map(|()| request);
             std::future::ready(answered)
         });

@@ -1,5 +1,5 @@
-//! Wraps the application to count running requests at their sockets: while one runs, the time limit
-//! for heads does not apply.
+//! Wraps the application: requests have the addresses of their clients, and are counted at their
+//! sockets. While one runs, the time limit for heads does not apply.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +12,7 @@ use actix_web::dev::ServiceResponse;
 use bytes::Bytes;
 use runtime::Responder;
 
+use crate::forwarded::TrustedProxies;
 use crate::head::fault_of;
 use crate::http::{closing, refuse_malformed};
 use crate::socket::{RunningRequest, SocketHandle};
@@ -20,11 +21,16 @@ use crate::socket::{RunningRequest, SocketHandle};
 pub(crate) struct Watched<S> {
     service: S,
     responder: Responder,
+    proxies: TrustedProxies,
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(service: S, responder: Responder) -> Self {
-        Self { service, responder }
+    pub(crate) fn new(service: S, responder: Responder, proxies: TrustedProxies) -> Self {
+        Self {
+            service,
+            responder,
+            proxies,
+        }
     }
 }
 
@@ -39,7 +45,8 @@ where
 
     forward_ready!(service);
 
-    fn call(&self, request: Request) -> Self::Future {
+    fn call(&self, mut request: Request) -> Self::Future {
+        self.proxies.resolve(request.head_mut());
         if let Some(problem) = fault_of(request.head()) {
             let refusal = refuse_malformed(&self.responder, request.head(), problem);
             return Box::pin(std::future::ready(Ok(closing(refusal).into())));
