@@ -42,7 +42,15 @@ def address_of(listener: socket.socket) -> tuple[str, int, str | None]:
 
 
 def hand_over(listener: socket.socket) -> Handover:
-    """Return the way on which the core receives a copy of the socket."""
+    """Return the way on which the core receives a copy of the socket.
+
+    The socket no longer blocks, for all who have it: copies of a socket share this.
+
+    Raises:
+        ConfigurationError: It no longer listens.
+    """
+    check_listener(listener)
+    listener.setblocking(False)
     handover = Handover()
     with socket.socket(fileno=os.dup(handover.fileno())) as theirs:
         socket.send_fds(theirs, [b"\0"], [listener.fileno()])

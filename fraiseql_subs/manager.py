@@ -372,7 +372,7 @@ class SubscriptionManager(Publishing, Membership, Placement):
                 the two headers, have it remove the other: if they differ, neither is believed.
             listener: A socket that listens, of TCP or a Unix socket, which another part of the
                 program or another program has opened, in place of `host`, `port` and `unix`. It is
-                copied, and stays open.
+                copied, and stays open, but no longer blocks: all who have it share that.
 
         Raises:
             ConfigurationError: An argument is out of its range. When entered: the address cannot be

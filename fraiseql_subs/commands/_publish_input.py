@@ -1,6 +1,6 @@
 """What `fraiseql-subs publish` reads: stdin, and the data of events as JSON.
 
-Not here: the command line (`publish_command`).
+Not here: the command line (`publish`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where `fraiseql-subs publish` sends events: an engine, or the endpoint of a server.
 
-Not here: the command line (`publish_command`).
+Not here: the command line (`publish`).
 """
 
 from __future__ import annotations

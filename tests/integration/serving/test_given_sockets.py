@@ -76,3 +76,19 @@ async def test_the_number_of_workers_is_set_before_the_start():
         assert manager.workers == 2
         with pytest.raises(ConfigurationError, match="set it before"):
             manager.workers = 3
+
+
+async def test_a_socket_that_was_closed_before_the_server_is_entered_is_named():
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = a_manager().serve(listener=listener)
+    listener.close()
+    with pytest.raises(ConfigurationError, match="does not listen"):
+        async with server:
+            pass
+
+
+async def test_a_given_socket_says_that_it_no_longer_blocks():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with a_manager().serve(listener=listener):
+            assert listener.getblocking() is False
+        assert listener.fileno() >= 0

@@ -1,6 +1,6 @@
 //! `fraiseql_subs.Postgres` and its tables, and the SQL that prepares a database.
 //!
-//! Not here: the command line (`fraiseql_subs.postgres_command`).
+//! Not here: the command line (`fraiseql_subs.commands.postgres`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
