@@ -71,12 +71,22 @@ def load_module(target: str, app_dir: str | Path = ".") -> tuple[ModuleType, str
     parts = [*name.split("."), *(attribute.split(".") if ":" in target else [])]
     if not all(part.isidentifier() for part in parts):
         raise click.UsageError(f"{target!r} names no module and attribute: {EXAMPLE}")
-    folder = Path(app_dir).resolve()
-    if not folder.is_dir():
-        raise click.UsageError(f"--app-dir: {app_dir} is no folder: write the one of the module")
+    folder = app_folder(app_dir)
     if str(folder) not in sys.path[:1]:
         sys.path.insert(0, str(folder))
     return _import(name, folder), attribute
+
+
+def app_folder(app_dir: str | Path) -> Path:
+    """Return the folder that modules are imported from.
+
+    Raises:
+        click.UsageError: There is none.
+    """
+    folder = Path(app_dir).resolve()
+    if not folder.is_dir():
+        raise click.UsageError(f"--app-dir: {app_dir} is no folder: write the one of the module")
+    return folder
 
 
 def _import(name: str, folder: Path) -> ModuleType:

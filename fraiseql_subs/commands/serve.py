@@ -1,14 +1,15 @@
 """The command `fraiseql-subs serve`: serves the manager of a module.
 
-Not here: how the manager is found (`_target`), and how it serves (`_program`).
+Not here: how the manager is found (`_target`), how it serves (`_program`), and what starts several
+processes (`_processes`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -20,8 +21,10 @@ from .._program import Main, check_main, serve_with
 from ..config import DRAIN
 from ..errors import ConfigurationError
 from ..manager import SubscriptionManager
+from ..processes.supervised import Supervised
 from ..security import TLS
 from ..server import Server
+from ._processes import MAX_PROCESSES, check_engine, configure_logging, serve_by_processes
 from ._status import FAILURE
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
@@ -36,10 +39,12 @@ Examples:
   fraiseql-subs serve app:manager --host 0.0.0.0 --port 8443 --tls-cert cert.pem --tls-key key.pem
   fraiseql-subs serve app:create_manager --main app:publish --log-level debug
   fraiseql-subs serve app --unix /run/app.sock
+  fraiseql-subs serve app:manager --processes 4
+  fraiseql-subs serve app:manager --reload
 
-The exit status is 0 after a drain (SIGTERM, Ctrl-C, or the end of --main), 1 if it cannot serve or
---main raises, 2 for an invalid command line.
-A second signal ends the drain at once.
+The exit status is 0 after a drain (SIGTERM, Ctrl-C, or the end of --main), 1 if it cannot serve,
+--main raises or a process had to be killed, 2 for an invalid command line.
+A second signal ends the drain at once. SIGHUP replaces --processes one by one.
 """
 
 
@@ -58,6 +63,15 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
 @_option("--tls-cert", metavar="FILE", help="Certificate chain, PEM; with --tls-key.")
 @_option("--tls-key", metavar="FILE", help="Private key, PEM.")
 @_option("--workers", metavar="COUNT", type=int, help="Threads that host connections.")
+@_option(
+    "--processes",
+    metavar="COUNT",
+    type=click.IntRange(1, MAX_PROCESSES),
+    default=1,
+    show_default=True,
+    help="Processes that share the port, and are replaced when they end; needs an engine.",
+)
+@_option("--reload", is_flag=True, help="Start again when a file of the program changes.")
 @_option(
     "--drain",
     metavar="SECONDS",
@@ -87,19 +101,24 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
     """
     _check_tls(options)
     address = _address(context, options)
+    supervised = Supervised.of_environment()
+    if supervised is not None:
+        address = {"listener": supervised.listener}
+    elif options["processes"] > 1 or options["reload"]:
+        return serve_by_processes(address, options)
     manager = load_manager(target, options["app_dir"])
+    if options["processes"] > 1:
+        check_engine(manager, options["processes"])
     main = _main(options["main"], options["app_dir"])
     # What the module has configured stays.
-    logging.basicConfig(
-        level=options["log_level"].upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logging(options)
     try:
         if options["workers"] is not None:
             manager.workers = options["workers"]
         server = _server(manager, address, options)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
-    return _run(server, main, has_page=manager.has_page)
+    return _run(server, main, supervised, has_page=manager.has_page)
 
 
 def _check_tls(options: dict[str, Any]) -> None:
@@ -152,16 +171,24 @@ def _server(
     )
 
 
-def _run(server: Server, main: Main | None, *, has_page: bool) -> int:
+def _run(
+    server: Server, main: Main | None, supervised: Supervised | None, *, has_page: bool
+) -> int:
     has_served = False
 
     def announce(server: Server) -> None:
         nonlocal has_served
         has_served = True
-        click.echo(f"serving GraphQL subscriptions on {server.url} and {server.http_url}")
+        text = f"serving GraphQL subscriptions on {server.url} and {server.http_url}"
         if has_page and server.unix is None and sys.stdout.isatty():
-            click.echo(f"open {_page(server)} in a browser")
+            text += f"\nopen {_page(server)} in a browser"
+        if supervised is None:
+            click.echo(text)
+        else:
+            supervised.follow(server, text)
 
+    if supervised is not None and main is not None:
+        main = functools.partial(supervised.run, main)
     try:
         # Ctrl-C before the server has started.
         with contextlib.suppress(KeyboardInterrupt):

@@ -1,0 +1,107 @@
+"""How `fraiseql-subs serve` serves by other processes: `--processes` and `--reload`.
+
+Not here: what starts and watches them (`processes`), and what they do (`serve`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._settings import DEFAULT_HOST, DEFAULT_PORT, check_address, check_drain
+from ..errors import ConfigurationError
+from ..manager import SubscriptionManager
+from ..processes.sockets import open_socket
+from ..processes.supervisor import supervise
+from ._status import FAILURE
+from ._target import app_folder
+
+MAX_PROCESSES = 256
+"""The most processes that share a port (count)."""
+
+
+def configure_logging(options: dict[str, Any]) -> None:
+    """Write the log to stderr, unless that is configured already."""
+    process = " [%(process)d]" if _has_processes(options) else ""
+    logging.basicConfig(
+        level=options["log_level"].upper(),
+        format=f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s",
+    )
+
+
+def _has_processes(options: dict[str, Any]) -> bool:
+    return bool(options["processes"] > 1 or options["reload"])
+
+
+def check_engine(manager: SubscriptionManager, count: int) -> None:
+    """Refuse several processes on the memory bus.
+
+    Raises:
+        click.UsageError: The manager has no engine.
+    """
+    if not manager.has_engine:
+        raise click.UsageError(
+            f"--processes {count}: without an engine an event reaches only the clients of the"
+            ' process that publishes it: write SubscriptionManager(..., bus="redis://127.0.0.1:6379"'
+            "), or the URL of NATS or PostgreSQL"
+        )
+
+
+def serve_by_processes(address: dict[str, Any], options: dict[str, Any]) -> int:
+    """Serve by other processes with this command line; return the exit status.
+
+    Args:
+        address: Host and port, or the unix socket.
+        options: All options.
+
+    Raises:
+        click.UsageError: The options are invalid.
+    """
+    _check(options)
+    folder = app_folder(options["app_dir"])
+    host, port = address.get("host", DEFAULT_HOST), address.get("port", DEFAULT_PORT)
+    unix = address.get("unix")
+    try:
+        has_tls = options["tls_cert"] is not None
+        check_address(host, port, unix, has_tls=has_tls, reuse_port=False)
+        check_drain(options["drain"])
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+    configure_logging(options)
+    try:
+        with open_socket(host, port, unix) as listener:
+            return asyncio.run(_serving(listener, folder, options))
+    except ConfigurationError as error:
+        click.echo(f"fraiseql-subs serve: {error}", err=True)
+        return FAILURE
+
+
+def _check(options: dict[str, Any]) -> None:
+    name = "--reload" if options["reload"] else "--processes"
+    if options["reload"] and options["processes"] > 1:
+        raise click.UsageError("--reload and --processes: reloading serves by one process")
+    if os.name == "nt":
+        raise click.UsageError(f"{name} needs Linux or macOS: on Windows serve without it")
+    if options["reload"]:
+        try:
+            importlib.import_module("watchfiles")
+        except ImportError:
+            text = "--reload needs watchfiles: pip install 'fraiseql-subs[cli]'"
+            raise click.ClickException(text) from None
+
+
+def _serving(listener: Any, folder: Path, options: dict[str, Any]) -> Coroutine[Any, Any, int]:
+    drain = options["drain"]
+    if not options["reload"]:
+        return supervise(listener, options["processes"], drain=drain, announce=click.echo)
+    # Needs watchfiles.
+    from ..processes.reloader import serve_and_reload
+
+    return serve_and_reload(listener, folder, drain=drain, announce=click.echo)

@@ -1,0 +1,155 @@
+"""The processes that run: their start, which of them runs `main`, and the end of all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+
+from ._child import Child
+
+_log = logging.getLogger("fraiseql_subs.processes")
+
+_GRACE = 10.0
+"""How long a process may take beyond its drain until it is killed (seconds)."""
+
+
+class Group:
+    """Processes that share a socket.
+
+    Attributes:
+        ending: Set once all have to end.
+        patience: How long a process has to end (seconds).
+
+    Args:
+        listener: The socket.
+        drain: Time that running operations have to end (seconds).
+        announce: Called with what the first process has to say.
+        outlives_failures: Whether a `main` that raises does not end the program.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        drain: float,
+        announce: Callable[[str], object],
+        outlives_failures: bool = False,
+    ) -> None:
+        self.ending = asyncio.Event()
+        self.patience = drain + _GRACE
+        self._listener = listener
+        self._announce: Callable[[str], object] | None = announce
+        self._children: set[Child] = set()
+        self._status = 0
+        self._signals = 0
+        self._outlives_failures = outlives_failures
+
+    def handle_signals(self) -> None:
+        """End all at SIGTERM and Ctrl-C; the second one ends the drain, the third one kills."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._interrupt)
+
+    @property
+    def listens(self) -> bool:
+        """Whether one of them serves."""
+        return any(child.listens for child in self._children)
+
+    async def start(self) -> Child | None:
+        """Start a process, and wait until it listens, or has ended.
+
+        Returns:
+            The process; None: there is none, which the log says, or all have to end.
+        """
+        child = await self.spawn()
+        if child is not None:
+            await self.admit(child)
+        return child
+
+    async def spawn(self) -> Child | None:
+        """Start a process; see `start`."""
+        if self.ending.is_set():
+            return None
+        try:
+            child = await Child.start(self._listener, self._main_is_over)
+        except OSError as error:
+            _log.error("the system starts no more processes: %s", error)
+            return None
+        self._children.add(child)
+        child.ended.add_done_callback(lambda _: self._forget(child))
+        if self.ending.is_set():
+            await child.end("drain", self.patience)
+        return child
+
+    async def admit(self, child: Child) -> bool:
+        """Wait until a process listens, and return True; False: it has ended before."""
+        text = await child.ready
+        if text is None:
+            return False
+        _log.info("process %d serves", child.pid)
+        self._assign_main()
+        if self._announce is not None:
+            self._announce(text)
+            self._announce = None
+        return True
+
+    def end(self, status: int) -> None:
+        """Have all end; the program ends with this status, if that is the first reason."""
+        if not self.ending.is_set():
+            self._status = status
+            self.ending.set()
+
+    async def finish(self) -> int:
+        """Drain all; return the status of the program."""
+        is_clean = await self.stop("drain", self.patience)
+        return self._status or int(not is_clean)
+
+    async def stop(self, word: str, patience: float) -> bool:
+        """Have all processes end, and return whether those that served ended as they should.
+
+        Args:
+            word: What they are told.
+            patience: How long each has until it is killed (seconds).
+        """
+        served = [child for child in self._children if child.listens]
+        staying = [child for child in self._children if not child.is_leaving]
+        await asyncio.gather(*(child.end(word, patience) for child in staying))
+        # Those that were leaving, or were just being started.
+        while self._children:
+            await asyncio.wait([child.ended for child in self._children])
+        return all(child.ended.result() == 0 for child in served)
+
+    def _interrupt(self) -> None:
+        self._signals += 1
+        self.end(0)
+        if self._signals == 1:
+            return
+        for child in self._children:
+            if self._signals == 2 and child.ready.done():
+                child.say("hurry")
+            else:
+                child.signal(signal.SIGKILL)
+
+    def _forget(self, child: Child) -> None:
+        self._children.discard(child)
+        self._assign_main()
+
+    def _assign_main(self) -> None:
+        """Have one of them run `main`; another one only when that one has ended."""
+        if self.ending.is_set() or any(child.has_main for child in self._children):
+            return
+        # In a restart the newest one is not the next to leave.
+        youngest = min(
+            (child for child in self._children if child.listens),
+            key=lambda child: child.served,
+            default=None,
+        )
+        if youngest is not None:
+            youngest.run_main()
+
+    def _main_is_over(self, child: Child, status: int) -> None:
+        if not child.is_leaving and not (status and self._outlives_failures):
+            self.end(status)

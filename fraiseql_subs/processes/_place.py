@@ -1,0 +1,71 @@
+"""One of the processes that serve, and those that take its place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from ._back_off import BackOff
+from ._child import Child
+from ._group import Group
+
+_log = logging.getLogger("fraiseql_subs.processes")
+
+_MAX_FAILURES = 5
+"""How often a process may end before it listens, while none serves (count)."""
+
+
+class Place:
+    """Keeps one process running."""
+
+    def __init__(self, group: Group, child: Child | None = None) -> None:
+        self._group = group
+        self._child = child
+        self._failures = 0
+        self._back_off = BackOff()
+        # Held while a process is started.
+        self._lock = asyncio.Lock()
+
+    async def keep(self) -> None:
+        """Replace the process whenever it has ended, until all have to end."""
+        while not self._group.ending.is_set():
+            async with self._lock:
+                if self._child is None or self._child.ended.done():
+                    self._child = await self._group.start()
+                child = self._child
+            if child is not None:
+                await asyncio.wait([child.ended])
+            if child is self._child and not self._group.ending.is_set():
+                await self._pause(child)
+
+    async def renew(self) -> bool:
+        """Replace the process by a new one; return whether the new one serves."""
+        async with self._lock:
+            new = await self._group.start()
+            if new is None or new.ready.result() is None:
+                if new is not None and not self._group.ending.is_set():
+                    await new.ended
+                    _log.error("process %d has ended (%s) before it served", new.pid, new.reason)
+                return False
+            old, self._child = self._child, new
+        if old is not None and not old.ended.done():
+            _log.info("process %d drains", old.pid)
+            await old.end("leave", self._group.patience)
+        return True
+
+    async def _pause(self, child: Child | None) -> None:
+        if child is not None and child.served:
+            self._failures = 0
+        else:
+            self._failures += 1
+        if self._failures >= _MAX_FAILURES and not self._group.listens:
+            _log.error("no process can be started: the last %d attempts failed", self._failures)
+            return self._group.end(1)
+        pause = self._back_off.pause(0.0 if child is None else child.served)
+        if child is not None:
+            text = "process %d has ended (%s)%s: another one takes its place in %.1f s"
+            when = "" if child.served else " before it served"
+            _log.warning(text, child.pid, child.reason, when, pause)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._group.ending.wait(), pause)

@@ -1,0 +1,113 @@
+"""The side of a process that a supervisor has started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from .._program import Main, begin
+
+if TYPE_CHECKING:
+    from ..server import Server
+
+MARK = "_FRAISEQL_SUBS_SUPERVISED"
+"""Environment variable with the descriptors of the channel and of the listening socket."""
+
+
+class Supervised:
+    """The channel to the supervisor, and the socket that it has opened.
+
+    The supervisor says `main` (run it), `leave` (end; others go on with the socket), `drain` (end)
+    and `hurry` (end at once). The end of the channel is the end of the supervisor.
+    """
+
+    def __init__(self, channel: socket.socket, listener: socket.socket) -> None:
+        self._channel = channel
+        self.listener = listener
+        self._may_run_main = asyncio.Event()
+        self._is_ending = False
+        self._works: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of_environment(cls) -> Self | None:
+        """Return what the supervisor has passed; None: there is no supervisor."""
+        mark = os.environ.pop(MARK, None)
+        if mark is None:
+            return None
+        channel, listener = (socket.socket(fileno=int(number)) for number in mark.split(","))
+        # Programs that this process starts must not keep them open.
+        channel.set_inheritable(False)
+        listener.set_inheritable(False)
+        # Ctrl-C and the end of a terminal reach all its processes: the supervisor decides.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        return cls(channel, listener)
+
+    async def run(self, main: Main) -> None:
+        """Run `main` once the supervisor says so, and tell it when `main` is over."""
+        await self._may_run_main.wait()
+        status = 1
+        try:
+            await begin(main)
+            status = 0
+        except asyncio.CancelledError:
+            self._is_ending = True
+            raise
+        finally:
+            # A `main` that is cancelled may return as well.
+            if not self._is_ending:
+                self._tell({"done": status})
+
+    def follow(self, server: Server, text: str) -> None:
+        """Tell the supervisor that the server listens, and do what it says from now on.
+
+        Args:
+            server: The server.
+            text: What the program has to say.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, lambda: self._begin(self._leave(server)))
+        self._tell({"listening": text})
+        self._begin(self._follow(server))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.sendall(json.dumps(message).encode() + b"\n")
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+
+    async def _follow(self, server: Server) -> None:
+        reader, writer = await asyncio.open_connection(sock=self._channel)
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            while word := (await reader.readline()).strip():
+                if word == b"main":
+                    self._may_run_main.set()
+                elif word == b"leave":
+                    self._begin(self._leave(server))
+                else:
+                    self._end(server, at_once=word == b"hurry")
+        # The supervisor has ended, so no process takes its place.
+        self._end(server)
+
+    def _end(self, server: Server, *, at_once: bool = False) -> None:
+        self._is_ending = True
+        if at_once:
+            server.hurry()
+        server.close()
+
+    async def _leave(self, server: Server) -> None:
+        """End while other processes go on with the socket."""
+        self._is_ending = True
+        await server.stop_accepting()
+        server.close()

@@ -1,0 +1,91 @@
+"""Keeps several processes running, and replaces them one by one at SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+
+from ._group import Group
+from ._place import Place
+
+_log = logging.getLogger("fraiseql_subs.processes")
+
+
+async def supervise(
+    listener: socket.socket, count: int, *, drain: float, announce: Callable[[str], object]
+) -> int:
+    """Serve by several processes until SIGTERM, Ctrl-C, or the end of their `main`.
+
+    Args:
+        listener: The socket that they share.
+        count: How many there are.
+        drain: Time that running operations have to end (seconds).
+        announce: Called with what the first process has to say.
+
+    Returns:
+        The status: 0 after a drain; 1 if processes cannot be started or had to be killed; that of
+        the first process if it ends before it listens, or of `main`.
+    """
+    group = Group(listener, drain=drain, announce=announce)
+    group.handle_signals()
+    restart = _Restart(group)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, restart.ask)
+    # The others need not say the same if it fails.
+    first = await group.start()
+    if first is None or first.ready.result() is None:
+        return await _failed(group, None if first is None else await first.ended)
+    restart.places = [Place(group, first), *(Place(group) for _ in range(count - 1))]
+    keeping = [asyncio.ensure_future(place.keep()) for place in restart.places]
+    await group.ending.wait()
+    status = await group.finish()
+    await asyncio.gather(*keeping, restart.finished())
+    return status
+
+
+async def _failed(group: Group, status: int | None) -> int:
+    """Return the status after a first process that does not serve."""
+    if group.ending.is_set():
+        return await group.finish()
+    if status is not None and status < 0:
+        _log.error("the first process was ended by signal %d before it served", -status)
+    return status if status is not None and status > 0 else 1
+
+
+class _Restart:
+    """Replaces all processes when it is asked to."""
+
+    def __init__(self, group: Group) -> None:
+        self.places: list[Place] = []
+        self._group = group
+        self._is_asked = False
+        self._work: asyncio.Future[None] | None = None
+
+    def ask(self) -> None:
+        """Begin; or begin again when the restart that runs is over: the code may have changed."""
+        self._is_asked = bool(self.places)
+        if self._work is None or self._work.done():
+            self._work = asyncio.ensure_future(self._run())
+
+    async def finished(self) -> None:
+        """Wait until none runs."""
+        if self._work is not None:
+            await self._work
+
+    async def _run(self) -> None:
+        while self._is_asked and not self._group.ending.is_set():
+            self._is_asked = False
+            _log.info("restarting %d processes, one by one", len(self.places))
+            for number, place in enumerate(self.places):
+                if not await place.renew():
+                    self._tell_failure(number)
+                    break
+            else:
+                _log.info("all processes are new")
+
+    def _tell_failure(self, number: int) -> None:
+        if not self._group.ending.is_set():
+            left = len(self.places) - number
+            _log.error("the restart has failed: %d processes go on as they were", left)
