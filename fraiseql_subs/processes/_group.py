@@ -15,6 +15,9 @@ _log = logging.getLogger("fraiseql_subs.processes")
 _GRACE = 10.0
 """How long a process may take beyond its drain until it is killed (seconds)."""
 
+_MAX_FAILURES = 5
+"""How many processes in a row may end before they listen, while none serves (count)."""
+
 
 class Group:
     """Processes that share a socket.
@@ -45,6 +48,7 @@ class Group:
         self._children: set[Child] = set()
         self._status = 0
         self._signals = 0
+        self._failures = 0
         self._outlives_failures = outlives_failures
 
     def handle_signals(self) -> None:
@@ -52,11 +56,6 @@ class Group:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupt)
-
-    @property
-    def listens(self) -> bool:
-        """Whether one of them serves."""
-        return any(child.listens for child in self._children)
 
     async def start(self) -> Child | None:
         """Start a process, and wait until it listens, or has ended.
@@ -89,11 +88,21 @@ class Group:
         text = await child.ready
         if text is None:
             return False
+        self._failures = 0
         _log.info("process %d serves", child.pid)
-        self._assign_main()
         if self._announce is not None:
             self._announce(text)
             self._announce = None
+        self._assign_main()
+        return True
+
+    def fail(self) -> bool:
+        """Count a process that has not begun to serve; return whether all end because of it."""
+        self._failures += 1
+        if self._failures < _MAX_FAILURES or any(child.listens for child in self._children):
+            return False
+        _log.error("no process can be started: the last %d attempts failed", self._failures)
+        self.end(1)
         return True
 
     def end(self, status: int) -> None:

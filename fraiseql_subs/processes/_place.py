@@ -12,17 +12,12 @@ from ._group import Group
 
 _log = logging.getLogger("fraiseql_subs.processes")
 
-_MAX_FAILURES = 5
-"""How often a process may end before it listens, while none serves (count)."""
-
-
 class Place:
     """Keeps one process running."""
 
     def __init__(self, group: Group, child: Child | None = None) -> None:
         self._group = group
         self._child = child
-        self._failures = 0
         self._back_off = BackOff()
         # Held while a process is started.
         self._lock = asyncio.Lock()
@@ -55,13 +50,8 @@ class Place:
         return True
 
     async def _pause(self, child: Child | None) -> None:
-        if child is not None and child.served:
-            self._failures = 0
-        else:
-            self._failures += 1
-        if self._failures >= _MAX_FAILURES and not self._group.listens:
-            _log.error("no process can be started: the last %d attempts failed", self._failures)
-            return self._group.end(1)
+        if not (child is not None and child.served) and self._group.fail():
+            return
         pause = self._back_off.pause(0.0 if child is None else child.served)
         if child is not None:
             text = "process %d has ended (%s)%s: another one takes its place in %.1f s"

@@ -50,6 +50,8 @@ async def serve_and_reload(
     """
     group = Group(listener, drain=drain, announce=announce, outlives_failures=True)
     group.handle_signals()
+    # It tells each change as well.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     program = _Reloaded(group, folder)
     try:
         await program.run()

@@ -1,0 +1,49 @@
+"""The program of the processes of `fraiseql-subs serve --processes`.
+
+`BUS` names the engine. If the file `BROKEN` names is there, the module cannot be imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import worker_app
+
+from fraiseql_subs import SubscriptionManager, passthrough, subscription
+
+if Path(os.environ.get("BROKEN", "/dev/null/none")).exists():
+    raise ValueError("the settings are broken")
+
+
+@subscription
+async def endless() -> AsyncIterator[int]:
+    yield 1
+    await asyncio.Event().wait()
+
+
+manager = SubscriptionManager(
+    [passthrough("feed", int, channel="feed"), worker_app.worker, worker_app.published, endless],
+    bus=os.environ["BUS"],
+    workers=1,
+)
+memory = SubscriptionManager([passthrough("feed", int, channel="feed")])
+
+
+async def stay() -> None:
+    print(f"main {os.getpid()}", flush=True)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        # As programs do that clean up.
+        print(f"over {os.getpid()}", flush=True)
+
+
+async def pass_by() -> None:
+    """Return at once."""
+
+
+async def fail() -> None:
+    raise ValueError("the database is away")

@@ -1,0 +1,261 @@
+"""`fraiseql-subs serve --processes`: processes share a port, are replaced, and drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from returning import after, begin, numbers, query
+from supervised_program import SupervisedProgram
+from support import eventually
+from support.node import NodeProcess
+from support.protocol_client import ConnectionClosed
+
+from fraiseql_subs import Publisher
+
+run = SupervisedProgram.run
+
+
+async def test_clients_of_a_process_that_is_killed_go_on_at_another(redis):
+    async with run(redis.url) as program, Publisher(redis.url) as publisher:
+        await program.serving()
+        client, victim = await program.connect()
+        other, survivor = await program.connect(victim)
+        await begin(client)
+        await publisher.publish("feed", 1)
+        received, last = await numbers(client, 1)
+        assert received == [1]
+        os.kill(victim, signal.SIGKILL)
+        await publisher.publish("feed", 2)
+        await program.logged(f"process {victim} has ended (signal SIGKILL): another one takes")
+        await client.close()
+        client, third = await program.connect(victim, survivor)
+        await client.subscribe(query("feed"), extensions=after(last))
+        await publisher.publish("feed", 3)
+        assert (await numbers(client, 2))[0] == [2, 3]
+        await client.close()
+        await other.close()
+        assert {child.pid for child in program.children()} == {survivor, third}
+
+
+async def test_a_restart_replaces_all_processes_and_clients_receive_every_event(redis):
+    async with contextlib.AsyncExitStack() as stack:
+        program = await stack.enter_async_context(run(redis.url))
+        publisher = await stack.enter_async_context(Publisher(redis.url))
+        await program.serving()
+        before = {child.pid for child in program.children()}
+        nodes = []
+        for client in ["graphql-ws", "graphql-sse"] * 3:
+            running = NodeProcess.run("resume.mjs", client, program.http_url, query("feed"))
+            nodes.append(await stack.enter_async_context(running))
+            assert await nodes[-1].read() == {"data": None, "missed": False}
+        over = asyncio.ensure_future(program.logged("all processes are new"))
+        os.kill(program.process.pid, signal.SIGHUP)
+        count = 0
+        while not over.done():
+            await publisher.publish("feed", count)
+            count += 1
+            await asyncio.wait([over], timeout=0.01)
+        await over
+        await publisher.publish("feed", count)
+        for node in nodes:
+            for number in range(count + 1):
+                assert (await node.read())["data"] == {"feed": number}
+        after = {child.pid for child in program.children()}
+        assert len(after) == 2 and not after & before
+
+
+async def test_a_restart_that_fails_leaves_the_old_processes(redis, tmp_path):
+    broken = tmp_path / "broken"
+    async with run(redis.url, BROKEN=str(broken)) as program:
+        await program.serving()
+        before = {child.pid for child in program.children()}
+        broken.touch()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("the restart has failed: 2 processes go on as they were")
+        assert "ValueError: the settings are broken" in program.log
+        client, served_by = await program.connect()
+        assert served_by in before
+        await client.close()
+        broken.unlink()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("all processes are new")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_to_all_drains_and_ends_with_0(redis, number):
+    """A terminal sends Ctrl-C to all processes, and systemd SIGTERM."""
+    async with run(redis.url) as program:
+        await program.serving()
+        children = program.children()
+        client, _ = await program.connect()
+        os.killpg(program.process.pid, number)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.receive()
+        assert closed.value.rcvd.code == 1001
+        assert await program.ended() == 0
+        assert not any(child.is_running() for child in children)
+        assert "another one takes its place" not in program.log
+
+
+async def test_a_second_signal_ends_at_once(redis):
+    async with run(redis.url, "--drain", "3600") as program:
+        await program.serving()
+        client, _ = await program.connect()
+        id = await client.subscribe("subscription { endless }")
+        assert await client.receive_data(id) == {"endless": 1}
+        os.kill(program.process.pid, signal.SIGTERM)
+        await program.logged("draining: 1 operation")
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+        client.kill()
+
+
+async def test_a_third_signal_kills_what_does_not_end(redis):
+    async with run(redis.url) as program:
+        await program.serving()
+        children = program.children()
+        for child in children:
+            child.suspend()
+        for count in (1, 2, 3):
+            os.kill(program.process.pid, signal.SIGTERM)
+            # Signals that arrive together are one.
+            await eventually(lambda count=count: taken(program, signal.SIGTERM), f"signal {count}")
+        assert await program.ended() == 1
+        assert not any(child.is_running() for child in children)
+
+
+def taken(program: SupervisedProgram, number: int) -> bool:
+    """Whether the supervisor has no such signal waiting, or has ended."""
+    with contextlib.suppress(FileNotFoundError):
+        status = Path(f"/proc/{program.process.pid}/status").read_text()
+        pending = [int(value, 16) for value in re.findall(r"Pnd:\s+(\w+)", status)]
+        return not any(mask >> (number - 1) & 1 for mask in pending)
+    return True
+
+
+async def test_a_process_that_is_asked_to_end_alone_is_replaced(redis):
+    async with run(redis.url) as program:
+        await program.serving()
+        child, other = program.children()
+        os.kill(child.pid, signal.SIGTERM)
+        await program.logged(f"process {child.pid} has ended (status 0): another one")
+        client, _ = await program.connect(child.pid, other.pid)
+        await client.close()
+
+
+async def test_processes_end_when_the_supervisor_is_killed(redis):
+    async with run(redis.url) as program:
+        await program.serving()
+        children = program.children()
+        program.process.kill()
+        await eventually(lambda: not any(map(is_alive, children)), "the processes end")
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+async def test_a_module_that_cannot_be_imported_ends_the_program(redis, tmp_path):
+    async with run(redis.url, BROKEN=str(tmp_path)) as program:
+        assert await program.ended() == 1
+        assert program.log.count("ValueError: the settings are broken") == 1
+
+
+async def test_processes_that_cannot_be_replaced_are_tried_again_and_then_given_up(redis, tmp_path):
+    broken = tmp_path / "broken"
+    async with run(redis.url, BROKEN=str(broken)) as program:
+        await program.serving()
+        client, survivor = await program.connect()
+        broken.touch()
+        (victim,) = {child.pid for child in program.children()} - {survivor}
+        os.kill(victim, signal.SIGKILL)
+        await program.logged("(status 1) before it served: another one takes its place in 1.0 s")
+        broken.unlink()
+        await eventually(lambda: program.log.count("serves") == 3, "the place is taken")
+        broken.touch()
+        for child in program.children():
+            child.kill()
+        await program.logged("no process can be started: the last 5 attempts failed")
+        assert await program.ended() == 1
+        client.kill()
+
+
+async def test_main_runs_in_one_process_and_moves_when_that_ends(redis):
+    async with run(redis.url, "--main", "supervised_app:stay") as program:
+        await program.serving()
+        first = int((await program.line("main")).split()[1])
+        os.kill(first, signal.SIGKILL)
+        second = int((await program.line("main")).split()[1])
+        assert second != first
+        await eventually(lambda: program.log.count("serves") == 3, "the place is taken")
+        os.kill(program.process.pid, signal.SIGHUP)
+        # It has ended in one process before it begins in the next one.
+        await program.line(f"over {second}")
+        third = int((await program.line("main")).split()[1])
+        await program.logged("all processes are new")
+        assert third in {child.pid for child in program.children()}
+        os.kill(program.process.pid, signal.SIGTERM)
+        await program.line(f"over {third}")
+        assert await program.ended() == 0
+
+
+@pytest.mark.parametrize(("name", "status"), [("pass_by", 0), ("fail", 1)])
+async def test_the_end_of_main_ends_the_program(redis, name, status):
+    async with run(redis.url, "--main", f"supervised_app:{name}") as program:
+        assert await program.ended() == status
+        assert ("ValueError: the database is away" in program.log) is (status == 1)
+
+
+async def test_the_memory_bus_is_refused(redis):
+    async with run(redis.url, target="supervised_app:memory") as program:
+        assert await program.ended() == 2
+        for word in ("--processes 2", 'bus="redis://', "NATS", "PostgreSQL"):
+            assert word in program.log
+
+
+async def test_a_unix_socket_is_shared_and_removed(redis, tmp_path):
+    path = tmp_path / "app.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    async with run(redis.url, "--unix", str(path)) as program:
+        await program.serving()
+        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert (await client.get("http://localhost/health")).status_code == 200
+        async with run(redis.url, "--unix", str(path)) as second:
+            assert await second.ended() == 1
+            assert f"cannot listen on {path}: Address already in use" in second.log
+        assert stat.S_ISSOCK(path.stat().st_mode)
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+        assert not path.exists()
+
+
+async def test_a_port_in_use_is_told(redis):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        async with run(redis.url, FRAISEQL_SUBS_PORT=port) as program:
+            # The command line of this program counts more.
+            await program.serving()
+        async with run(redis.url, "--host", "127.0.0.1", "--port", port) as program:
+            assert await program.ended() == 1
+            assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in program.log
+
+
+@pytest.mark.parametrize("count", ["0", "many", "1000"])
+async def test_a_count_that_is_none_is_refused(redis, count):
+    async with run(redis.url, "--processes", count) as program:
+        assert await program.ended() == 2
+        assert "--processes" in program.log
