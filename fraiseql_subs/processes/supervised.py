@@ -25,8 +25,9 @@ MARK = "_FRAISEQL_SUBS_SUPERVISED"
 class Supervised:
     """The channel to the supervisor, and the socket that it has opened.
 
-    The supervisor says `main` (run it), `leave` (end; others go on with the socket), `drain` (end)
-    and `hurry` (end at once). The end of the channel is the end of the supervisor.
+    The supervisor says `main` (run it), `leave` (end; another process goes on with the socket),
+    `hurry` (the same at once) and `drain` (end). The end of the channel is the end of the
+    supervisor.
     """
 
     def __init__(self, channel: socket.socket, listener: socket.socket) -> None:
@@ -93,21 +94,22 @@ class Supervised:
             while word := (await reader.readline()).strip():
                 if word == b"main":
                     self._may_run_main.set()
-                elif word == b"leave":
-                    self._begin(self._leave(server))
+                elif word == b"drain":
+                    self._end(server)
                 else:
-                    self._end(server, at_once=word == b"hurry")
+                    if word == b"hurry":
+                        server.hurry()
+                    self._begin(self._leave(server))
         # The supervisor has ended, so no process takes its place.
         self._end(server)
 
-    def _end(self, server: Server, *, at_once: bool = False) -> None:
+    def _end(self, server: Server) -> None:
         self._is_ending = True
-        if at_once:
-            server.hurry()
         server.close()
 
     async def _leave(self, server: Server) -> None:
-        """End while other processes go on with the socket."""
-        self._is_ending = True
-        await server.stop_accepting()
+        """End while another process goes on with the socket."""
+        if not self._is_ending:
+            self._is_ending = True
+            await server.stop_accepting()
         server.close()
