@@ -12,6 +12,7 @@ from ._group import Group
 
 _log = logging.getLogger("fraiseql_subs.processes")
 
+
 class Place:
     """Keeps one process running."""
 

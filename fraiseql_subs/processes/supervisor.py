@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -61,10 +62,16 @@ class _Restart:
         self.places: list[Place] = []
         self._group = group
         self._is_asked = False
+        self._had_terminal = _has_terminal()
         self._work: asyncio.Future[None] | None = None
 
     def ask(self) -> None:
-        """Begin; or begin again when the restart that runs is over: the code may have changed."""
+        """Begin; or begin again when the restart that runs is over: the code may have changed.
+
+        A terminal that closes sends SIGHUP as well: then all end.
+        """
+        if self._had_terminal and not _has_terminal():
+            return self._group.end(0)
         self._is_asked = bool(self.places)
         if self._work is None or self._work.done():
             self._work = asyncio.ensure_future(self._run())
@@ -89,3 +96,11 @@ class _Restart:
         if not self._group.ending.is_set():
             left = len(self.places) - number
             _log.error("the restart has failed: %d processes go on as they were", left)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY))
+    except OSError:
+        return False
+    return True

@@ -29,18 +29,25 @@ class SupervisedProgram:
     @classmethod
     @contextlib.asynccontextmanager
     async def run(
-        cls, bus: str, *arguments: str, target: str = "supervised_app:manager", **variables: str
+        cls,
+        bus: str,
+        *arguments: str,
+        target: str = "supervised_app:manager",
+        terminal: int | None = None,
+        **variables: str,
     ) -> AsyncIterator[SupervisedProgram]:
-        """Start it; all is killed at the end."""
+        """Start it, on a terminal or without one; all is killed at the end."""
         with log_file() as log:
             process = await asyncio.create_subprocess_exec(
+                *(() if terminal is None else ("setsid", "--ctty")),
                 *(sys.executable, "-m", "fraiseql_subs", "serve", target, "--processes", "2"),
                 *(*arguments, *(() if {"--unix", "--port"} & {*arguments} else ("--port", "0"))),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.DEVNULL if terminal is None else terminal,
                 stdout=PIPE,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": PATHS, "BUS": bus, **variables},
-                start_new_session=True,
+                # `setsid` makes one itself.
+                start_new_session=terminal is None,
             )
             try:
                 yield cls(process, log)

@@ -143,6 +143,17 @@ def taken(program: SupervisedProgram, number: int) -> bool:
     return True
 
 
+async def test_processes_end_with_their_terminal(redis):
+    ours, theirs = os.openpty()
+    async with run(redis.url, terminal=theirs) as program:
+        os.close(theirs)
+        await program.serving()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("all processes are new")
+        os.close(ours)
+        assert await program.ended() == 0
+
+
 async def test_a_process_that_is_asked_to_end_alone_is_replaced(redis):
     async with run(redis.url) as program:
         await program.serving()
