@@ -103,6 +103,7 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
     address = _address(context, options)
     supervised = Supervised.of_environment()
     if supervised is not None:
+        context.call_on_close(supervised.close)
         address = {"listener": supervised.listener}
     elif options["processes"] > 1 or options["reload"]:
         return serve_by_processes(address, options)

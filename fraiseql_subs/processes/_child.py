@@ -113,17 +113,17 @@ class Child:
         self.is_leaving = True
         if self._listens_since is None:
             # It serves no client, and reads nothing yet.
-            self.signal(signal.SIGTERM)
+            self.send_signal(signal.SIGTERM)
         else:
             self.say(word)
         await asyncio.wait([self.ended], timeout=patience)
         if not self.ended.done():
             text = "process %d has not ended %.0f s after it was asked: it is killed"
             _log.warning(text, self.pid, patience)
-            self.signal(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
         return await self.ended
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)

@@ -140,7 +140,7 @@ class Group:
             if self._signals == 2 and child.ready.done():
                 child.say("hurry")
             else:
-                child.signal(signal.SIGKILL)
+                child.send_signal(signal.SIGKILL)
 
     def _forget(self, child: Child) -> None:
         self._children.discard(child)

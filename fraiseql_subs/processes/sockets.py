@@ -39,6 +39,8 @@ def _failure(error: OSError, place: str) -> ConfigurationError:
     advice = "set another address"
     if error.errno == errno.EADDRINUSE:
         advice = "another program listens there: end it, or use another address"
+    elif error.errno == errno.EEXIST:
+        advice = "it is no socket: use another path"
     elif error.errno in (errno.EACCES, errno.EPERM):
         advice = "this user may not listen there: use a port of at least 1024, or another path"
     return ConfigurationError(f"cannot listen on {place}: {error.strerror or error}; {advice}")
@@ -64,8 +66,10 @@ def _open_tcp(host: str, port: int) -> socket.socket:
 def _open_unix(path: str) -> socket.socket:
     """Listen at a path; a socket that an ended program left behind is replaced."""
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.stat(path).st_mode) or _is_listening(path):
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise _error(errno.EEXIST)
+        if _is_listening(path):
+            raise _error(errno.EADDRINUSE)
         Path(path).unlink()
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -75,6 +79,10 @@ def _open_unix(path: str) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _is_listening(path: str) -> bool:

@@ -79,6 +79,11 @@ class Supervised:
         self._tell({"listening": text})
         self._begin(self._follow(server))
 
+    def close(self) -> None:
+        """Close the copies of this process."""
+        self._channel.close()
+        self.listener.close()
+
     def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             self._channel.sendall(json.dumps(message).encode() + b"\n")

@@ -94,7 +94,7 @@ async def test_a_restart_that_fails_leaves_the_old_processes(redis, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_to_all_drains_and_ends_with_0(redis, number):
     """A terminal sends Ctrl-C to all processes, and systemd SIGTERM."""
-    async with run(redis.url) as program:
+    async with run(redis.url, PYTHONDEVMODE="1") as program:
         await program.serving()
         children = program.children()
         client, _ = await program.connect()
@@ -105,6 +105,7 @@ async def test_a_signal_to_all_drains_and_ends_with_0(redis, number):
         assert await program.ended() == 0
         assert not any(child.is_running() for child in children)
         assert "another one takes its place" not in program.log
+        assert "ResourceWarning" not in program.log
 
 
 async def test_a_second_signal_ends_at_once(redis):
@@ -250,6 +251,11 @@ async def test_a_unix_socket_is_shared_and_removed(redis, tmp_path):
         os.kill(program.process.pid, signal.SIGTERM)
         assert await program.ended() == 0
         assert not path.exists()
+    path.write_text("no socket")
+    async with run(redis.url, "--unix", str(path)) as third:
+        assert await third.ended() == 1
+        assert f"cannot listen on {path}: File exists; it is no socket" in third.log
+    assert path.read_text() == "no socket"
 
 
 async def test_a_port_in_use_is_told(redis):
