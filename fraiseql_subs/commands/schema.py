@@ -6,17 +6,14 @@ Not here: how the manager is found (`_target`), and how the schema is built.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import click
 
 from ..errors import FraiseQLSubsError
 from ..manager import SubscriptionManager
-from ._status import FAILURE
+from ._generated import compare, write
 from ._target import TargetError, load_manager
 from ._traceback import told
 
@@ -79,9 +76,10 @@ def command(
     except FraiseQLSubsError as error:
         raise TargetError(told(error, f"{target} has no schema")) from None
     if check is not None:
-        return _compare(Path(check), text, f"fraiseql-subs schema {target} --output {check}")
+        advice = f"fraiseql-subs schema {target} --output {check}"
+        return compare(Path(check), text, "the schema that is served", advice)
     if output is not None:
-        _write(Path(output), text)
+        write(Path(output), text)
     else:
         click.echo(text, nl=False)
     return 0
@@ -92,44 +90,3 @@ async def _introspection(manager: SubscriptionManager) -> str:
         async for result in results:
             return json.dumps({"data": result.data}, indent=2, ensure_ascii=False) + "\n"
     raise AssertionError("a query has a result")
-
-
-def _compare(path: Path, text: str, advice: str) -> int:
-    try:
-        known = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"--check: {path} cannot be read: {_why(error)}") from None
-    # Editors and git may have changed the ends of lines.
-    before, after = known.splitlines(), text.splitlines()
-    if before == after:
-        return 0
-    difference = difflib.unified_diff(before, after, str(path), "served", lineterm="")
-    click.echo("\n".join(difference))
-    click.echo(f"{path} is not the schema that is served; to write it: {advice}", err=True)
-    return FAILURE
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-            os.chmod(name, mode)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise click.ClickException(f"--output: {path} cannot be written: {_why(error)}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
