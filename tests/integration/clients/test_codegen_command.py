@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from support import PATIENCE
+from support.paths import ROOT
 from support.programs import ENVIRONMENT
 
 APP = '''
@@ -294,10 +295,22 @@ def test_it_is_the_same_each_time_and_checked(folder, tmp_path):
     assert codegen(folder, *GENERATED, "--check", "none.py")[0] == 1
 
 
+def test_the_code_of_the_page_is_what_is_generated(tmp_path):
+    page = (ROOT / "docs" / "how-to" / "typed-code.md").read_text()
+    shop, generated, use = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "shop.py").write_text(shop)
+    (tmp_path / "use.py").write_text(use)
+    assert codegen(tmp_path, "--target", "shop:manager", "--output", "events.py") == (0, "", "")
+    for part in generated.split("\n\n\n"):
+        assert part.strip() in (tmp_path / "events.py").read_text()
+    done = run(tmp_path, "mypy", "--strict", "events.py", "use.py")
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     (tmp_path / "schema.graphql").write_text(
-        '''
+        """
         type Query { order(id: ID!): Order  orders(range: Range): [Order] }
         type Subscription { order(at: DateTime!, kind: Kind): Node }
         "What has an id."
@@ -308,7 +321,7 @@ def shop(tmp_path: Path) -> Path:
         enum Kind { NEW OLD }
         scalar Money  scalar DateTime  scalar BigInt
         input Range { low: Money!  high: Money = "9"  kinds: [Kind!] not: Range }
-        '''
+        """
     )
     return tmp_path
 
