@@ -15,7 +15,7 @@ import click
 from ..manager import SubscriptionManager
 from ..schema.build import SchemaSource
 from ._codegen.documents import DocumentTypes, RepeatedOperationError
-from ._codegen.publishers import Publishers, Publishing
+from ._codegen.publishers import PublisherOptions, Publishers
 from ._codegen.types import SchemaTypes
 from ._codegen.writing import Module, Names
 from ._documents import SUFFIXES, check_document, load_schema, read_documents, with_source
@@ -181,7 +181,7 @@ class _Generation:
             except RepeatedOperationError as error:
                 raise click.ClickException(str(error)) from None
         if has_channels:
-            options = Publishing(
+            options = PublisherOptions(
                 is_sync=is_sync,
                 has_tenants=self._manager.tenant_isolation is not None,
                 has_transactions=self._manager.bus_options.has_transactions,

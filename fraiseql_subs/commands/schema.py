@@ -86,7 +86,9 @@ def command(
 
 
 async def _introspection(manager: SubscriptionManager) -> str:
-    async with manager, manager.subscribe(_INTROSPECTION) as results:
+    # Another manager, without an engine, answers from the same schema.
+    reader = SubscriptionManager(schema=manager.sdl())
+    async with reader, reader.subscribe(_INTROSPECTION) as results:
         async for result in results:
             return json.dumps({"data": result.data}, indent=2, ensure_ascii=False) + "\n"
     raise AssertionError("a query has a result")

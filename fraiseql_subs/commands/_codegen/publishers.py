@@ -38,7 +38,7 @@ _PARAMETERS = (
 
 
 @dataclass(frozen=True)
-class Publishing:
+class PublisherOptions:
     """How events are published.
 
     Attributes:
@@ -59,7 +59,7 @@ class Publishing:
 class Publishers:
     """Writes publishing functions beside the types of their schema."""
 
-    def __init__(self, types: SchemaTypes, options: Publishing) -> None:
+    def __init__(self, types: SchemaTypes, options: PublisherOptions) -> None:
         self._types = types
         self._options = options
         self._tables: dict[str, str] = {}

@@ -424,7 +424,9 @@ def test_it_says_what_to_install(shop):
     blocked.mkdir()
     (blocked / "sitecustomize.py").write_text(
         "import importlib.util\nfind = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *a: None if name == 'graphql' else find(name, *a)\n"
+        "def find_spec(name, *others):\n"
+        "    return None if name == 'graphql' else find(name, *others)\n"
+        "importlib.util.find_spec = find_spec\n"
     )
     path = os.pathsep.join([str(blocked), ENVIRONMENT["PYTHONPATH"]])
     done = subprocess.run(
