@@ -24,20 +24,28 @@ def compare(path: Path, text: str, what: str, advice: str) -> int:
         what: What it is not, if it differs.
         advice: The command that writes it.
     """
-    try:
-        known = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"--check: {path} cannot be read: {_why(error)}") from None
-    # Editors and git may have changed the ends of lines.
-    before, after = known.splitlines(), text.splitlines()
-    if before == after:
+    if not show_difference(read(path), text, str(path), what.rpartition(" ")[2]):
         return 0
-    difference = difflib.unified_diff(
-        before, after, str(path), what.rpartition(" ")[2], lineterm=""
-    )
-    click.echo("\n".join(difference))
     click.echo(f"{path} is not {what}; to write it: {advice}", err=True)
     return FAILURE
+
+
+def read(path: Path) -> str:
+    """Return the text of a file to compare."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"--check: {path} cannot be read: {_why(error)}") from None
+
+
+def show_difference(before: str, after: str, name: str, other: str) -> bool:
+    """Print how a text differs from another one; return whether it does."""
+    # Editors and git may have changed the ends of lines.
+    old, new = before.splitlines(), after.splitlines()
+    if old == new:
+        return False
+    click.echo("\n".join(difflib.unified_diff(old, new, name, other, lineterm="")))
+    return True
 
 
 def write(path: Path, text: str) -> None:
