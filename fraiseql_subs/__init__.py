@@ -3,6 +3,7 @@
 from . import _interpreter as _interpreter  # before the compiled module
 from ._core import Call, Event, Receipt
 from ._core import __version__ as __version__
+from .channel_names import channel_name
 from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
@@ -93,6 +94,7 @@ __all__ = [
     "TenantIsolation",
     "TenantPublisher",
     "ValidationError",
+    "channel_name",
     "computed_field",
     "passthrough",
     "subscription",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import enum
 import logging
 import os
@@ -20,10 +21,11 @@ from typing import Any, TypeVar, overload
 from typing_extensions import Self
 
 from . import decorators
-from ._building import build
+from ._building import Declarations, build
 from ._bus import MEMORY, BusOptions, OnUnavailable
 from ._core import Core
 from ._core_handle import CoreHandle
+from ._declared import Declared
 from ._listeners import check_listener
 from ._loading import refuse_while_loading
 from ._membership import Membership, check_node_name, check_unready_after
@@ -78,7 +80,7 @@ _log = logging.getLogger("fraiseql_subs.manager")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class SubscriptionManager(Publishing, Membership, Placement):
+class SubscriptionManager(Publishing, Membership, Placement, Declared):
     """Serves declared subscriptions to sockets and in process, and accepts events for them.
 
     Args:
@@ -168,11 +170,12 @@ class SubscriptionManager(Publishing, Membership, Placement):
         check_flag("graphiql", graphiql)
         check_node_name(node_name)
         check_unready_after(unready_after)
-        self._definitions = decorators.collect(subscriptions)
-        self._schema = read_schema(schema, context_getter, root_value, debug=debug)
-        self._scalars = check_scalars(items("scalars", scalars, 'scalars=[Scalar("Base64")]'))
-        enums = items("enums", enums, "enums=[Status]")
-        self._enums = [enum_table(cls) for cls in check_enums(enums)]
+        self._declarations = Declarations(
+            read_schema(schema, context_getter, root_value, debug=debug),
+            decorators.collect(subscriptions),
+            check_scalars(items("scalars", scalars, 'scalars=[Scalar("Base64")]')),
+            [enum_table(cls) for cls in check_enums(items("enums", enums, "enums=[Status]"))],
+        )
         security, limits = security or Security(), limits or Limits()
         if limits.is_keepalive_slow:
             records.write(
@@ -208,16 +211,14 @@ class SubscriptionManager(Publishing, Membership, Placement):
         )
         self._entered = Entered()
         self._executor = Executor(self._handle)
-        if self._definitions or isinstance(self._schema, Delegate):
+        if self._declarations.definitions or isinstance(self._declarations.schema, Delegate):
             # Builds the core now, so that a faulty declaration raises here and not at the first
             # client.
             _ = self._core
 
     def _declared(self) -> Callable[[], Core]:
         """Return a function that builds the core and does not refer to the manager."""
-        return partial(
-            build, self._schema, self._definitions, self._scalars, self._enums, self._options
-        )
+        return partial(build, self._declarations, self._options)
 
     @property
     def _core(self) -> Core:
@@ -241,7 +242,8 @@ class SubscriptionManager(Publishing, Membership, Placement):
                     f"{name} is declared after the manager was started: declare subscriptions first"
                 )
             decorated = decorators.subscription(**options)(function)
-            self._definitions = decorators.collect([*self._definitions, decorated])
+            definitions = decorators.collect([*self._declarations.definitions, decorated])
+            self._declarations = dataclasses.replace(self._declarations, definitions=definitions)
             self._handle.build_with(self._declared())
             return decorated
 

@@ -21,6 +21,7 @@ from typing_extensions import Self
 from .._core import Receipt
 from .._daemon import on_daemon_thread
 from ..config import History
+from ..engines import Nats, Postgres, Redis
 from ..errors import FraiseQLSubsError, PublishError
 from ..publisher import Publisher
 from ..security import TenantIsolation
@@ -115,9 +116,15 @@ class Target(Protocol):
 class EngineTarget:
     """Publishes to the engine that servers have."""
 
-    def __init__(self, url: str, history: History, *, is_isolated: bool, timeout: float) -> None:
-        tenant = TenantIsolation() if is_isolated else None
-        self._publisher = Publisher(url, history=history, tenant=tenant, publish_timeout=timeout)
+    def __init__(
+        self,
+        bus: str | Redis | Nats | Postgres,
+        history: History | None,
+        tenant: TenantIsolation | None,
+        *,
+        timeout: float,
+    ) -> None:
+        self._publisher = Publisher(bus, history=history, tenant=tenant, publish_timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,7 +14,16 @@ import click
 from .._core import __version__
 from ._status import FAILURE, INTERRUPTED
 
-_SUBCOMMANDS = ("serve", "schema", "validate", "publish", "postgres", "load", "completion")
+_SUBCOMMANDS = (
+    "serve",
+    "schema",
+    "validate",
+    "codegen",
+    "publish",
+    "postgres",
+    "load",
+    "completion",
+)
 
 
 class _Subcommands(click.Group):

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .._settings import is_header_text
 from .._texts import has_utf8
 from ..config import DEFAULT_HISTORY, History
 from ..errors import ConfigurationError
+from ..security import TenantIsolation
 from ._publish_input import InputError, data_of, lines_of_stdin, whole_stdin
 from ._publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
 from ._status import FAILURE, INTERRUPTED
@@ -40,6 +42,7 @@ _EPILOG = f"""\b
 Examples:
   fraiseql-subs publish orders '{{"id": 7}}' --to redis://127.0.0.1:6379
   fraiseql-subs publish orders '{{"id": 7}}' --to http://127.0.0.1:8000/publish
+  fraiseql-subs publish orders '{{"id": 7}}' --target app:manager
   fraiseql-subs publish orders - --lines --to redis://127.0.0.1:6379 <orders.ndjson
 
 The exit status is 0 if all events were published, 1 if one was not, 2 for an invalid command line.
@@ -59,6 +62,8 @@ class _Options:
     channel: str
     data: str
     to: str | None
+    target: str | None
+    app_dir: str
     key_env: str
     event_type: str | None
     tenant: str | None
@@ -79,6 +84,14 @@ class _Options:
     metavar="URL",
     help="The engine of the servers, such as redis://host:6379 or nats://host:4222; or the endpoint"
     f" of one of them, http://host:8000/publish (default: ${TO}).",
+)
+@click.option(
+    "--target",
+    metavar="MODULE:MANAGER",
+    help="The manager of a module, in place of --to: its engine, with its history and tenants.",
+)
+@click.option(
+    "--app-dir", metavar="FOLDER", default=".", help="Folder of the module (default: this one)."
 )
 @click.option(
     "--key-env",
@@ -127,13 +140,24 @@ class _Options:
     help="Time to wait for an answer.",
 )
 @click.option("--json", is_flag=True, help="Print a JSON object for each event, also for errors.")
-def command(**options: Any) -> int:
+@click.pass_context
+def command(context: click.Context, /, **options: Any) -> int:
     """Publish events to the clients of running servers.
 
     CHANNEL is the channel of the events. DATA is the data of the event, as JSON; - reads it from
     stdin, and negative numbers are written after --.
     """
+    if options["target"] is not None:
+        _refuse_beside_target(context)
     return _run(_Options(**options))
+
+
+def _refuse_beside_target(context: click.Context) -> None:
+    """Refuse what the manager says itself."""
+    for name in ("to", "key_env", "isolated", "history_events", "history_seconds"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option}: the manager of --target says it: leave it out")
 
 
 def _run(options: _Options) -> int:
@@ -180,6 +204,8 @@ def _check(options: _Options) -> None:
 
 
 def _target(options: _Options) -> Target:
+    if options.target is not None:
+        return _target_of_manager(options.target, options)
     url = options.to or os.environ.get(TO)
     if not url:
         raise click.UsageError(
@@ -209,9 +235,33 @@ def _target(options: _Options) -> Target:
     try:
         history = History(events=options.history_events, seconds=options.history_seconds)
         is_isolated = options.isolated or options.tenant is not None
-        return EngineTarget(url, history, is_isolated=is_isolated, timeout=options.timeout)
+        tenant = TenantIsolation() if is_isolated else None
+        return EngineTarget(url, history, tenant, timeout=options.timeout)
     except ConfigurationError as error:
         raise click.UsageError(f"--to: {error}") from None
+
+
+def _target_of_manager(target: str, options: _Options) -> Target:
+    """Return the engine of the manager of a module."""
+    # It imports what serves, which other targets do not need.
+    from ._target import load_manager
+
+    manager = load_manager(target, options.app_dir)
+    if not manager.has_engine:
+        raise click.UsageError(
+            f"--target: {target} has the bus memory://, which reaches no other process: write the"
+            " endpoint of the server, --to http://host:8000/publish, and start it with"
+            " serve(publish_key=...), or give the manager an engine, such as bus="
+            '"redis://127.0.0.1:6379"'
+        )
+    tenant = manager.tenant_isolation
+    if options.tenant is not None and tenant is None:
+        raise click.UsageError(
+            f"--tenant: {target} has no TenantIsolation, so all subscribers would receive the"
+            " event: leave it out, or pass Security(tenant=TenantIsolation()) to the manager"
+        )
+    bus = manager.bus_options.bus
+    return EngineTarget(bus, manager.history, tenant, timeout=options.timeout)
 
 
 class _Publication:

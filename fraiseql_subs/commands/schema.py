@@ -6,16 +6,16 @@ Not here: how the manager is found (`_target`), and how the schema is built.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import click
 
 from ..errors import FraiseQLSubsError
 from ..manager import SubscriptionManager
+from ._extra import require
+from ._generated import read, show_difference, write
+from ._schema_changes import find_changes
 from ._status import FAILURE
 from ._target import TargetError, load_manager
 from ._traceback import told
@@ -25,10 +25,11 @@ Examples:
   fraiseql-subs schema app:manager
   fraiseql-subs schema app:manager --output schema.graphql
   fraiseql-subs schema app:manager --check schema.graphql
+  fraiseql-subs schema app:manager --check schema.graphql --only-breaking
   fraiseql-subs schema app:manager --json --output schema.json
 
-The exit status is 0, 1 if --check finds a difference, the module raises or the file cannot be read
-or written, 2 for an invalid command line.
+The exit status is 0, 1 if --check finds a difference (with --only-breaking: one that breaks
+clients), the module raises or the file cannot be read or written, 2 for an invalid command line.
 """
 
 # Section 4 of the GraphQL specification, to the depth that tools ask for.
@@ -61,10 +62,21 @@ _INTROSPECTION = f"""{{ __schema {{
     "--check", metavar="FILE", help="Compare it with a file, and print how the file differs."
 )
 @click.option(
+    "--only-breaking",
+    is_flag=True,
+    help="With --check: a difference that does not break clients is no failure.",
+)
+@click.option(
     "--app-dir", metavar="FOLDER", default=".", help="Folder of the module (default: this one)."
 )
 def command(
-    target: str, *, is_json: bool, output: str | None, check: str | None, app_dir: str
+    target: str,
+    *,
+    is_json: bool,
+    output: str | None,
+    check: str | None,
+    only_breaking: bool,
+    app_dir: str,
 ) -> int:
     """Print the schema that a manager serves, as SDL.
 
@@ -73,63 +85,56 @@ def command(
     """
     if output is not None and check is not None:
         raise click.UsageError("--output writes the file and --check reads it: use one of them")
+    if only_breaking:
+        if check is None:
+            raise click.UsageError("--only-breaking is for --check FILE, which is missing")
+        require("graphql", "--only-breaking")
     manager = load_manager(target, app_dir)
     try:
         text = asyncio.run(_introspection(manager)) if is_json else manager.sdl().rstrip() + "\n"
     except FraiseQLSubsError as error:
         raise TargetError(told(error, f"{target} has no schema")) from None
     if check is not None:
-        return _compare(Path(check), text, f"fraiseql-subs schema {target} --output {check}")
+        advice = f"fraiseql-subs schema {target}{' --json' if is_json else ''} --output {check}"
+        return _check(Path(check), text, advice, is_json=is_json, only_breaking=only_breaking)
     if output is not None:
-        _write(Path(output), text)
+        write(Path(output), text)
     else:
         click.echo(text, nl=False)
     return 0
 
 
 async def _introspection(manager: SubscriptionManager) -> str:
-    async with manager, manager.subscribe(_INTROSPECTION) as results:
+    # Another manager, without an engine, answers from the same schema.
+    reader = SubscriptionManager(schema=manager.sdl())
+    async with reader, reader.subscribe(_INTROSPECTION) as results:
         async for result in results:
             return json.dumps({"data": result.data}, indent=2, ensure_ascii=False) + "\n"
     raise AssertionError("a query has a result")
 
 
-def _compare(path: Path, text: str, advice: str) -> int:
-    try:
-        known = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"--check: {path} cannot be read: {_why(error)}") from None
-    # Editors and git may have changed the ends of lines.
-    before, after = known.splitlines(), text.splitlines()
-    if before == after:
+def _check(path: Path, text: str, advice: str, *, is_json: bool, only_breaking: bool) -> int:
+    """Print how a file differs, and which changes break clients; return the exit status."""
+    known = read(path)
+    if not show_difference(known, text, str(path), "served"):
         return 0
-    difference = difflib.unified_diff(before, after, str(path), "served", lineterm="")
-    click.echo("\n".join(difference))
-    click.echo(f"{path} is not the schema that is served; to write it: {advice}", err=True)
-    return FAILURE
-
-
-def _write(path: Path, text: str) -> None:
+    counted = ""
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-            os.chmod(name, mode)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise click.ClickException(f"--output: {path} cannot be written: {_why(error)}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
+        changes = find_changes(known, text, is_json=is_json)
+    except ValueError as error:
+        if only_breaking:
+            raise click.ClickException(f"--check: {path} is no schema: {error}") from None
+        click.echo(f"{path} is no schema, so breaking changes are unknown: {error}", err=True)
+        changes = None
+    else:
+        if changes is None:
+            what = "which changes break clients is said with graphql-core:"
+            click.echo(f"{what} pip install 'fraiseql-subs[cli]'", err=True)
+    if changes is not None:
+        changes.show()
+        count = len(changes.breaking)
+        counted = f" ({count} breaking change{'' if count == 1 else 's'})"
+    if only_breaking and changes is not None and not changes.breaking:
+        return 0
+    click.echo(f"{path} is not the schema that is served{counted}; to write it: {advice}", err=True)
+    return FAILURE

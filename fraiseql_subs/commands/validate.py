@@ -1,28 +1,23 @@
 """The command `fraiseql-subs validate`: checks documents of clients as the server would.
 
-Not here: the rules, which the core has; how the manager is found (`_target`).
+Not here: the rules, which the core has; how documents and schemas are found (`_documents`).
 """
 
 from __future__ import annotations
 
 import json
-import re
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import click
 
-from ..errors import FraiseQLSubsError, ValidationError
-from ..manager import SubscriptionManager
+from ._documents import (
+    SUFFIXES,
+    Problem,
+    check_document,
+    load_schema,
+    read_documents,
+    with_source,
+)
 from ._status import FAILURE
-from ._target import TargetError, load_manager
-from ._traceback import told
-
-SUFFIXES = (".graphql", ".gql")
-"""Files of a folder that are documents."""
 
 _FORMATS = ("text", "json", "github")
 
@@ -36,17 +31,6 @@ Examples:
 The exit status is 0, 1 if a document is refused, none is found, or the module raises, 2 for an
 invalid command line.
 """
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """What is wrong with a document; line and column are counted from 1, 0 if there is none."""
-
-    file: str
-    line: int
-    column: int
-    message: str
-    source: str
 
 
 @click.command("validate", short_help="Check documents of clients.", epilog=_EPILOG)
@@ -73,12 +57,12 @@ def command(
     document. Variables and permissions belong to a client and are not checked. With --schema the
     limits are those of Limits().
     """
-    manager = _manager(target, schema, app_dir)
+    manager = load_schema(target, schema, app_dir)
     count = 0
-    problems: list[_Problem] = []
-    for name, text in _read(documents):
+    problems: list[Problem] = []
+    for name, text in read_documents(documents):
         count += 1
-        problems += _check(manager, name, text)
+        problems += check_document(manager, name, text)
     if count == 0:
         kinds = " or ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise click.ClickException(f"no file {kinds} in {', '.join(documents)}")
@@ -87,66 +71,7 @@ def command(
     return FAILURE if problems else 0
 
 
-def _manager(target: str | None, schema: str | None, app_dir: str) -> SubscriptionManager:
-    if (target is None) == (schema is None):
-        raise click.UsageError("name the schema by --target app:manager or --schema FILE")
-    if target is not None:
-        manager = load_manager(target, app_dir)
-    else:
-        assert schema is not None, "one of them is given"
-        # A schema alone resolves nothing.
-        manager = SubscriptionManager(schema=_text_of(Path(schema), "--schema"))
-    try:
-        manager.sdl()
-    except FraiseQLSubsError as error:
-        place = target or f"--schema: {schema}"
-        raise TargetError(told(error, f"{place} has no schema")) from None
-    return manager
-
-
-def _read(documents: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each document, each file once."""
-    seen = set()
-    for name in documents:
-        if name == "-":
-            yield "stdin", sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-            continue
-        path = Path(name)
-        files = [path]
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
-        for file in files:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
-                yield str(file), _text_of(file, "DOCUMENTS")
-
-
-def _text_of(path: Path, name: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise click.ClickException(f"{name}: {path} is not UTF-8") from None
-    except OSError as error:
-        raise click.ClickException(f"{name}: {path} cannot be read: {error.strerror}") from None
-
-
-def _check(manager: SubscriptionManager, name: str, text: str) -> list[_Problem]:
-    try:
-        manager.validate(text)
-    except ValidationError as error:
-        return [_problem(name, text, each) for each in error.errors]
-    return []
-
-
-def _problem(name: str, text: str, error: dict[str, Any]) -> _Problem:
-    at = next(iter(error.get("locations", [])), {"line": 0, "column": 0})
-    # The line terminators of GraphQL (specification, section 2.1.2).
-    lines = re.split(r"\r\n|\n|\r", text)
-    source = lines[at["line"] - 1] if 0 < at["line"] <= len(lines) else ""
-    return _Problem(name, at["line"], at["column"], error["message"], source)
-
-
-def _print(problems: list[_Problem], form: str) -> None:
+def _print(problems: list[Problem], form: str) -> None:
     if form == "json":
         told = [
             {"file": each.file, "line": each.line, "column": each.column, "message": each.message}
@@ -155,26 +80,10 @@ def _print(problems: list[_Problem], form: str) -> None:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     for problem in problems:
-        click.echo(_annotation(problem) if form == "github" else _with_source(problem))
+        click.echo(_annotation(problem) if form == "github" else with_source(problem))
 
 
-def _with_source(problem: _Problem) -> str:
-    if problem.line == 0:
-        return f"{problem.file}: {problem.message}"
-    place = f"{problem.file}:{problem.line}:{problem.column}: {problem.message}"
-    # A tab before the caret is as wide as the one above it.
-    before = _start(problem.source, problem.column)
-    indent = "".join("\t" if character == "\t" else " " for character in before)
-    return f"{place}\n    {problem.source}\n    {indent}^"
-
-
-def _start(line: str, column: int) -> str:
-    """Return what stands before a column, which counts UTF-16 code units from 1."""
-    units = line.encode("utf-16-le", "surrogatepass")[: 2 * (column - 1)]
-    return units.decode("utf-16-le", "replace")
-
-
-def _annotation(problem: _Problem) -> str:
+def _annotation(problem: Problem) -> str:
     """Return a workflow command of GitHub, whose values have escapes of their own."""
 
     def escaped(text: str, more: str = "") -> str:

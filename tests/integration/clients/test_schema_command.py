@@ -106,3 +106,48 @@ def test_a_schema_that_cannot_be_built_is_told(folder):
     status, out, err = schema(folder, "wrong:manager")
     assert (status, out) == (1, "")
     assert 'wrong.py", line 2' in err and "pass functions decorated with" in err
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_changes_that_break_clients_are_told(folder, form):
+    assert schema(folder, "app", *form, "--output", "known") == (0, "", "")
+    added = APP.replace("    id: int", "    id: int\n    key: str")
+    (folder / "newer.py").write_text(added.replace("note: str | None = None", "note: int = 0"))
+    status, out, err = schema(folder, "newer", *form, "--check", "known")
+    assert status == 1
+    told = [line for line in out.splitlines() if "break" in line]
+    assert [line.partition(": ")[0] for line in told] == ["breaks clients"]
+    assert "Order.note changed type from String to Int!" in told[0]
+    assert "(1 breaking change)" in err
+    assert schema(folder, "newer", *form, "--check", "known", "--only-breaking")[0] == 1
+    (folder / "newer.py").write_text(added)
+    status, out, _ = schema(folder, "newer", *form, "--check", "known")
+    assert (status, out.splitlines()[-1]) == (1, "no change breaks clients")
+    status, out, err = schema(folder, "newer", *form, "--check", "known", "--only-breaking")
+    assert (status, err) == (0, "")
+    assert "key" in out
+
+
+def test_changes_that_may_break_clients_are_told_apart(folder):
+    kinds = "from typing import Literal\nfrom typing_extensions import TypeAliasType\n"
+    kinds += 'Kind = TypeAliasType("Kind", Literal["NEW"])\n'
+    app = kinds + APP.replace("note: str | None", "note: Kind | None")
+    (folder / "app.py").write_text(app)
+    schema(folder, "app", "--output", "known")
+    (folder / "app.py").write_text(app.replace('["NEW"]', '["NEW", "OLD"]'))
+    status, out, err = schema(folder, "app", "--check", "known")
+    told = out.splitlines()[-1]
+    assert (status, told.startswith("may break clients: "), "OLD" in told) == (1, True, True)
+    assert "(0 breaking changes)" in err
+    assert schema(folder, "app", "--check", "known", "--only-breaking")[0] == 0
+
+
+def test_a_file_that_is_no_schema_is_told(folder):
+    (folder / "known").write_text("type {")
+    status, out, err = schema(folder, "app", "--check", "known")
+    assert (status, out[:9]) == (1, "--- known")
+    assert "known is no schema, so breaking changes are unknown: Syntax Error" in err
+    status, _, err = schema(folder, "app", "--check", "known", "--only-breaking")
+    assert status == 1
+    assert "known is no schema: Syntax Error" in err
+    assert schema(folder, "app", "--only-breaking")[0] == 2

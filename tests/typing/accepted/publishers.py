@@ -17,6 +17,7 @@ from fraiseql_subs import (
     SyncPublisher,
     Table,
     TenantIsolation,
+    channel_name,
 )
 
 
@@ -25,6 +26,7 @@ async def publish() -> str | None:
         receipt = await publisher.publish("orders", {"id": 1}, event_id="order-1")
         receipts = await publisher.publish_many([("orders", 1), {"channel": "orders", "data": 2}])
         await publisher.publish_json("orders", b'{"id": 3}', tenant_id="acme")
+        await publisher.publish(channel_name("orders.{id}", {"id": 1}), {"id": 1})
         await publisher.close()
     offset: int = receipts[0].offset
     return receipt.position if offset else None
