@@ -1,8 +1,8 @@
 """Bring your own server: subscriptions over aiohttp, with a `WebSocketAdapter` of 40 lines.
 
-    pip install aiohttp websockets
+    pip install aiohttp 'fraiseql-subs[cli]'
     python examples/custom_server.py
-    python examples/subscribe.py ws://127.0.0.1:8000/graphql 'subscription { orderUpdated { id } }'
+    fraiseql-subs subscribe ws://127.0.0.1:8000/graphql 'subscription { orderUpdated { id } }'
 
 The adapter moves messages; the protocol, the limits and the slow-consumer policy are those of the
 embedded server.

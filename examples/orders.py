@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import itertools
-import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -81,23 +80,22 @@ async def main() -> None:
 
 def how_to_subscribe(server: Server, interval: float) -> str:
     """Say what to do from another terminal: only what works here."""
-    folder = Path.cwd()
-    script = os.path.relpath(Path(__file__).with_name("subscribe.py"), folder)
     python = Path(sys.executable)
-    if python.is_relative_to(folder):
-        python = python.relative_to(folder)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    command = [str(python), "-m", "fraiseql_subs", "subscribe", server.url, DOCUMENT]
     lines = [
         f"Orders change every {interval:g} s on {server.url}",
         "",
         "Subscribe from another terminal:",
         "",
-        f"  {shlex.join([str(python), script, server.url])}",
+        f"  {shlex.join(command)}",
         "",
     ]
     if read_page() is not None:
         lines += ["or in a browser, with GraphiQL:", "", f"  {server.http_url}", ""]
-    lines += ["Ask for:", "", f"  {DOCUMENT}", "", "Ctrl-C ends it."]
-    return "\n".join(lines)
+        lines += ["Ask it for:", "", f"  {DOCUMENT}", ""]
+    return "\n".join([*lines, "Ctrl-C ends it."])
 
 
 if __name__ == "__main__":

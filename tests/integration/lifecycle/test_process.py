@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import textwrap
@@ -11,6 +10,7 @@ from asyncio.subprocess import Process
 import pytest
 from support import programs
 from support.programs import finish, read_line
+from support.subscribing_command import subscribing
 
 PRELUDE = """
 import asyncio, os, sys
@@ -288,22 +288,16 @@ async def test_the_example_serves_orders(connect):
     assert (code, err) == (0, "")
 
 
-async def test_the_example_of_an_own_server_serves_the_example_of_a_client():
+async def test_the_example_of_an_own_server_serves_the_command():
     serving = await programs.start_command(
         sys.executable, "examples/custom_server.py", "--port", "0"
     )
     url = (await read_line(serving)).split()[-1]
     document = "subscription { orderUpdated { id status } }"
-    subscribing = await programs.start_command(
-        sys.executable, "examples/subscribe.py", url, document
-    )
-    payload = json.loads(await read_line(subscribing))
-    assert payload["data"]["orderUpdated"]["status"] == "PAID"
-    serving.send_signal(signal.SIGINT)
-    code, _, err = await finish(serving)
-    assert (code, err) == (0, "")
-    code, _, err = await finish(subscribing)
-    if sys.version_info >= (3, 11):
-        # It was told that the server goes, which is no error. Before, asyncio.run cancels every
-        # task at once, and no client is told.
+    async with subscribing(url, document, "--no-reconnect") as command:
+        payload = await command.result()
+        assert payload["data"]["orderUpdated"]["status"] == "PAID"
+        serving.send_signal(signal.SIGINT)
+        code, _, err = await finish(serving)
         assert (code, err) == (0, "")
+        assert (await command.ends())[0] == 1
