@@ -79,7 +79,7 @@ impl Metrics {
         {
             self.field_errors.add(*count);
             let (problem, detail) = (&*fault.problem, &*fault.detail);
-            tracing::error!(target: "fraiseql_subs", field, problem, detail, "the data of an event does not fit the schema");
+            tracing::error!(name: "value.misfit", target: "fraiseql_subs", field, problem, detail, "the data of an event does not fit the schema");
         }
     }
 }

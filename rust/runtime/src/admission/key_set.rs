@@ -65,7 +65,7 @@ impl Handler<RefreshKeys> for KeySetActor {
             match fetch(&url).await {
                 Ok(keys) => verifier.replace_keys(keys),
                 Err(problem) => {
-                    tracing::error!(target: "fraiseql_subs.jwt", url = &*url, problem, "the key set could not be fetched");
+                    tracing::error!(name: "key_set.failed", target: "fraiseql_subs.jwt", url = &*url, problem, "the key set could not be fetched");
                 }
             }
         })
