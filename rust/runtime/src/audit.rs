@@ -34,7 +34,7 @@ pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
         name: "token.refused",
         target: AUDIT,
         check = Check::Authentication.name(),
-        connection_id,
+        connection = connection_id,
         reason = %reason,
         "token refused"
     );
@@ -58,7 +58,7 @@ pub(crate) fn authentication_timed_out(connection_id: &str) {
         name: "authentication.late",
         target: AUDIT,
         check = Check::Authentication.name(),
-        connection_id,
+        connection = connection_id,
         "authentication took too long"
     );
 }
@@ -69,9 +69,9 @@ pub(crate) fn connection_denied(check: Check, identity: Option<&Identity>, conne
         name: "connection.denied",
         target: AUDIT,
         check = check.name(),
-        user_id = user_of(identity),
-        tenant_id = identity.and_then(Identity::tenant),
-        connection_id,
+        user = user_of(identity),
+        tenant = identity.and_then(Identity::tenant),
+        connection = connection_id,
         "connection denied"
     );
 }
@@ -82,9 +82,9 @@ pub(crate) fn operation_denied(identity: Option<&Identity>, connection_id: Optio
         name: "operation.denied",
         target: AUDIT,
         check = Check::Rate.name(),
-        user_id = user_of(identity),
-        tenant_id = identity.and_then(Identity::tenant),
-        connection_id,
+        user = user_of(identity),
+        tenant = identity.and_then(Identity::tenant),
+        connection = connection_id,
         "operation denied"
     );
 }
@@ -100,10 +100,10 @@ pub(crate) fn subscription_denied(
         name: "subscription.denied",
         target: AUDIT,
         check = check.name(),
-        user_id = user_of(identity),
-        tenant_id = identity.and_then(Identity::tenant),
-        connection_id,
-        subscription,
+        user = user_of(identity),
+        tenant = identity.and_then(Identity::tenant),
+        connection = connection_id,
+        field = subscription,
         "subscription denied"
     );
 }

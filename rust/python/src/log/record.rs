@@ -9,6 +9,9 @@ use tracing::{Event, Level};
 const MESSAGE_BYTES: usize = 1024;
 const VALUE_BYTES: usize = 256;
 
+/// Name of the records of libraries.
+pub(super) const LIBRARY_FAULT: &str = "library.failed";
+
 /// Marks a cut text.
 const CUT: &str = "…";
 
@@ -16,6 +19,8 @@ const CUT: &str = "…";
 pub(super) struct Record {
     pub(super) level: Level,
     pub(super) target: &'static str,
+    /// The name of the event in the catalogue.
+    pub(super) name: &'static str,
     pub(super) message: String,
     pub(super) fields: Vec<(&'static str, String)>,
     /// Occurrences since the last write.
@@ -27,6 +32,7 @@ impl Record {
         let mut record = Self {
             level: *event.metadata().level(),
             target: event.metadata().target(),
+            name: event.metadata().name(),
             message: String::new(),
             fields: Vec::new(),
             count: 1,
@@ -35,8 +41,9 @@ impl Record {
         record
     }
 
-    /// Replaces the message of a library; the original becomes a detail.
+    /// Replaces the name and the message of a library; the original message becomes a detail.
     pub(super) fn rename(&mut self, message: &str) {
+        self.name = LIBRARY_FAULT;
         let theirs = std::mem::replace(&mut self.message, message.to_owned());
         self.fields.push(("detail", cut(&theirs, VALUE_BYTES)));
     }

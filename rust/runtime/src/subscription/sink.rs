@@ -11,6 +11,8 @@ use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::Amendment;
 
+use crate::catalog::Definition;
+
 /// The receiving end of one operation, on the operation's own thread.
 pub trait ResponseSink {
     /// Reserves memory for what the operation keeps of its request (bytes), before it starts.
@@ -21,6 +23,8 @@ pub trait ResponseSink {
     fn retain(&self, _bytes: usize) -> Result<(), Vec<GraphQLError>> {
         Ok(())
     }
+    /// Records that the operation has passed all checks and starts.
+    fn start(&self, _definition: &Arc<Definition>) {}
     /// Sends one response: `{"data": …}`.
     fn next(&self, response: &Bytes);
     /// Ready when at most half of the pending bytes that the client may have are in use. Source
