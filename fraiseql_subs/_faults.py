@@ -107,7 +107,7 @@ class Faults:
         if detail:
             text = f"{text}: {detail}"
         text = f"{text} (at {path})" if path else text
-        fields = {"field": field, "problem": problem, **(fields or {})}
+        fields = {**(fields or {}), "field": field, "problem": problem}
         key, event = (field, problem), "value.misfit"
         self.report(key, _log, logging.ERROR, text, event=event, fields=fields, count=count)
 

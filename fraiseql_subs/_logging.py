@@ -8,6 +8,9 @@ from ._faults import faults
 from ._records import records
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
+_OCCURRENCE = {"detail", "connection", "operation", "event", "user", "tenant", "trace"}
+"""Fields in which two occurrences of the same error differ."""
+
 _LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "ERROR": logging.ERROR}
 
 
@@ -27,7 +30,7 @@ def write(
         event: The name of the event in the catalogue.
         message: What happened.
         fields: Structured fields of the record, also available as `record.fields`. Errors that
-            differ only in `detail` count as the same error.
+            differ only in whose they are, or in `detail`, count as the same error.
         count: Number of occurrences (count).
     """
     logger = logging.getLogger(_name(target))
@@ -38,7 +41,7 @@ def write(
         number = _LEVELS.get(level, logging.WARNING)
         records.emit(logger, number, text, event=event, fields=fields)
         return
-    place = tuple(item for item in fields.items() if item[0] != "detail")
+    place = tuple(item for item in fields.items() if item[0] not in _OCCURRENCE)
     key = (target, message, place)
     faults.report(key, logger, logging.ERROR, text, count=count, event=event, fields=fields)
 

@@ -4,7 +4,7 @@
 //! Records have the code of an error, not its message, which may quote a variable.
 
 use graphql::GraphQLError;
-use protocol::Close;
+use protocol::{Close, OperationId};
 
 use crate::client::{Client, ConnectionInfo};
 use crate::subscription::SubscriptionInfo;
@@ -202,6 +202,7 @@ pub(crate) fn events_dropped(info: &SubscriptionInfo) {
         name: "event.dropped",
         target: CONNECTIONS,
         connection = owner.connection,
+        operation = info.operation.as_ref().map(OperationId::as_str),
         field = info.definition.field,
         user = owner.user,
         tenant = owner.tenant,
@@ -216,6 +217,7 @@ pub(crate) fn subscription_too_slow(info: &SubscriptionInfo) {
         name: "subscription.too_slow",
         target: CONNECTIONS,
         connection = owner.connection,
+        operation = info.operation.as_ref().map(OperationId::as_str),
         field = info.definition.field,
         user = owner.user,
         tenant = owner.tenant,

@@ -12,6 +12,17 @@ const VALUE_BYTES: usize = 256;
 /// Name of the records of libraries.
 pub(super) const LIBRARY_FAULT: &str = "library.failed";
 
+/// Fields in which two occurrences of the same error differ. As in `fraiseql_subs._logging`.
+const OCCURRENCE: [&str; 7] = [
+    "detail",
+    "connection",
+    "operation",
+    "event",
+    "user",
+    "tenant",
+    "trace",
+];
+
 /// Marks a cut text.
 const CUT: &str = "…";
 
@@ -54,12 +65,12 @@ impl Record {
         size_of::<Self>() + self.message.len() + values.sum::<usize>()
     }
 
-    /// Whether two records are the same error: they differ only in `detail`.
+    /// Whether two records are the same error, which has occurred twice.
     pub(super) fn repeats(&self, other: &Self) -> bool {
         let place = |record: &Self| {
             let fields = record.fields.iter();
             fields
-                .filter(|(name, _)| *name != "detail")
+                .filter(|(name, _)| !OCCURRENCE.contains(name))
                 .cloned()
                 .collect::<Vec<_>>()
         };

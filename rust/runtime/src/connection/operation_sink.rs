@@ -57,6 +57,10 @@ impl ResponseSink for OperationSink {
         self.mark.start(definition);
     }
 
+    fn operation(&self) -> Option<OperationId> {
+        Some(self.id.clone())
+    }
+
     fn follow(&self, stream: Arc<Stream>) {
         // An operation follows one stream.
         self.stream.set(stream).ok();

@@ -8,7 +8,7 @@ use bus::Event;
 use bytes::Bytes;
 use graphql::Plan;
 use parking_lot::Mutex;
-use protocol::{Amendment, JsonObject};
+use protocol::{Amendment, JsonObject, OperationId};
 
 use crate::catalog::Definition;
 use crate::client::Client;
@@ -26,6 +26,8 @@ pub struct SubscriptionInfo {
     pub plan: Option<Arc<Plan>>,
     /// Name of the operation in the client's document.
     pub operation_name: Option<Arc<str>>,
+    /// Id of the operation in its connection; `None`: it is in process, or shared.
+    pub operation: Option<OperationId>,
     /// Who subscribed.
     pub client: Arc<Client>,
     /// State that the host keeps for this subscription.

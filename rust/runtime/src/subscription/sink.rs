@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bus::{LocalPosition, Stream};
 use bytes::Bytes;
 use graphql::GraphQLError;
-use protocol::Amendment;
+use protocol::{Amendment, OperationId};
 
 use crate::catalog::Definition;
 
@@ -25,6 +25,10 @@ pub trait ResponseSink {
     }
     /// Records that the operation has passed all checks and starts.
     fn start(&self, _definition: &Arc<Definition>) {}
+    /// Returns the id of the operation in its connection.
+    fn operation(&self) -> Option<OperationId> {
+        None
+    }
     /// Sends one response: `{"data": …}`.
     fn next(&self, response: &Bytes);
     /// Ready when at most half of the pending bytes that the client may have are in use. Source
