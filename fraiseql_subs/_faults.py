@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
+from ._log_record import OCCURRENCE
 from ._records import RecordOptions, cut, records
 from ._section import Section
 
@@ -80,9 +81,7 @@ class Faults:
         key = (what, kind.__module__, kind.__qualname__, _line(exception))
         text = what if path is None else f"{what} (at {path})"
         event = "exception.raised"
-        self.report(
-            key, _log, logging.ERROR, text, event=event, fields=fields, exc_info=exception
-        )
+        self.report(key, _log, logging.ERROR, text, event=event, fields=fields, exc_info=exception)
 
     def misfit(
         self,
@@ -210,6 +209,7 @@ faults = Faults()
 def _summarise(over: list[_Known]) -> None:
     for known in over:
         if known.repeats:
+            same = {name: known.fields[name] for name in known.fields if name not in OCCURRENCE}
             records.write(
                 known.logger,
                 known.level,
@@ -218,7 +218,7 @@ def _summarise(over: list[_Known]) -> None:
                 known.repeats,
                 event=known.event,
                 kind="counts of faults",
-                fields={**known.fields, "repeats": str(known.repeats)},
+                fields={**same, "repeats": str(known.repeats)},
             )
 
 

@@ -10,6 +10,9 @@ from typing import Any
 STANDARD = ("connection", "operation", "field", "event", "user", "tenant", "trace")
 """The attributes of each record, None where there is no value."""
 
+OCCURRENCE = frozenset(STANDARD) - {"field"} | {"detail"}
+"""Fields in which two occurrences of the same fault differ."""
+
 
 def make_record(
     logger: logging.Logger,

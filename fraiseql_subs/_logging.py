@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 
 from ._faults import faults
+from ._log_record import OCCURRENCE
 from ._records import records
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
-_OCCURRENCE = {"detail", "connection", "operation", "event", "user", "tenant", "trace"}
-"""Fields in which two occurrences of the same error differ."""
-
 _LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "ERROR": logging.ERROR}
 
 
@@ -41,7 +39,7 @@ def write(
         number = _LEVELS.get(level, logging.WARNING)
         records.emit(logger, number, text, event=event, fields=fields)
         return
-    place = tuple(item for item in fields.items() if item[0] not in _OCCURRENCE)
+    place = tuple(item for item in fields.items() if item[0] not in OCCURRENCE)
     key = (target, message, place)
     faults.report(key, logger, logging.ERROR, text, count=count, event=event, fields=fields)
 

@@ -12,7 +12,7 @@ const VALUE_BYTES: usize = 256;
 /// Name of the records of libraries.
 pub(super) const LIBRARY_FAULT: &str = "library.failed";
 
-/// Fields in which two occurrences of the same error differ. As in `fraiseql_subs._logging`.
+/// Fields in which two occurrences of the same error differ. As in `_log_record.py`.
 const OCCURRENCE: [&str; 7] = [
     "detail",
     "connection",
