@@ -41,13 +41,13 @@ impl OperationEnd {
 
 /// Whose record it is.
 #[derive(Clone, Copy)]
-struct Owner<'a> {
+struct LogOwner<'a> {
     connection: Option<&'a str>,
     user: Option<&'a str>,
     tenant: Option<&'a str>,
 }
 
-impl<'a> Owner<'a> {
+impl<'a> LogOwner<'a> {
     fn of(client: &'a Client) -> Self {
         let identity = client.identity.as_deref();
         Self {
@@ -68,6 +68,16 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// Logs a client that is refused because there is no place for it.
+pub(crate) fn server_full(peer: Option<&str>) {
+    tracing::warn!(
+        name: "server.full",
+        target: CONNECTIONS,
+        peer,
+        "a client is refused: there are as many as Limits.max_connections allows"
+    );
+}
+
 /// Logs a connection that has been opened.
 pub(crate) fn connection_opened(info: &ConnectionInfo) {
     tracing::debug!(
@@ -85,9 +95,9 @@ pub(crate) fn connection_accepted(client: &Client) {
     tracing::debug!(
         name: "connection.accepted",
         target: CONNECTIONS,
-        connection = Owner::of(client).connection,
-        user = Owner::of(client).user,
-        tenant = Owner::of(client).tenant,
+        connection = LogOwner::of(client).connection,
+        user = LogOwner::of(client).user,
+        tenant = LogOwner::of(client).tenant,
         "connection accepted"
     );
 }
@@ -99,8 +109,8 @@ pub(crate) fn connection_ended(info: &ConnectionInfo, close: Option<&Close>) {
         name: "connection.ended",
         target: CONNECTIONS,
         connection = info.id,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         code,
         reason = close.map_or("the client has left", |close| &*close.reason),
         "connection ended"
@@ -113,8 +123,8 @@ pub(crate) fn connection_lost(info: &ConnectionInfo) {
         name: "connection.ended",
         target: CONNECTIONS,
         connection = info.id,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         reason = "the client does not answer",
         "connection ended"
     );
@@ -126,8 +136,8 @@ pub(crate) fn connection_too_slow(info: &ConnectionInfo) {
         name: "connection.too_slow",
         target: CONNECTIONS,
         connection = info.id,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         "a client is disconnected because it reads too slowly"
     );
 }
@@ -140,8 +150,8 @@ pub(crate) fn results_dropped(info: &ConnectionInfo, operation: &str, field: Opt
         connection = info.id,
         operation,
         field,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         "a result is dropped because its client reads too slowly; further ones of this connection are counted in metrics().results_dropped alone"
     );
 }
@@ -154,8 +164,8 @@ pub(crate) fn operation_started(info: &ConnectionInfo, operation: &str, field: O
         connection = info.id,
         operation,
         field,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         "operation started"
     );
 }
@@ -167,8 +177,8 @@ pub(crate) fn operation_refused(info: &ConnectionInfo, operation: &str, errors: 
         target: CONNECTIONS,
         connection = info.id,
         operation,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         errors = errors.len(),
         code = errors.first().and_then(GraphQLError::code),
         "operation refused"
@@ -188,8 +198,8 @@ pub(crate) fn operation_ended(
         connection = info.id,
         operation,
         field,
-        user = Owner::of_connection(info).user,
-        tenant = Owner::of_connection(info).tenant,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
         reason = end.text(),
         "operation ended"
     );
@@ -197,7 +207,7 @@ pub(crate) fn operation_ended(
 
 /// Logs the first event of a subscription that is dropped before its resolver.
 pub(crate) fn events_dropped(info: &SubscriptionInfo) {
-    let owner = Owner::of(&info.client);
+    let owner = LogOwner::of(&info.client);
     tracing::warn!(
         name: "event.dropped",
         target: CONNECTIONS,
@@ -212,7 +222,7 @@ pub(crate) fn events_dropped(info: &SubscriptionInfo) {
 
 /// Logs a subscription that is ended because its resolver is too slow.
 pub(crate) fn subscription_too_slow(info: &SubscriptionInfo) {
-    let owner = Owner::of(&info.client);
+    let owner = LogOwner::of(&info.client);
     tracing::warn!(
         name: "subscription.too_slow",
         target: CONNECTIONS,
