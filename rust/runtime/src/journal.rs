@@ -4,10 +4,9 @@
 //! Records have the code of an error, not its message, which may quote a variable.
 
 use graphql::GraphQLError;
-use protocol::{Close, OperationId};
+use protocol::Close;
 
 use crate::client::{Client, ConnectionInfo};
-use crate::subscription::SubscriptionInfo;
 
 /// Name of the logger.
 pub const CONNECTIONS: &str = "fraiseql_subs.connections";
@@ -206,14 +205,14 @@ pub(crate) fn operation_ended(
 }
 
 /// Logs the first event of a subscription that is dropped before its resolver.
-pub(crate) fn events_dropped(info: &SubscriptionInfo) {
-    let owner = LogOwner::of(&info.client);
+pub(crate) fn events_dropped(client: &Client, operation: Option<&str>, field: &str) {
+    let owner = LogOwner::of(client);
     tracing::warn!(
         name: "event.dropped",
         target: CONNECTIONS,
         connection = owner.connection,
-        operation = info.operation.as_ref().map(OperationId::as_str),
-        field = info.definition.field,
+        operation,
+        field,
         user = owner.user,
         tenant = owner.tenant,
         "an event is dropped because the resolver is too slow; further ones of this subscription are counted in metrics().events_dropped alone"
@@ -221,14 +220,14 @@ pub(crate) fn events_dropped(info: &SubscriptionInfo) {
 }
 
 /// Logs a subscription that is ended because its resolver is too slow.
-pub(crate) fn subscription_too_slow(info: &SubscriptionInfo) {
-    let owner = LogOwner::of(&info.client);
+pub(crate) fn subscription_too_slow(client: &Client, operation: Option<&str>, field: &str) {
+    let owner = LogOwner::of(client);
     tracing::warn!(
         name: "subscription.too_slow",
         target: CONNECTIONS,
         connection = owner.connection,
-        operation = info.operation.as_ref().map(OperationId::as_str),
-        field = info.definition.field,
+        operation,
+        field,
         user = owner.user,
         tenant = owner.tenant,
         "a subscription is ended because its resolver is too slow"

@@ -34,6 +34,14 @@ pub struct SubscriptionInfo {
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
+impl SubscriptionInfo {
+    /// Returns its client, the id of its operation and its field, for the log.
+    pub(crate) fn labels(&self) -> (&Client, Option<&str>, &str) {
+        let operation = self.operation.as_ref().map(OperationId::as_str);
+        (&self.client, operation, &self.definition.field)
+    }
+}
+
 /// Identifies a call; unique within the process, and larger than those of earlier calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(u64);

@@ -182,12 +182,14 @@ impl Lane {
         if pushed.dropped > 0 {
             self.metrics.events_dropped.add(pushed.dropped as u64);
             if !self.has_dropped.swap(true, AcqRel) {
-                journal::events_dropped(&self.info);
+                let (client, operation, field) = self.info.labels();
+                journal::events_dropped(client, operation, field);
             }
         }
         if pushed.is_too_slow {
             self.metrics.slow_consumer_disconnects.add(1);
-            journal::subscription_too_slow(&self.info);
+            let (client, operation, field) = self.info.labels();
+            journal::subscription_too_slow(client, operation, field);
         }
     }
 
