@@ -13,10 +13,10 @@ import functools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
 
-from ._records import cut, records
+from ._log_record import OCCURRENCE
+from ._records import RecordOptions, cut, records
 from ._section import Section
 
 WINDOW = 60.0
@@ -38,6 +38,8 @@ class _Known:
     logger: logging.Logger
     level: int
     text: str
+    event: str
+    fields: Mapping[str, str]
     repeats: int = 0
 
 
@@ -55,7 +57,13 @@ class Faults:
         self._section = Section()
         self._timer_due = 0.0
 
-    def raised(self, what: str, exception: BaseException, path: str | None = None) -> None:
+    def raised(
+        self,
+        what: str,
+        exception: BaseException,
+        path: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
         """Report an exception, which is logged with its traceback.
 
         Exceptions that end the program are not faults.
@@ -65,29 +73,42 @@ class Faults:
                 by this text, the class of the exception and the line that raised it.
             exception: The raised exception.
             path: Response path, such as `"orders.0.total"`; None: unknown.
+            fields: Whose fault it is, such as the connection.
         """
         if isinstance(exception, _EXITS):
             return
         kind = type(exception)
         key = (what, kind.__module__, kind.__qualname__, _line(exception))
         text = what if path is None else f"{what} (at {path})"
-        self.report(key, _log, logging.ERROR, text, exc_info=exception)
+        event = "exception.raised"
+        self.report(key, _log, logging.ERROR, text, event=event, fields=fields, exc_info=exception)
 
-    def misfit(self, field: str, problem: str, detail: str, path: str, count: int) -> None:
+    def misfit(
+        self,
+        field: str,
+        problem: str,
+        detail: str,
+        path: str,
+        count: int,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
         """Report a value that does not fit the schema.
 
         Args:
             field: The field in the schema, such as `"Order.total"`.
             problem: What is wrong, without the value.
-            detail: A description of the value; it may be confidential, so it is only logged.
+            detail: A description of the value, for the log alone.
             path: Response path, such as `"orders.0.total"`.
             count: How often (count).
+            fields: Whose fault it is, such as the connection.
         """
         text = f"{field} has a value that does not fit the schema: {problem}"
         if detail:
             text = f"{text}: {detail}"
         text = f"{text} (at {path})" if path else text
-        self.report((field, problem), _log, logging.ERROR, text, count=count)
+        fields = {**(fields or {}), "field": field, "problem": problem}
+        key, event = (field, problem), "value.misfit"
+        self.report(key, _log, logging.ERROR, text, event=event, fields=fields, count=count)
 
     def report(
         self,
@@ -96,8 +117,10 @@ class Faults:
         level: int,
         text: str,
         *,
+        event: str,
+        fields: Mapping[str, str] | None = None,
+        exc_info: BaseException | None = None,
         count: int = 1,
-        **options: Any,
     ) -> None:
         """Report a fault.
 
@@ -106,20 +129,28 @@ class Faults:
             logger: The logger that writes it.
             level: As in `logging`.
             text: What happened.
+            event: The name of the event in the catalogue.
+            fields: Structured fields of the record.
+            exc_info: The exception whose traceback is written.
             count: How often (count).
-            options: `exc_info` and `extra` of `logging`.
         """
         if self._section.is_entered:
             # Called by a finalizer or a signal handler, inside a step of this thread.
-            again = functools.partial(self.report, count=count, **options)
+            again = functools.partial(
+                self.report, event=event, fields=fields, exc_info=exc_info, count=count
+            )
             self._section.postpone(functools.partial(again, key, logger, level, text))
             return
-        new = _Known(time.monotonic(), logger, level, cut(text, _TEXT_LENGTH), count - 1)
+        told = cut(text, _TEXT_LENGTH)
+        new = _Known(time.monotonic(), logger, level, told, event, fields or {}, count - 1)
         over, is_new = self._section.run(lambda: self._note(key, new))
         _summarise(over)
         if not is_new or count > 1:
             self._start_timer()
-        if is_new and not records.write(logger, level, text, kind="faults", **options):
+        if not is_new:
+            return
+        options = RecordOptions(fields=fields, exc_info=exc_info)
+        if not records.write(logger, level, text, event=event, kind="faults", **options):
             # The record was not written, so the fault counts as new at its next occurrence.
             self._section.run(lambda: self._known.pop(key, None))
 
@@ -178,13 +209,16 @@ faults = Faults()
 def _summarise(over: list[_Known]) -> None:
     for known in over:
         if known.repeats:
+            same = {name: known.fields[name] for name in known.fields if name not in OCCURRENCE}
             records.write(
                 known.logger,
                 known.level,
                 "%s: counted %d more since it was logged",
                 known.text,
                 known.repeats,
+                event=known.event,
                 kind="counts of faults",
+                fields={**same, "repeats": str(known.repeats)},
             )
 
 

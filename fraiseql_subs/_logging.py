@@ -5,42 +5,54 @@ from __future__ import annotations
 import logging
 
 from ._faults import faults
+from ._log_record import OCCURRENCE
 from ._records import records
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
 _LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "ERROR": logging.ERROR}
 
 
-def write(level: str, target: str, message: str, fields: dict[str, str], count: int) -> None:
+def are_debugged(names: tuple[str, ...]) -> tuple[bool, ...]:
+    """Return of each logger whether it writes records of level DEBUG."""
+    return tuple(logging.getLogger(name).isEnabledFor(logging.DEBUG) for name in names)
+
+
+def write(
+    level: str, target: str, event: str, message: str, fields: dict[str, str], count: int
+) -> None:
     """Write one record; a repeated error is counted instead.
 
     Args:
         level: `"ERROR"`, `"WARN"`, `"INFO"` or `"DEBUG"`.
         target: The source: a Rust module path, or the name of a logger.
+        event: The name of the event in the catalogue.
         message: What happened.
         fields: Structured fields of the record, also available as `record.fields`. Errors that
-            differ only in `detail` count as the same error.
+            differ only in whose they are, or in `detail`, count as the same error.
         count: Number of occurrences (count).
     """
     logger = logging.getLogger(_name(target))
     # Values of clients are quoted, so that they cannot forge another line of the log.
     text = " ".join([message, *(f"{name}={value!r}" for name, value in fields.items())])
-    extra = {"fields": fields}
     if level != "ERROR":
         # The core bounds the number of these records.
-        records.emit(logger, _LEVELS.get(level, logging.WARNING), text, extra=extra)
+        number = _LEVELS.get(level, logging.WARNING)
+        records.emit(logger, number, text, event=event, fields=fields)
         return
-    place = tuple(item for item in fields.items() if item[0] != "detail")
+    place = tuple(item for item in fields.items() if item[0] not in OCCURRENCE)
     key = (target, message, place)
-    faults.report(key, logger, logging.ERROR, text, count=count, extra=extra)
+    faults.report(key, logger, logging.ERROR, text, count=count, event=event, fields=fields)
 
 
-def write_count(level: str, target: str, message: str, check: str | None, count: int) -> None:
+def write_count(
+    level: str, target: str, event: str, message: str, check: str | None, count: int
+) -> None:
     """Write the number of records of one kind that were not written.
 
     Args:
         level: As in `write`.
         target: As in `write`.
+        event: As in `write`.
         message: The message of the first of them.
         check: The check that denied; None: the records are not denials.
         count: Number of records (count).
@@ -48,7 +60,8 @@ def write_count(level: str, target: str, message: str, check: str | None, count:
     logger = logging.getLogger(_name(target))
     fields = {} if check is None else {"check": check}
     name = message if check is None else f"{message} check={check!r}"
-    records.tell(logger, _LEVELS.get(level, logging.WARNING), name, count, **fields)
+    number = _LEVELS.get(level, logging.WARNING)
+    records.tell(logger, number, name, count, event=event, fields=fields)
 
 
 def _name(target: str) -> str:

@@ -73,7 +73,7 @@ async def give_up(program: asyncio.Task[object]) -> None:
     if program.done():
         return
     text = "main has not ended since it was cancelled: it is ended where it stands"
-    records.write(_log, logging.WARNING, text, kind="ended programs")
+    records.write(_log, logging.WARNING, text, event="main.ended")
     coroutine: Any = program.get_coro()
     with contextlib.suppress(RuntimeError):
         coroutine.close()

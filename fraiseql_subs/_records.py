@@ -14,9 +14,11 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
+
+from typing_extensions import Unpack
 
 from ._core import (
     RECORDS_AT_ONCE,
@@ -24,6 +26,7 @@ from ._core import (
     RECORDS_TOLD_AFTER,
     count_unwritten,
 )
+from ._log_record import make_record
 from ._section import Section
 
 TEXT_LENGTH = 4096
@@ -33,11 +36,21 @@ _MAX_KINDS = 256
 _MAX_DEPTH = 2
 
 
+class RecordOptions(TypedDict, total=False):
+    """What a record has beside its text."""
+
+    fields: Mapping[str, str] | None
+    """Its structured fields."""
+    exc_info: BaseException | None
+    """The exception whose traceback is written."""
+
+
 @dataclass(slots=True)
 class _Kind:
     logger: logging.Logger
     level: int
     name: str
+    event: str
     full_at: float = 0.0
     suppressed: int = 0
 
@@ -72,8 +85,9 @@ class Records:
         level: int,
         text: str,
         *args: object,
-        kind: str,
-        **options: Any,
+        event: str,
+        kind: str | None = None,
+        **options: Unpack[RecordOptions],
     ) -> bool:
         """Write a record, or count it when there are too many of its kind.
 
@@ -82,8 +96,9 @@ class Records:
             level: As in `logging`.
             text: What happened.
             args: Arguments of the text, as in `logging`; without them it is written unchanged.
-            kind: Name of the kind of record, which is counted together.
-            options: `exc_info` and `extra` of `logging`.
+            event: The name of the event in the catalogue.
+            kind: Name of the kind of record, which is counted together; None: the event's.
+            options: What it has beside its text.
 
         Returns:
             Whether it was written, or will be written at once.
@@ -92,29 +107,41 @@ class Records:
             return True
         if self._section.is_entered:
             # Called by a finalizer or a signal handler, inside a step of this thread.
-            again = functools.partial(self.write, logger, level, text, *args, kind=kind, **options)
+            again = functools.partial(
+                self.write, logger, level, text, *args, event=event, kind=kind, **options
+            )
             if not (is_postponed := self._section.postpone(again)):
                 count_unwritten(1)
             return is_postponed
         depth = getattr(self._writing, "depth", 0)
-        is_taken = depth < _MAX_DEPTH and self._section.run(lambda: self._take(logger, level, kind))
+        name = kind or event
+        is_taken = depth < _MAX_DEPTH and self._section.run(
+            lambda: self._take(logger, level, name, event)
+        )
         if not is_taken:
-            self._section.run(lambda: self._count(logger, level, kind))
+            self._section.run(lambda: self._count(logger, level, name, event))
             self._start_timer()
             count_unwritten(1)
             return False
-        self.emit(logger, level, text, *args, **options)
+        self.emit(logger, level, text, *args, event=event, **options)
         return True
 
     def emit(
-        self, logger: logging.Logger, level: int, text: str, *args: object, **options: Any
+        self,
+        logger: logging.Logger,
+        level: int,
+        text: str,
+        *args: object,
+        event: str,
+        **options: Unpack[RecordOptions],
     ) -> None:
         """Write a record that was counted elsewhere; exceptions of its handlers are caught."""
         if not args:
             text, args = "%s", (cut(text, TEXT_LENGTH),)
         self._writing.depth = getattr(self._writing, "depth", 0) + 1
         try:
-            logger.log(level, text, *args, **options)
+            if logger.isEnabledFor(level):
+                logger.handle(make_record(logger, level, event, text, args, **options))
         except Exception as exception:
             self._complain(exception)
         finally:
@@ -127,19 +154,26 @@ class Records:
             return
         self._timer_due = 0.0
         for kind, count in self._section.run(self._take_suppressed):
-            self.tell(kind.logger, kind.level, kind.name, count)
+            self.tell(kind.logger, kind.level, kind.name, count, event=kind.event)
 
     def tell(
-        self, logger: logging.Logger, level: int, name: str, count: int, **fields: str
+        self,
+        logger: logging.Logger,
+        level: int,
+        name: str,
+        count: int,
+        *,
+        event: str,
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         """Write how many records of one kind were not written."""
         text = f'{count} more of "{name}" were not written'
-        extra = {"fields": {**fields, "unwritten": str(count)}}
-        self.emit(logger, level, text, extra=extra)
+        fields = {**(fields or {}), "unwritten": str(count)}
+        self.emit(logger, level, text, event=event, fields=fields)
 
-    def _take(self, logger: logging.Logger, level: int, name: str) -> bool:
+    def _take(self, logger: logging.Logger, level: int, name: str, event: str) -> bool:
         now = time.monotonic()
-        kind = self._find(logger, level, name)
+        kind = self._find(logger, level, name, event)
         if kind.full_at - now > self._tolerance:
             return False
         kind.full_at = max(kind.full_at, now) + self._step
@@ -151,10 +185,10 @@ class Records:
             kind.suppressed = 0
         return suppressed
 
-    def _count(self, logger: logging.Logger, level: int, name: str) -> None:
-        self._find(logger, level, name).suppressed += 1
+    def _count(self, logger: logging.Logger, level: int, name: str, event: str) -> None:
+        self._find(logger, level, name, event).suppressed += 1
 
-    def _find(self, logger: logging.Logger, level: int, name: str) -> _Kind:
+    def _find(self, logger: logging.Logger, level: int, name: str, event: str) -> _Kind:
         key: tuple[str, int, str | None] = (logger.name, level, name)
         kind = self._kinds.get(key)
         if kind is None:
@@ -162,7 +196,7 @@ class Records:
                 # All further kinds are counted as one.
                 key, name = (logger.name, level, None), "others"
                 kind = self._kinds.get(key)
-            kind = kind or self._kinds.setdefault(key, _Kind(logger, level, name))
+            kind = kind or self._kinds.setdefault(key, _Kind(logger, level, name, event))
         return kind
 
     def _start_timer(self) -> None:

@@ -216,14 +216,17 @@ async def close_stream(generator: AsyncIterator[object], field: str) -> None:
                     await generator.athrow(GeneratorExit())
                 if generator.ag_frame is None:
                     return
-                faults.report((close_stream, field), _log, logging.WARNING, _STUBBORN % field)
+                key, text = (close_stream, field), _STUBBORN % field
+                fields, event = {"field": field}, "stream.stubborn"
+                faults.report(key, _log, logging.WARNING, text, event=event, fields=fields)
             # Prevents the garbage collector from closing it on an event loop again.
             with contextlib.suppress(RuntimeError):
                 await generator.aclose()
         elif (close := getattr(generator, "aclose", None)) is not None:
             await close()
     except Exception as exception:
-        faults.raised(f"the source stream of {field} raised while it was ended", exception)
+        what = f"the source stream of {field} raised while it was ended"
+        faults.raised(what, exception, fields={"field": field})
 
 
 def abandon(task: asyncio.Future[Any], what: str) -> None:

@@ -186,7 +186,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared):
                 " less than that if there are such clients",
                 limits.keepalive,
                 KEEPALIVE_PATIENCE,
-                kind="warnings about limits",
+                event="keepalive.slow",
             )
         self._options = {
             "limits": limits,

@@ -193,10 +193,11 @@ class Server:
                 "anybody who reaches %s may subscribe, from any page: pass a Security(...)"
                 " to the manager, or bind 127.0.0.1 behind a proxy that authenticates",
                 self.url,
-                kind="open servers",
+                event="server.open",
             )
         self._handle.servers.add(self)
         SIGNALS.add(self)
+        self._tell("server.listening", "serving GraphQL subscriptions on %s", self.url)
         return self
 
     async def __aexit__(
@@ -206,9 +207,12 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         self._is_draining = True
+        drain = 0 if self._hurried.is_set() else self._drain
+        self._tell("server.draining", "%s drains for up to %g s", self.url, drain)
         try:
-            await self._leave(0 if self._hurried.is_set() else self._drain)
+            await self._leave(drain)
         finally:
+            self._tell("server.closed", "%s is closed", self.url)
             self._is_draining = False
             self._closing.set()
             self._handle.servers.discard(self)
@@ -217,6 +221,10 @@ class Server:
             # Raised by the loop, not here: the exception of a task is raised where the task is
             # awaited.
             self.event_loop.call_soon(_exit, self._interrupted_by)
+
+    def _tell(self, event: str, text: str, *args: object) -> None:
+        fields = {"url": self.url}
+        records.write(_log, logging.INFO, text, *args, event=event, fields=fields)
 
     async def _leave(self, drain: float) -> None:
         ownership, handle = self._ownership, self._handle

@@ -12,7 +12,7 @@ LOGGER = logging.getLogger("fraiseql_subs.test")
 
 
 def write(records: Records, text: str = "a", kind: str = "kind") -> bool:
-    return records.write(LOGGER, logging.WARNING, text, kind=kind)
+    return records.write(LOGGER, logging.WARNING, text, event="test", kind=kind)
 
 
 def test_a_burst_is_written_and_the_rest_counted(caplog):

@@ -82,7 +82,7 @@ def _make(made: list[Interrupted], number: int, interrupt: Callable[[], object])
 
 
 def written(records: Records, kind: str) -> bool:
-    return records.write(LOGGER, logging.WARNING, kind, kind=kind)
+    return records.write(LOGGER, logging.WARNING, kind, event=kind)
 
 
 def test_a_record_within_a_record_is_written(caplog):
@@ -118,7 +118,7 @@ def test_no_record_is_lost_or_counted_twice(inner, caplog):
 @pytest.mark.parametrize("inner", ["the same", "another", "flush"])
 def test_no_fault_is_lost_or_counted_twice(inner, caplog):
     def raised(table: Faults, what: str) -> None:
-        table.report(what, LOGGER, logging.ERROR, what)
+        table.report(what, LOGGER, logging.ERROR, what, event="test")
 
     def act(interrupted) -> None:
         caplog.clear()
@@ -151,17 +151,17 @@ class Says:
         return 1
 
     def __eq__(self, other: object) -> bool:
-        self.table.report("compared", LOGGER, logging.ERROR, "compared")
+        self.table.report("compared", LOGGER, logging.ERROR, "compared", event="test")
         return False
 
     def __del__(self) -> None:
-        self.table.report("collected", LOGGER, logging.ERROR, "collected")
+        self.table.report("collected", LOGGER, logging.ERROR, "collected", event="test")
 
 
 def test_finalizers_of_what_the_table_holds_may_log(caplog):
     table = Faults(capacity=1)
     for _ in range(3):
-        table.report(Says(table), LOGGER, logging.ERROR, "says")
+        table.report(Says(table), LOGGER, logging.ERROR, "says", event="test")
     table.flush()
     assert {"says", "collected"} <= set(caplog.messages)
 
@@ -199,13 +199,13 @@ def test_a_signal_handler_may_log(signals, own_logger):
     def say() -> None:
         nonlocal said
         said += 1
-        table.report(said % 20, own_logger, logging.ERROR, "said")
+        table.report(said % 20, own_logger, logging.ERROR, "said", event="test")
 
     signals.append(say)
     number = 0
     while said < 500:
         number += 1
-        table.report(number % 20, own_logger, logging.ERROR, "reported")
+        table.report(number % 20, own_logger, logging.ERROR, "reported", event="test")
     # Handlers that run after the test may hold locks.
     signals.clear()
     table.flush()

@@ -81,6 +81,12 @@ impl GraphQLError {
         self
     }
 
+    /// Returns `extensions.code`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.extensions.get("code")?.as_str()
+    }
+
     /// Sets the locations in the document.
     #[must_use]
     pub fn with_locations(mut self, locations: impl Into<Vec<Location>>) -> Self {

@@ -109,11 +109,11 @@ impl<V> OperationMap<V> {
         few.chain(many.into_iter().flat_map(|many| many.values()))
     }
 
-    /// Removes all operations and returns their values.
-    pub fn take_all(&mut self) -> Vec<V> {
+    /// Removes and returns all operations.
+    pub fn take_all(&mut self) -> Vec<(OperationId, V)> {
         match std::mem::take(self).0 {
-            Entries::Few(few) => few.into_iter().map(|(_, value)| value).collect(),
-            Entries::Many(many) => many.into_values().collect(),
+            Entries::Few(few) => few,
+            Entries::Many(many) => many.into_iter().collect(),
         }
     }
 }
@@ -159,8 +159,9 @@ mod tests {
                 map.insert(id(number), number);
             }
             let mut taken = map.take_all();
-            taken.sort_unstable();
-            assert_eq!(taken, (0..count).collect::<Vec<_>>());
+            taken.sort_unstable_by_key(|(_, number)| *number);
+            assert!(taken.iter().all(|(taken, number)| *taken == id(*number)));
+            assert_eq!(taken.len(), count);
             assert!(map.is_empty());
         }
     }

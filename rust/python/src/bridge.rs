@@ -144,7 +144,7 @@ impl Bridge {
             .event_loop
             .call_method1(py, intern!(py, "call_soon_threadsafe"), (call,));
         if let Err(error) = called {
-            tracing::debug!(%error, "the event loop was closed before the manager");
+            tracing::debug!(name: "loop.ended", target: "fraiseql_subs", %error, "the event loop was closed before the manager");
         }
     }
 
@@ -215,7 +215,7 @@ impl Bridge {
             let event_loop = bridge.event_loop.bind(py);
             let removed = event_loop.call_method1("remove_reader", (bridge.woken.as_raw_fd(),));
             if let Err(error) = removed {
-                tracing::debug!(%error, "the event loop was closed before the manager");
+                tracing::debug!(name: "loop.ended", target: "fraiseql_subs", %error, "the event loop was closed before the manager");
             }
         });
     }

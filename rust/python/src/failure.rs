@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use crate::exit::is_exit;
+use bus::EventId;
 use graphql::{Fault, FieldFault, ResolverError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use runtime::Client;
+use security::Identity;
 
 use crate::bridge::Bridge;
 use crate::error::config_error;
@@ -14,6 +17,40 @@ use crate::json::to_json_map;
 
 /// Message that the client receives for a masked exception.
 pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
+
+/// Whose fault it is, for the fields of its record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FaultOwner<'a> {
+    pub(crate) client: Option<&'a Client>,
+    pub(crate) operation: Option<&'a str>,
+    pub(crate) field: Option<&'a str>,
+    pub(crate) event: Option<&'a EventId>,
+}
+
+impl FaultOwner<'_> {
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let identity = self.client.and_then(|client| client.identity.as_deref());
+        let event = self.event.map(EventId::text);
+        let known = [
+            (
+                "connection",
+                self.client.map(|client| &*client.connection_id),
+            ),
+            ("operation", self.operation),
+            ("field", self.field),
+            ("event", event.as_deref()),
+            ("user", identity.map(|identity| &*identity.user_id)),
+            ("tenant", identity.and_then(Identity::tenant)),
+        ];
+        let fields = PyDict::new(py);
+        for (name, value) in known {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                fields.set_item(name, value)?;
+            }
+        }
+        Ok(fields)
+    }
+}
 
 /// Handles the exceptions of one started manager.
 pub(crate) struct Failures {
@@ -41,14 +78,24 @@ impl Failures {
     }
 
     /// Returns the client's error for an exception. Logs a masked exception as `what`.
-    pub(crate) fn describe(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
+    pub(crate) fn describe(
+        &self,
+        what: &str,
+        exception: &Bound<'_, PyAny>,
+        of: FaultOwner<'_>,
+    ) -> ResolverError {
         self.told(exception)
-            .unwrap_or_else(|| self.unexpected(what, exception))
+            .unwrap_or_else(|| self.unexpected(what, exception, of))
     }
 
     /// Logs an exception that is not meant for the client as `what`. Returns the error that masks it.
-    pub(crate) fn unexpected(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
-        self.log(what, exception, None);
+    pub(crate) fn unexpected(
+        &self,
+        what: &str,
+        exception: &Bound<'_, PyAny>,
+        of: FaultOwner<'_>,
+    ) -> ResolverError {
+        self.log(what, exception, None, of);
         self.masked(exception)
     }
 
@@ -85,28 +132,49 @@ impl Failures {
     }
 
     /// Logs an exception.
-    pub(crate) fn log(&self, what: &str, exception: &Bound<'_, PyAny>, path: Option<&str>) {
+    pub(crate) fn log(
+        &self,
+        what: &str,
+        exception: &Bound<'_, PyAny>,
+        path: Option<&str>,
+        of: FaultOwner<'_>,
+    ) {
         let py = exception.py();
-        let logged = self
-            .faults
-            .call_method1(py, "raised", (what, exception, path));
+        let logged = of.fields(py).and_then(|fields| {
+            self.faults
+                .call_method1(py, "raised", (what, exception, path, fields))
+        });
         if let Err(error) = logged {
             self.not_written(py, error);
         }
     }
 
     /// Logs the faults of one result.
-    pub(crate) fn report(&self, py: Python<'_>, faults: &[FieldFault]) {
+    pub(crate) fn report(&self, py: Python<'_>, faults: &[FieldFault], of: FaultOwner<'_>) {
         for met in faults {
             let (path, problem) = (met.path_text(), &met.fault.problem);
             let cause = met.fault.cause.as_ref();
             if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<PyErr>()) {
                 let what = format!("{problem} {} raised", met.field);
-                self.log(&what, &exception_of(py, error), Some(&path));
+                let of = FaultOwner {
+                    field: Some(&met.field),
+                    ..of
+                };
+                self.log(&what, &exception_of(py, error), Some(&path), of);
                 continue;
             }
-            let arguments = (&met.field, problem, &met.fault.detail, path, met.count);
-            if let Err(error) = self.faults.call_method1(py, "misfit", arguments) {
+            let logged = of.fields(py).and_then(|fields| {
+                let arguments = (
+                    &met.field,
+                    problem,
+                    &met.fault.detail,
+                    path,
+                    met.count,
+                    fields,
+                );
+                self.faults.call_method1(py, "misfit", arguments)
+            });
+            if let Err(error) = logged {
                 self.not_written(py, error);
             }
         }
@@ -144,6 +212,7 @@ impl Failures {
                 "an error for the client cannot be sent",
                 &exception_of(py, &error),
                 None,
+                FaultOwner::default(),
             );
             self.pass_on(py, error);
             None

@@ -219,7 +219,9 @@ impl Promise {
         match done {
             // A signal handler may have raised inside the call.
             Err(error) if is_exit(py, &error) => bridge.interrupt(error),
-            Err(error) => tracing::debug!(%error, "an event loop ended before its future"),
+            Err(error) => {
+                tracing::debug!(name: "loop.ended", target: "fraiseql_subs", %error, "an event loop ended before its future");
+            }
             Ok(()) => {}
         }
     }

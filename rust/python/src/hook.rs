@@ -13,7 +13,7 @@ use runtime::{Authenticator, BoxFuture, Client, Refused};
 use crate::bridge::Bridge;
 use crate::client::{HostClient, ReadIdentity, connection_params, read_identity};
 use crate::error::config_error;
-use crate::failure::{Failures, exception_of};
+use crate::failure::{Failures, FaultOwner, exception_of};
 use crate::json::to_json_map;
 use crate::tasks::{TaskId, Tasks};
 
@@ -40,7 +40,7 @@ impl Authenticator for PyAuthenticator {
                     Ok((asked, client))
                 }
                 Err(error) => {
-                    let refused = refused(py, &telling, &error);
+                    let refused = refused(py, &telling, &client, &error);
                     telling.pass_on(py, error);
                     Err(refused)
                 }
@@ -56,13 +56,16 @@ impl Authenticator for PyAuthenticator {
                 let answer = match answer {
                     Ok(answer) => answer,
                     // An exception that ends the program was already raised by its task.
-                    Err(failed) => return (client, Err(refused(py, &failures, &failed.why(py)))),
+                    Err(failed) => {
+                        let refused = refused(py, &failures, &client, &failed.why(py));
+                        return (client, Err(refused));
+                    }
                 };
                 let decision = match read_decision(answer.bind(py)) {
                     Ok(Some(decision)) => decision,
                     Ok(None) => return (client, Err(Refused::default())),
                     Err(error) => {
-                        let refused = refused(py, &failures, &error);
+                        let refused = refused(py, &failures, &client, &error);
                         failures.pass_on(py, error);
                         return (client, Err(refused));
                     }
@@ -242,7 +245,7 @@ impl Decision {
 
 /// Returns the refusal for an exception of the hook: without a text, unless it was raised for the
 /// client.
-fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
+fn refused(py: Python<'_>, failures: &Failures, client: &Client, error: &PyErr) -> Refused {
     let exception = exception_of(py, error);
     let told = failures.told(&exception);
     // A `CancelledError` here means that the client has disconnected, or the event loop ends.
@@ -252,6 +255,10 @@ fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
             "authenticate raised; the client was refused",
             &exception,
             None,
+            FaultOwner {
+                client: Some(client),
+                ..FaultOwner::default()
+            },
         );
     }
     let error = told.map(|told| {

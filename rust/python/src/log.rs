@@ -18,12 +18,15 @@ use crate::fork::is_forked;
 
 mod foreign;
 mod kinds;
+mod levels;
 mod loops;
 mod queue;
 mod record;
 
 use kinds::{KINDS, Kind};
 pub(crate) use kinds::{RECORDS_AT_ONCE, RECORDS_PER_SECOND};
+use levels::LEVELS;
+pub(crate) use levels::watch as watch_levels;
 use loops::{LOOPS, Place, RecordTurn};
 use queue::QUEUE;
 use record::{Check, Record};
@@ -36,16 +39,18 @@ const TURN: Duration = Duration::from_millis(2);
 pub(crate) const TOLD_AFTER: f64 = 1.0;
 
 /// Forwards the events of this process to Python's loggers, on the loop of this bridge.
-pub(crate) fn attach(bridge: &Arc<Bridge>) {
+pub(crate) fn attach(py: Python<'_>, bridge: &Arc<Bridge>) -> PyResult<()> {
     LOOPS.add(bridge);
-    listen();
+    listen(py)?;
     schedule();
+    Ok(())
 }
 
 /// Collects the events of this process. Without a manager [`flush_without_loop`] writes them.
-pub(crate) fn listen() {
+pub(crate) fn listen(py: Python<'_>) -> PyResult<()> {
     // Fails if it is already set, which is fine.
     tracing::subscriber::set_global_default(ToLogging).ok();
+    levels::refresh(py)
 }
 
 /// Called in a forked child: removes the parent's loops, and the waiting records, which the parent
@@ -164,7 +169,14 @@ fn write(py: Python<'_>, record: Record) -> PyResult<()> {
         fields.set_item(name, value)?;
     }
     let level = record.level.as_str();
-    let arguments = (level, record.target, record.message, fields, record.count);
+    let arguments = (
+        level,
+        record.target,
+        record.name,
+        record.message,
+        fields,
+        record.count,
+    );
     let module = py.import("fraiseql_subs._logging")?;
     module.call_method1("write", arguments).map(drop)
 }
@@ -174,6 +186,7 @@ fn tell(py: Python<'_>, kind: &Kind) -> PyResult<()> {
     let arguments = (
         kind.level,
         kind.target,
+        kind.name,
         &kind.message,
         check,
         kind.suppressed,
@@ -196,13 +209,11 @@ struct ToLogging;
 
 impl Subscriber for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let is_warning = *metadata.level() <= Level::WARN;
-        // Debug records that help to find mistakes of the application; their number is bounded.
-        is_warning || (*metadata.level() <= Level::DEBUG && metadata.target() == "fraiseql_subs")
+        LEVELS.admit(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::DEBUG)
+        Some(LEVELS.lowest())
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

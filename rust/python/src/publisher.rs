@@ -67,7 +67,7 @@ impl PublisherCore {
         })?;
         let tenant = tenant.map(|tenant| tenant.read()).transpose()?;
         let engine = config.engine(history.as_ref(), tenant.is_some())?;
-        log::listen();
+        log::listen(py)?;
         let publisher = py.detach(|| EnginePublisher::start(engine, tenant));
         let publisher = publisher.map_err(|error| runtime_error(&error))?;
         Ok(Self {

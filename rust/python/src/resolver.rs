@@ -9,6 +9,7 @@ mod outcome;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use bus::Event;
 use bytes::Bytes;
 use graphql::ResolverError;
 use pyo3::intern;
@@ -27,7 +28,7 @@ use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
 use crate::tasks::{TaskId, Tasks};
 use crate::value::Names;
 use batch::Batches;
-use outcome::{failed, field_of, place};
+use outcome::{failed, field_of, owner, place};
 
 /// Calls of one lane that start in a row (count). Their results leave together.
 const CALLS_IN_A_ROW: usize = 16;
@@ -162,9 +163,11 @@ impl Calls {
                 started.reschedule || may_start
             }
             Err(error) => {
-                let told = self
-                    .failures
-                    .describe(&place(lane), &exception_of(py, &error));
+                let told = self.failures.describe(
+                    &place(lane),
+                    &exception_of(py, &error),
+                    owner(lane, None),
+                );
                 lane.refuse(refused(told));
                 self.failures.pass_on(py, error);
                 false
@@ -232,6 +235,10 @@ impl Calls {
             id,
             lane: lane.clone(),
             calls: self.clone(),
+            event: match &input {
+                CallInput::Event(event) => Some(event.clone()),
+                CallInput::Initial | CallInput::Stream => None,
+            },
             is_initial,
             is_stream: matches!(input, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
@@ -403,6 +410,8 @@ struct Answer {
     id: CallId,
     lane: Arc<Lane>,
     calls: Arc<Calls>,
+    /// The event of the call, if it has one.
+    event: Option<Arc<Event>>,
     /// Whether the call is for the initial value.
     is_initial: bool,
     /// Whether it yields several values, and cleans up after the last one.
@@ -424,7 +433,10 @@ impl Answer {
     fn returned(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
         match self.unpack(value) {
-            Ok(value) => self.settle(py, self.calls.outcome(&self.lane, value)),
+            Ok(value) => {
+                let event = self.event.as_deref();
+                self.settle(py, self.calls.outcome(&self.lane, value, event));
+            }
             Err(error) => self.raised(py, exception_of(py, &error)),
         }
     }
@@ -434,7 +446,8 @@ impl Answer {
         if let Some(error) = self.calls.failures.told(&exception) {
             return self.failed(py, error, Outcome::Failed);
         }
-        let error = self.calls.masked(&self.lane, &exception);
+        let event = self.event.as_deref();
+        let error = self.calls.masked(&self.lane, &exception, event);
         self.failed(py, error, self.unexpected());
     }
 
@@ -447,7 +460,8 @@ impl Answer {
     fn item(&self, value: Bound<'_, PyAny>) -> PyResult<bool> {
         let value = self.unpack(value)?;
         // Without an event loop no value can be awaited or read.
-        Ok(!self.calls.bridge.is_closed() && self.lane.item(self.calls.outcome(&self.lane, value)))
+        let has_loop = !self.calls.bridge.is_closed();
+        Ok(has_loop && self.lane.item(self.calls.outcome(&self.lane, value, None)))
     }
 
     /// The subscription field, for the log.
@@ -489,7 +503,7 @@ impl Answer {
             return self.raised(py, exception);
         }
         let outcome = refused_with(py, &exception)
-            .unwrap_or_else(|| refused(self.calls.describe(&self.lane, &exception)));
+            .unwrap_or_else(|| refused(self.calls.describe(&self.lane, &exception, None)));
         self.settle(py, outcome);
     }
 }

@@ -103,7 +103,7 @@ impl Running {
         let handle = server.handle();
         let stop = async move { handle.stop(false).await };
         if !self.wait_for(stop) {
-            tracing::warn!("the server did not end in time");
+            tracing::warn!(name: "server.late", target: "fraiseql_subs", "the server did not end in time");
         }
     }
 

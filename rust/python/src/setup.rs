@@ -331,7 +331,7 @@ impl Setup {
             &self.deprecated,
             failures.clone(),
         );
-        log::attach(&bridge);
+        log::attach(py, &bridge)?;
         let functions = self.functions.clone();
         let tasks = Arc::new(Tasks::new(py)?);
         let calls = Arc::new(Calls::new(
@@ -367,7 +367,10 @@ impl Setup {
             key,
         });
         match py.detach(|| Runtime::start(state, self.workers)) {
-            Ok(runtime) => Ok(Running::new(runtime, bridge, calls, tasks)),
+            Ok(runtime) => {
+                runtime.spawn(log::watch_levels(&bridge));
+                Ok(Running::new(runtime, bridge, calls, tasks))
+            }
             Err(error) => {
                 bridge.detach(py);
                 Err(runtime_error(&error))

@@ -113,6 +113,7 @@ impl UnreadFailures {
         drop(notices);
         if calls > 0 {
             tracing::warn!(
+                name: "publishing.unawaited",
                 target: "fraiseql_subs",
                 channel = channel.as_deref().unwrap_or_default(),
                 calls,
@@ -151,6 +152,7 @@ impl UnreadFailures {
         let suppressed = self.0.lock().throttle.admit(Instant::now());
         if let Some(suppressed) = suppressed {
             tracing::warn!(
+                name: "publishing.unawaited",
                 target: "fraiseql_subs",
                 channel,
                 reason,

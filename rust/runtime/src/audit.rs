@@ -14,26 +14,27 @@ fn user_of(identity: Option<&Identity>) -> Option<&str> {
 /// Logs a handshake whose origin or host is denied; `setting` names the setting that allows it.
 pub(crate) fn handshake_denied(check: Check, source: &RequestSource<'_>, setting: &str) {
     let (origin, host) = (source.origin, source.host);
-    tracing::warn!(target: AUDIT, check = check.name(), origin, host, setting, "handshake denied");
+    tracing::warn!(name: "handshake.denied", target: AUDIT, check = check.name(), origin, host, setting, "handshake denied");
 }
 
 /// Like [`handshake_denied`], for a request.
 pub(crate) fn source_denied(check: Check, source: &RequestSource<'_>, setting: &str) {
     let (origin, host) = (source.origin, source.host);
-    tracing::warn!(target: AUDIT, check = check.name(), origin, host, setting, "request denied");
+    tracing::warn!(name: "request.denied", target: AUDIT, check = check.name(), origin, host, setting, "request denied");
 }
 
 /// Logs a request past its rate.
 pub(crate) fn request_denied(peer: Option<&str>) {
-    tracing::warn!(target: AUDIT, check = Check::Rate.name(), peer, "request denied");
+    tracing::warn!(name: "request.denied", target: AUDIT, check = Check::Rate.name(), peer, "request denied");
 }
 
 /// Logs a refused token.
 pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
     tracing::warn!(
+        name: "token.refused",
         target: AUDIT,
         check = Check::Authentication.name(),
-        connection_id,
+        connection = connection_id,
         reason = %reason,
         "token refused"
     );
@@ -42,6 +43,7 @@ pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
 /// Logs a request to publish without a valid key.
 pub(crate) fn publisher_denied(peer: Option<&str>, reason: &dyn Display) {
     tracing::warn!(
+        name: "publishing.denied",
         target: AUDIT,
         check = Check::Authentication.name(),
         peer,
@@ -53,9 +55,10 @@ pub(crate) fn publisher_denied(peer: Option<&str>, reason: &dyn Display) {
 /// Logs a client whose authentication took too long.
 pub(crate) fn authentication_timed_out(connection_id: &str) {
     tracing::warn!(
+        name: "authentication.late",
         target: AUDIT,
         check = Check::Authentication.name(),
-        connection_id,
+        connection = connection_id,
         "authentication took too long"
     );
 }
@@ -63,11 +66,12 @@ pub(crate) fn authentication_timed_out(connection_id: &str) {
 /// Logs a connection that is closed by a check.
 pub(crate) fn connection_denied(check: Check, identity: Option<&Identity>, connection_id: &str) {
     tracing::warn!(
+        name: "connection.denied",
         target: AUDIT,
         check = check.name(),
-        user_id = user_of(identity),
-        tenant_id = identity.and_then(Identity::tenant),
-        connection_id,
+        user = user_of(identity),
+        tenant = identity.and_then(Identity::tenant),
+        connection = connection_id,
         "connection denied"
     );
 }
@@ -75,11 +79,12 @@ pub(crate) fn connection_denied(check: Check, identity: Option<&Identity>, conne
 /// Logs an operation past its rate; without a connection it is in process.
 pub(crate) fn operation_denied(identity: Option<&Identity>, connection_id: Option<&str>) {
     tracing::warn!(
+        name: "operation.denied",
         target: AUDIT,
         check = Check::Rate.name(),
-        user_id = user_of(identity),
-        tenant_id = identity.and_then(Identity::tenant),
-        connection_id,
+        user = user_of(identity),
+        tenant = identity.and_then(Identity::tenant),
+        connection = connection_id,
         "operation denied"
     );
 }
@@ -92,12 +97,13 @@ pub(crate) fn subscription_denied(
     subscription: Option<&str>,
 ) {
     tracing::warn!(
+        name: "subscription.denied",
         target: AUDIT,
         check = check.name(),
-        user_id = user_of(identity),
-        tenant_id = identity.and_then(Identity::tenant),
-        connection_id,
-        subscription,
+        user = user_of(identity),
+        tenant = identity.and_then(Identity::tenant),
+        connection = connection_id,
+        field = subscription,
         "subscription denied"
     );
 }

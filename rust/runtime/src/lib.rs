@@ -31,6 +31,7 @@ mod clock;
 mod config;
 mod connection;
 mod error;
+mod journal;
 mod manager;
 mod metrics;
 mod operation;
@@ -59,6 +60,7 @@ pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
 };
 pub use error::{DefinitionError, RuntimeError};
+pub use journal::CONNECTIONS;
 pub use manager::{Disconnected, EnginePublisher, Listed, Reached, Runtime, WorkerFactory};
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};
 pub use places::Place;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use bus::Event;
 use graphql::FieldFault;
 use security::Check;
 
@@ -69,7 +70,7 @@ impl Metrics {
 
 impl Metrics {
     /// Counts the faults of a result that the host did not make, and writes them to the log.
-    pub(crate) fn report(&self, faults: &[FieldFault]) {
+    pub(crate) fn report(&self, faults: &[FieldFault], event: &Event) {
         for FieldFault {
             field,
             count,
@@ -79,7 +80,7 @@ impl Metrics {
         {
             self.field_errors.add(*count);
             let (problem, detail) = (&*fault.problem, &*fault.detail);
-            tracing::error!(target: "fraiseql_subs", field, problem, detail, "the data of an event does not fit the schema");
+            tracing::error!(name: "value.misfit", target: "fraiseql_subs", field, problem, detail, event = &*event.id.text(), "the data of an event does not fit the schema");
         }
     }
 }

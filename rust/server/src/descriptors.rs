@@ -24,11 +24,12 @@ pub(crate) async fn watch(metrics: Arc<Metrics>) {
         if is_exhausted && !was_exhausted {
             metrics.descriptors_exhausted.add(1);
             tracing::error!(
+                name: "descriptors.exhausted",
                 "no file descriptor is left: clients that are connected are served, further ones \
                  wait; raise the limit of open files, or set `Limits.max_connections` below it"
             );
         } else if was_exhausted && !is_exhausted {
-            tracing::warn!("file descriptors are available again: further clients are accepted");
+            tracing::warn!(name: "descriptors.available", "file descriptors are available again: further clients are accepted");
         }
         was_exhausted = is_exhausted;
     }

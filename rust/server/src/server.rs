@@ -152,7 +152,7 @@ impl Server {
                     actix::spawn(async move {
                         if let Err(error) = server.await {
                             let cause = runtime::causes::of_system(&error);
-                            tracing::error!(cause, "the server has ended");
+                            tracing::error!(name: "server.failed", cause, "the server has ended");
                         }
                         watch.abort();
                     });

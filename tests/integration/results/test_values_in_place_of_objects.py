@@ -32,10 +32,10 @@ class Photo:
 MESSAGE = "expected an object for `Subscription.{}`"
 
 NO_OBJECTS = {
-    "JSON text": ('{"text": "a"}', "the string", "object of type `str`"),
+    "JSON text": ('{"text": "a"}', "a string", "object of type `str`"),
     "a list": ([{"text": "a"}], "a list", "object of type `list`"),
-    "a number": (5, "the number 5", "object of type `int`"),
-    "a boolean": (True, "the boolean true", "object of type `bool`"),
+    "a number": (5, "a number", "object of type `int`"),
+    "a boolean": (True, "a boolean", "object of type `bool`"),
 }
 
 

@@ -38,6 +38,7 @@ impl Delivery {
                 shared.arrivals().unreadable();
                 if let Some(suppressed) = unreadable.lock().admit(Instant::now()) {
                     tracing::warn!(
+                        name: "event.unreadable",
                         target: "fraiseql_subs",
                         subject = &*subject,
                         suppressed,

@@ -84,6 +84,7 @@ pub(super) async fn all(shared: &Shared) -> Result<Vec<(Bytes, Duration)>, Contr
     let unreadable = all.iter().filter(|one| one.entry.is_none()).count();
     if unreadable > 0 {
         tracing::warn!(
+            name: "revocations.unreadable",
             target: "fraiseql_subs",
             stream = shared.names.revocations(),
             unreadable,

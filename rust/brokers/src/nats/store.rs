@@ -327,6 +327,7 @@ impl Store {
         let (by_tenant, generation) = described(wanted.description.as_deref());
         wanted.description = Some(describe(by_tenant.unwrap_or_default(), generation + 1));
         tracing::warn!(
+            name: "stream.lost",
             target: "fraiseql_subs",
             stream = self.name,
             "the NATS servers have lost the newest events of the bus"

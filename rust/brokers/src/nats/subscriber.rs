@@ -162,6 +162,7 @@ impl Reconciler<'_> {
     /// The server refuses the messages of nodes. They are subscribed to again later.
     fn leave_nodes(&mut self, fault: &Fault) {
         tracing::warn!(
+            name: "cluster.refused",
             target: "fraiseql_subs",
             reason = fault.reason,
             "nodes cannot exchange messages: the bus refuses them"
@@ -259,6 +260,7 @@ impl Reconciler<'_> {
                 }
                 if !matches!(before, Readiness::Unready(_)) {
                     tracing::warn!(
+                        name: "stream.away",
                         target: "fraiseql_subs",
                         partition,
                         reason = fault.reason,
@@ -319,6 +321,7 @@ impl Reconciler<'_> {
         let now = Instant::now();
         if let Some(suppressed) = self.refusals.admit(now) {
             tracing::warn!(
+                name: "stream.refused",
                 target: "fraiseql_subs",
                 subject = &*subject,
                 reason = fault.reason,

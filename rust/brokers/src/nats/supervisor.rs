@@ -56,7 +56,7 @@ async fn keep(shared: &Arc<Shared>, role: Role) -> Infallible {
                 fault
             }
         };
-        tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to NATS");
+        tracing::debug!(name: "bus.link_lost", target: "fraiseql_subs", ?role, reason = fault.reason, "no link to NATS");
         shared.health.away(role, &fault, shared.arrivals());
         if role == Role::Subscriber && !shared.has_history() {
             shared.health.away(Role::Reader, &fault, shared.arrivals());

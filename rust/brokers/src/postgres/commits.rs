@@ -113,6 +113,7 @@ impl Commits {
             pause = (2 * pause).min(LAST_PAUSE);
             if start.elapsed() > LATE && self.late.lock().admit(Instant::now()).is_some() {
                 tracing::warn!(
+                    name: "initial.waits",
                     target: "fraiseql_subs",
                     "an initial value waits, because a commit in the log of PostgreSQL cannot be seen yet: \
                      does it wait for a synchronous standby?"

@@ -83,7 +83,7 @@ impl Links<'_> {
         backoff: &mut Backoff,
         lived: Duration,
     ) {
-        tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to PostgreSQL");
+        tracing::debug!(name: "bus.link_lost", target: "fraiseql_subs", ?role, reason = fault.reason, "no link to PostgreSQL");
         self.health.away(role, fault, self.arrivals);
         tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;
     }

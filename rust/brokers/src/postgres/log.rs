@@ -390,6 +390,7 @@ impl Log {
         let throttle = self.dropped.throttle(table, reason);
         if let Some(suppressed) = throttle.admit(Instant::now()) {
             tracing::warn!(
+                name: "event.unreadable",
                 target: "fraiseql_subs",
                 problem,
                 suppressed,

@@ -201,6 +201,7 @@ fn of_login(fault: Fault) -> Fault {
 pub(super) async fn start(shared: &Shared, opened: Opened) -> Result<StartedSlot, Fault> {
     if opened.keeps_all {
         tracing::warn!(
+            name: "slot.unbounded",
             target: "fraiseql_subs",
             "max_slot_wal_keep_size is -1: a program that is connected and does not read can fill the \
              disk of PostgreSQL; set it, for example to 10GB"

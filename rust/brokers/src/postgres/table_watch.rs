@@ -130,12 +130,14 @@ impl TableLog {
         }
         match &reason {
             Some(reason) => tracing::error!(
+                name: "table.wrong",
                 target: "fraiseql_subs",
                 slot,
                 reason,
                 "a table whose changes are events is wrong: correct it, or the configuration; other channels go on"
             ),
             None => tracing::info!(
+                name: "table.right",
                 target: "fraiseql_subs",
                 slot,
                 "all tables whose changes are events are right again"

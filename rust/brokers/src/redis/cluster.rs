@@ -81,7 +81,7 @@ fn apply(shared: &Shared, view: &View) -> bool {
     let next = before.follow(view, &shared.names);
     let (is_new, without_master) = (!next.is_same(&before), next.without_master());
     if is_new {
-        tracing::debug!(target: "fraiseql_subs", masters = next.all().len(), "the cluster has changed");
+        tracing::debug!(name: "bus.cluster_changed", target: "fraiseql_subs", masters = next.all().len(), "the cluster has changed");
         shared.health.follow(&next, shared.arrivals());
         shared.masters.send_replace(Arc::new(next));
     }

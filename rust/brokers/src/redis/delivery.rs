@@ -55,6 +55,7 @@ impl Delivery {
     fn log_unreadable(&self, channel: &str) {
         if let Some(suppressed) = self.unreadable.lock().admit(Instant::now()) {
             tracing::warn!(
+                name: "event.unreadable",
                 target: "fraiseql_subs",
                 channel,
                 suppressed,

@@ -30,6 +30,7 @@ pub(super) async fn check(shared: &Shared, link: &Link, partition: u32) -> Resul
     let eviction = &link.server.eviction;
     if eviction.starts_with("allkeys") || eviction.starts_with("volatile") {
         tracing::warn!(
+            name: "bus.may_evict",
             target: "fraiseql_subs",
             policy = eviction.as_str(),
             "Redis may drop keys of the bus when it reaches its maxmemory, and clients may then miss \
@@ -71,6 +72,7 @@ pub(super) async fn keep_settings(shared: &Shared, link: &Link) -> Infallible {
             Ok(Some(fault)) if !is_logged => {
                 is_logged = true;
                 tracing::error!(
+                    name: "bus.settings_lost",
                     target: "fraiseql_subs",
                     reason = fault.reason,
                     key = shared.names.layout(),

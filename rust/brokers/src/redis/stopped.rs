@@ -61,6 +61,7 @@ impl Stopped {
         if logged.as_ref() != Some(&fault.reason) && throttle.admit(now).is_some() {
             logged = Some(fault.reason.clone());
             tracing::warn!(
+                name: "stream.refused",
                 target: "fraiseql_subs",
                 reason = fault.reason,
                 key = names.counter(),

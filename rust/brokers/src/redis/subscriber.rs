@@ -213,6 +213,7 @@ impl<'a> Reconciler<'a> {
             Some(fault) => {
                 self.has_joined = true;
                 tracing::warn!(
+                    name: "cluster.refused",
                     target: "fraiseql_subs",
                     reason = fault.reason,
                     "nodes cannot exchange messages: the bus refuses them"

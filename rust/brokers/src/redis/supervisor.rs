@@ -70,7 +70,7 @@ async fn connect_again(shared: &Arc<Shared>, master: &Arc<Master>, role: Role) -
             }
         }
         .of_link();
-        tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to Redis");
+        tracing::debug!(name: "bus.link_lost", target: "fraiseql_subs", ?role, reason = fault.reason, "no link to Redis");
         shared.health.away(master, role, &fault, shared.arrivals());
         shared.refresh_masters();
         tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;

@@ -244,6 +244,7 @@ impl Cluster {
                 Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
                 Ok(Err(error)) => {
                     tracing::error!(
+                        name: "cluster.unreachable",
                         target: "fraiseql_subs",
                         reason = %error,
                         "events were lost, and nodes that cannot be reached now do not learn it"
@@ -400,6 +401,7 @@ impl Cluster {
             return;
         }
         tracing::warn!(
+            name: "cluster.refused",
             target: "fraiseql_subs",
             reason = %error,
             "nodes cannot exchange messages: the bus refuses them"

@@ -47,6 +47,7 @@ impl Decoder {
             // the log.
             if let Some(suppressed) = counters.unreadable_log.lock().admit(Instant::now()) {
                 tracing::warn!(
+                    name: "event.unreadable",
                     target: "fraiseql_subs",
                     channel = &*key.channel,
                     problem = %error,

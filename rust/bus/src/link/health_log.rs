@@ -97,6 +97,7 @@ impl Line {
     pub(super) fn log(&self, has_clients: bool) {
         match self {
             Self::Away(roles, reason) if reason.is_configuration => tracing::error!(
+                name: "bus.refused",
                 target: "fraiseql_subs",
                 reason = reason.text,
                 links = names(roles),
@@ -104,6 +105,7 @@ impl Line {
                 consequences(roles, has_clients)
             ),
             Self::Away(roles, reason) => tracing::warn!(
+                name: "bus.away",
                 target: "fraiseql_subs",
                 reason = reason.text,
                 links = names(roles),
@@ -111,11 +113,13 @@ impl Line {
                 consequences(roles, has_clients)
             ),
             Self::Partly(roles) => tracing::info!(
+                name: "bus.partly_back",
                 target: "fraiseql_subs",
                 links = names(roles),
                 "some links to the bus are back, others are not"
             ),
             Self::Back(time) => tracing::info!(
+                name: "bus.back",
                 target: "fraiseql_subs",
                 "the bus is back after {:.1} s: events are published{} again",
                 time.as_secs_f64(),

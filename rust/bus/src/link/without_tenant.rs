@@ -53,6 +53,7 @@ impl WithoutTenant {
         let channel = &arrival.stream.channel;
         if self.logged.lock().insert(channel.clone()) {
             tracing::warn!(
+                name: "event.without_tenant",
                 target: "fraiseql_subs",
                 channel = &**channel,
                 "another program publishes without a tenant, and no subscriber under TenantIsolation receives it: publish it for a tenant; further events on this channel are counted in metrics().events_without_tenant alone"

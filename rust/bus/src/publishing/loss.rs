@@ -42,6 +42,7 @@ impl LossLog {
 impl Loss {
     pub(super) fn log(&self) {
         tracing::warn!(
+            name: "event.lost",
             target: "fraiseql_subs",
             channel = &*self.stream.channel,
             reason = self.reason,

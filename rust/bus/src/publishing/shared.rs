@@ -84,6 +84,7 @@ impl Shared {
         let suppressed = self.denials.lock().admit(std::time::Instant::now());
         if suppressed.is_some() {
             tracing::error!(
+                name: "bus.refused",
                 target: "fraiseql_subs",
                 reason,
                 "the bus refuses what this program publishes: correct its configuration; events wait as if the bus could not be reached"

@@ -12,7 +12,7 @@ use crate::JsonMap;
 use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, PathSegment};
 use crate::schema::Schema;
 use crate::source::Source;
-use crate::value::{Value as _, describe_string};
+use crate::value::{describe_own, describe_string};
 
 /// Errors of one request that are reported (count). Past it further errors are left out.
 const MAX_ERRORS: usize = 50;
@@ -100,7 +100,7 @@ impl<'a> Input<'a> {
     }
 
     fn refuse(&mut self, value: &Json, problem: &str) -> Json {
-        self.refuse_described(&value.describe(), problem)
+        self.refuse_described(&describe_own(value), problem)
     }
 
     fn refuse_described(&mut self, value: &str, problem: &str) -> Json {

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 
 use indexed_json::{JsonRef, Kind, Number};
 
-use super::json::describe_string;
 use super::{EnumType, Key, Scalar, TypeName, Value, is_alike};
 use crate::error::ResolverError;
 use crate::write::{TYPE_MEMBER, is_note, write_indexed};
@@ -82,14 +81,14 @@ impl Value for JsonRef<'_> {
     }
 
     fn describe(&self) -> String {
-        let text = self.text();
         match self.kind() {
-            Kind::Null => text.to_owned(),
-            Kind::Bool => format!("the boolean {text}"),
-            Kind::Number => format!("the number {text}"),
-            Kind::String => describe_string(&self.as_str().unwrap_or_default()),
-            Kind::List => "a list".to_owned(),
-            Kind::Object => "an object".to_owned(),
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::List => "a list",
+            Kind::Object => "an object",
         }
+        .to_owned()
     }
 }

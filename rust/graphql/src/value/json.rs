@@ -95,13 +95,24 @@ impl Value for &Json {
 
     fn describe(&self) -> String {
         match self {
-            Json::Null => "null".to_owned(),
-            Json::Bool(value) => format!("the boolean {value}"),
-            Json::Number(value) => format!("the number {value}"),
-            Json::String(value) => describe_string(value),
-            Json::Array(_) => "a list".to_owned(),
-            Json::Object(_) => "an object".to_owned(),
+            Json::Null => "null",
+            Json::Bool(_) => "a boolean",
+            Json::Number(_) => "a number",
+            Json::String(_) => "a string",
+            Json::Array(_) => "a list",
+            Json::Object(_) => "an object",
         }
+        .to_owned()
+    }
+}
+
+/// Returns a short text with the value, for the client that has sent it.
+pub(crate) fn describe_own(value: &Json) -> String {
+    match value {
+        Json::Bool(value) => format!("the boolean {value}"),
+        Json::Number(value) => format!("the number {value}"),
+        Json::String(value) => describe_string(value),
+        Json::Null | Json::Array(_) | Json::Object(_) => value.describe(),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::error::ResolverError;
 
 pub use enum_type::EnumType;
 pub(crate) use enum_type::EnumValue;
+pub(crate) use json::describe_own;
 pub use json::describe_string;
 pub use names::is_alike;
 
@@ -104,7 +105,7 @@ pub trait Value: Sized + Clone {
     /// [`ResolverError`] if this value has no JSON form; the written bytes are discarded.
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError>;
 
-    /// Returns a short description for the log: `a list`, `the string "x"`.
+    /// Returns a short description for the log, which says nothing of the value: `a list`.
     fn describe(&self) -> String;
 
     /// Whether clients receive the texts for the log.

@@ -10,16 +10,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use runtime::Bucket;
 use security::Rate;
-use tracing::Event;
 use tracing::callsite::Identifier;
+use tracing::{Event, Level};
 
-use super::record::{Check, Record};
+use super::record::{Check, LIBRARY_FAULT, Record};
 
 /// Records of one kind that are written at once (count).
 pub(crate) const RECORDS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 /// Records of one kind that are written in each second after that (count).
 pub(crate) const RECORDS_PER_SECOND: u32 = 10;
+
+/// How many times more records of level DEBUG are written: someone has asked for them.
+const DEBUG_FACTOR: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 pub(super) static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::default);
 
@@ -38,6 +41,7 @@ struct Limited {
 pub(super) struct Kind {
     pub(super) level: &'static str,
     pub(super) target: &'static str,
+    pub(super) name: &'static str,
     pub(super) message: String,
     pub(super) check: Option<Box<str>>,
     /// Records whose count was not written yet.
@@ -115,12 +119,19 @@ impl Kinds {
             let kind = Kind {
                 level: metadata.level().as_str(),
                 target: metadata.target(),
+                name: text.map_or(metadata.name(), |_| LIBRARY_FAULT),
                 message,
                 check: check.map(|check| check.0.clone()),
                 suppressed: 0,
             };
+            let is_debug = *metadata.level() == Level::DEBUG;
+            let factor = if is_debug {
+                DEBUG_FACTOR
+            } else {
+                NonZeroU32::MIN
+            };
             let bucket = Bucket::new(Rate {
-                count: RECORDS_AT_ONCE,
+                count: RECORDS_AT_ONCE.saturating_mul(factor),
                 period: Duration::from_secs(1) * RECORDS_AT_ONCE.get() / RECORDS_PER_SECOND,
             });
             kinds.push(((place, check.cloned()), Limited { kind, bucket }));

@@ -83,6 +83,7 @@ mod tests {
         Record {
             level,
             target: "fraiseql_subs",
+            name: "test",
             message: message.to_owned(),
             fields: Vec::new(),
             count: 1,

@@ -9,6 +9,20 @@ use tracing::{Event, Level};
 const MESSAGE_BYTES: usize = 1024;
 const VALUE_BYTES: usize = 256;
 
+/// Name of the records of libraries.
+pub(super) const LIBRARY_FAULT: &str = "library.failed";
+
+/// Fields in which two occurrences of the same error differ. As in `_log_record.py`.
+const OCCURRENCE: [&str; 7] = [
+    "detail",
+    "connection",
+    "operation",
+    "event",
+    "user",
+    "tenant",
+    "trace",
+];
+
 /// Marks a cut text.
 const CUT: &str = "…";
 
@@ -16,6 +30,8 @@ const CUT: &str = "…";
 pub(super) struct Record {
     pub(super) level: Level,
     pub(super) target: &'static str,
+    /// The name of the event in the catalogue.
+    pub(super) name: &'static str,
     pub(super) message: String,
     pub(super) fields: Vec<(&'static str, String)>,
     /// Occurrences since the last write.
@@ -27,6 +43,7 @@ impl Record {
         let mut record = Self {
             level: *event.metadata().level(),
             target: event.metadata().target(),
+            name: event.metadata().name(),
             message: String::new(),
             fields: Vec::new(),
             count: 1,
@@ -35,8 +52,9 @@ impl Record {
         record
     }
 
-    /// Replaces the message of a library; the original becomes a detail.
+    /// Replaces the name and the message of a library; the original message becomes a detail.
     pub(super) fn rename(&mut self, message: &str) {
+        self.name = LIBRARY_FAULT;
         let theirs = std::mem::replace(&mut self.message, message.to_owned());
         self.fields.push(("detail", cut(&theirs, VALUE_BYTES)));
     }
@@ -47,12 +65,12 @@ impl Record {
         size_of::<Self>() + self.message.len() + values.sum::<usize>()
     }
 
-    /// Whether two records are the same error: they differ only in `detail`.
+    /// Whether two records are the same error, which has occurred twice.
     pub(super) fn repeats(&self, other: &Self) -> bool {
         let place = |record: &Self| {
             let fields = record.fields.iter();
             fields
-                .filter(|(name, _)| *name != "detail")
+                .filter(|(name, _)| !OCCURRENCE.contains(name))
                 .cloned()
                 .collect::<Vec<_>>()
         };

@@ -280,7 +280,7 @@ impl BatchAnswer {
     /// Receives the resolver's exception, which is the error of all calls.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
         if let Some((_, lane)) = self.batch.calls.first() {
-            let error = self.calls.describe(lane, &exception);
+            let error = self.calls.describe(lane, &exception, None);
             self.settle_all(py, &error);
         }
     }
@@ -344,10 +344,11 @@ impl BatchAnswer {
                 );
                 return self.refusal(lane, result.py(), &PyTypeError::new_err(text));
             }
-            return failed(lane, self.calls.describe(lane, exception), Outcome::Failed);
+            let error = self.calls.describe(lane, exception, None);
+            return failed(lane, error, Outcome::Failed);
         }
         match self.calls.snapshot.read(result) {
-            Ok(None) => self.calls.outcome(lane, result.clone()),
+            Ok(None) => self.calls.outcome(lane, result.clone(), None),
             Ok(Some(_)) => self.refusal(lane, result.py(), &not_initial()),
             Err(error) => self.refusal(lane, result.py(), &error),
         }
@@ -356,7 +357,7 @@ impl BatchAnswer {
     fn refusal(&self, lane: &Lane, py: Python<'_>, error: &PyErr) -> Outcome {
         failed(
             lane,
-            self.calls.describe(lane, &exception_of(py, error)),
+            self.calls.describe(lane, &exception_of(py, error), None),
             Outcome::Failed,
         )
     }

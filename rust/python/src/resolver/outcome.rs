@@ -2,9 +2,10 @@
 //!
 //! Not here: when a call is made (`resolver`).
 
+use bus::Event;
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, ResolverError};
-use protocol::Amendment;
+use protocol::{Amendment, OperationId};
 use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ use runtime::{Lane, Outcome};
 
 use super::Calls;
 use crate::event::PyEvent;
-use crate::failure::{INTERNAL_ERROR, exception_of};
+use crate::failure::{FaultOwner, INTERNAL_ERROR, exception_of};
 use crate::iterables::Drained;
 use crate::json::to_json;
 use crate::reply::{PyReply, refused};
@@ -23,13 +24,18 @@ const RESPONSE_BYTES: usize = 512;
 
 impl Calls {
     /// Returns what the client receives for a value.
-    pub(super) fn outcome(&self, lane: &Lane, value: Bound<'_, PyAny>) -> Outcome {
+    pub(super) fn outcome(
+        &self,
+        lane: &Lane,
+        value: Bound<'_, PyAny>,
+        event: Option<&Event>,
+    ) -> Outcome {
         if value.is(&self.skip) {
             return Outcome::Skip;
         }
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
         let Some(plan) = &lane.info.plan else {
-            return self.whole_response(lane, &value, response);
+            return self.whole_response(lane, &value, response, event);
         };
         let py = value.py();
         let faults = if let Ok(event) = value.cast_exact::<PyEvent>() {
@@ -39,7 +45,7 @@ impl Calls {
             let drained = Drained::default();
             plan.project(PyValue::new(value, &self.names, &drained), &mut response)
         };
-        self.report(py, lane, &faults);
+        self.report(py, lane, &faults, event);
         Outcome::Response(Bytes::from(response))
     }
 
@@ -50,10 +56,14 @@ impl Calls {
         lane: &Lane,
         value: &Bound<'_, PyAny>,
         mut response: Vec<u8>,
+        event: Option<&Event>,
     ) -> Outcome {
         let reply: PyReply<'_> = match value.extract() {
             Ok(reply) => reply,
-            Err(error) => return refused(self.describe(lane, &exception_of(value.py(), &error))),
+            Err(error) => {
+                let exception = exception_of(value.py(), &error);
+                return refused(self.describe(lane, &exception, event));
+            }
         };
         let outcome = match to_json(&reply.response) {
             Ok(json) => {
@@ -85,6 +95,7 @@ impl Calls {
                         count: 1,
                         fault,
                     }],
+                    event,
                 );
                 refused(ResolverError::new(INTERNAL_ERROR))
             }
@@ -99,28 +110,39 @@ impl Calls {
         Outcome::Headed(Box::new((amendment, outcome)))
     }
 
-    fn report(&self, py: Python<'_>, lane: &Lane, faults: &[FieldFault]) {
+    fn report(&self, py: Python<'_>, lane: &Lane, faults: &[FieldFault], event: Option<&Event>) {
         if !faults.is_empty() {
             let count = faults.iter().map(|fault| fault.count).sum();
             lane.count_field_errors(count);
-            self.failures.report(py, faults);
+            self.failures.report(py, faults, owner(lane, event));
         }
     }
 
     /// Returns the client's error for an exception, which is logged if it is not meant for the
     /// client.
-    pub(super) fn describe(&self, lane: &Lane, exception: &Bound<'_, PyAny>) -> ResolverError {
+    pub(super) fn describe(
+        &self,
+        lane: &Lane,
+        exception: &Bound<'_, PyAny>,
+        event: Option<&Event>,
+    ) -> ResolverError {
         let told = self.failures.told(exception);
-        told.unwrap_or_else(|| self.masked(lane, exception))
+        told.unwrap_or_else(|| self.masked(lane, exception, event))
     }
 
     /// Logs an exception that is not meant for the client, and returns the error that masks it.
-    pub(super) fn masked(&self, lane: &Lane, exception: &Bound<'_, PyAny>) -> ResolverError {
+    pub(super) fn masked(
+        &self,
+        lane: &Lane,
+        exception: &Bound<'_, PyAny>,
+        event: Option<&Event>,
+    ) -> ResolverError {
         if self.bridge.is_closed() && is_end_of_call(exception) {
             // The event loop has ended, and with it the call.
             return ResolverError::new(INTERNAL_ERROR);
         }
-        self.failures.unexpected(&place(lane), exception)
+        self.failures
+            .unexpected(&place(lane), exception, owner(lane, event))
     }
 }
 
@@ -140,6 +162,17 @@ pub(super) fn field_of(lane: &Lane) -> &str {
         // A delegate serves all operations without a definition.
         "" => "the given schema",
         field => field,
+    }
+}
+
+/// Returns whose fault it is, if there is one.
+pub(super) fn owner<'a>(lane: &'a Lane, event: Option<&'a Event>) -> FaultOwner<'a> {
+    let info = &lane.info;
+    FaultOwner {
+        client: Some(&info.client),
+        operation: info.operation.as_ref().map(OperationId::as_str),
+        field: Some(&info.definition.field),
+        event: event.map(|event| &event.id),
     }
 }
 

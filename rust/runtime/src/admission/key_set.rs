@@ -65,11 +65,22 @@ impl Handler<RefreshKeys> for KeySetActor {
             match fetch(&url).await {
                 Ok(keys) => verifier.replace_keys(keys),
                 Err(problem) => {
-                    tracing::error!(target: "fraiseql_subs.jwt", url = &*url, problem, "the key set could not be fetched");
+                    tracing::error!(name: "key_set.failed", target: "fraiseql_subs.jwt", url = without_secrets(&url), problem, "the key set could not be fetched");
                 }
             }
         })
     }
+}
+
+/// Returns a URL without its user, password and query.
+fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return String::new();
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
 }
 
 async fn fetch(url: &Arc<str>) -> Result<KeySet, String> {
@@ -129,4 +140,25 @@ async fn body(response: &mut Response) -> Result<Vec<u8>, &'static str> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn a_url_in_the_log_has_no_secrets() {
+        for (url, told) in [
+            ("https://a.example/keys", "https://a.example/keys"),
+            ("https://a.example", "https://a.example"),
+            (
+                "https://me:secret@a.example:8443/k?key=secret#x",
+                "https://a.example:8443/k",
+            ),
+            ("https://me:se@cret@a.example", "https://a.example"),
+            ("https://a.example/of@b", "https://a.example/of@b"),
+        ] {
+            assert_eq!(without_secrets(url), told);
+        }
+    }
 }

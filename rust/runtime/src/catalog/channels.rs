@@ -76,6 +76,7 @@ impl Undeclared {
     pub(crate) fn look_at(&mut self, channel: &Arc<str>) {
         if !self.channels.declare(channel) && self.told.is_first(channel) {
             tracing::debug!(
+                name: "event.undeclared_channel",
                 target: "fraiseql_subs",
                 channel = &**channel,
                 "published on a channel that no subscription is declared for"

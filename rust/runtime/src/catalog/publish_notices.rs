@@ -65,12 +65,14 @@ impl TenantNotices {
             tell_publisher(channel, self.is_isolated);
         } else if self.is_isolated {
             tracing::warn!(
+                name: "event.without_tenant",
                 target: "fraiseql_subs",
                 channel,
                 "an event without a tenant is dropped, as no subscriber under TenantIsolation may see it: publish with tenant_id=, by for_tenant(...), or with data that names the tenant at TenantIsolation.event_field; further ones on this channel are counted in metrics().events_without_tenant alone"
             );
         } else {
             tracing::warn!(
+                name: "event.with_tenant",
                 target: "fraiseql_subs",
                 channel,
                 "an event with a tenant_id reaches the subscribers of all tenants, as there is no tenant isolation: pass Security(tenant=TenantIsolation()) to the manager, or leave tenant_id out; this is logged once for each channel"
@@ -82,12 +84,14 @@ impl TenantNotices {
 fn tell_publisher(channel: &str, is_isolated: bool) {
     if is_isolated {
         tracing::warn!(
+            name: "event.without_tenant",
             target: "fraiseql_subs",
             channel,
             "an event without a tenant reaches no client, as no subscriber under TenantIsolation may see it: publish with tenant_id=, or with data that names the tenant at TenantIsolation.event_field; this is told once for each channel"
         );
     } else {
         tracing::warn!(
+            name: "event.with_tenant",
             target: "fraiseql_subs",
             channel,
             "an event with a tenant_id is published as if tenants were not isolated, and servers that isolate them do not receive it: pass tenant=TenantIsolation() to the publisher as to the servers, or leave tenant_id out; this is logged once for each channel"

@@ -7,6 +7,7 @@ use protocol::{Action, Close};
 use super::Connection;
 use crate::clock::run_for;
 use crate::config::CLOSE_TIMEOUT;
+use crate::journal::{self, OperationEnd};
 use crate::subscription::FinishSubscription;
 
 impl Connection {
@@ -44,6 +45,7 @@ impl Connection {
             self.is_counted.set(true);
         }
         self.came_to_nothing();
+        self.end_told(&close);
         // A complete response may be read as slowly as the client needs.
         let is_answered = !self.is_websocket && close == Close::normal();
         self.outbox.close(close);
@@ -52,6 +54,13 @@ impl Connection {
             self.transport.shut_down();
         } else if !is_answered {
             self.shut_down_late();
+        }
+    }
+
+    /// Logs the end of the connection, once.
+    pub(super) fn end_told(&self, close: &Close) {
+        if !self.is_told.replace(true) {
+            journal::connection_ended(&self.connected, Some(close));
         }
     }
 
@@ -65,7 +74,8 @@ impl Connection {
         self.stop_initialising();
         self.session.borrow_mut().close();
         let ended = self.operations.borrow_mut().take_all();
-        for running in ended {
+        for (id, running) in ended {
+            self.tell_end(&id, &running.mark, OperationEnd::Connection);
             running.stop();
         }
         self.count_operations();
@@ -92,5 +102,8 @@ impl Connection {
         self.registry.remove(self.key);
         self.registry.forget_expiry(self.key);
         self.end_operations();
+        if !self.is_told.replace(true) {
+            journal::connection_ended(&self.connected, None);
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::admission::{Connect, Decision};
 use crate::audit;
 use crate::client::{Client, owner};
 use crate::clock::{epoch_seconds, run_for};
+use crate::journal;
 
 impl Connection {
     pub(super) fn initialise(self: &Rc<Self>, payload: Option<JsonObject>) {
@@ -111,6 +112,7 @@ impl Connection {
             account.set(buckets).ok();
         }
         let client = Arc::new(client);
+        journal::connection_accepted(&client);
         self.connected.set_client(client.clone());
         self.accepted.replace(Some(client));
         if !is_counted && !self.takes_message() {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::audit;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
+use crate::journal::{self, OperationEnd};
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 
@@ -73,6 +74,8 @@ pub struct Connection {
     is_exchange: bool,
     /// Whether it was counted as refused before authentication.
     is_counted: Cell<bool>,
+    /// Whether the log says that it has ended.
+    is_told: Cell<bool>,
     liveness: Liveness,
     /// A reference for each document that the host's executor is checking.
     judged: Rc<()>,
@@ -135,6 +138,7 @@ impl Connection {
             is_websocket,
             is_exchange,
             is_counted: Cell::new(false),
+            is_told: Cell::new(false),
             liveness: Liveness::new(),
             judged: Rc::default(),
             leaving: Cell::new(false),
@@ -153,9 +157,12 @@ impl Connection {
             reader: RefCell::new(None),
         });
         registry.add(key, &connection);
+        journal::connection_opened(&connection.connected);
         let ended = Rc::downgrade(&connection);
         connection.outbox.on_overflow(move || {
             if let Some(connection) = ended.upgrade() {
+                journal::connection_too_slow(&connection.connected);
+                connection.end_told(&Close::slow_consumer());
                 connection.end();
             }
         });
@@ -421,6 +428,7 @@ impl Connection {
         }
         match opened {
             Ok(Opened::Subscription(actor)) => {
+                journal::operation_started(&self.connected, id.as_str(), mark.field());
                 if self.leaving.get() {
                     actor.do_send(FinishSubscription);
                 }
@@ -463,15 +471,29 @@ impl Connection {
     }
 
     fn refuse(self: &Rc<Self>, id: &OperationId, errors: &[GraphQLError]) {
+        journal::operation_refused(&self.connected, id.as_str(), errors);
         self.operation_failed(id, &graphql::errors_to_json(errors));
     }
 
     fn client_completed(&self, id: &OperationId) {
-        let running = self.operations.borrow_mut().remove(id);
+        let running = self.forget(id, OperationEnd::Client);
         if let Some(running) = running {
             running.stop();
         }
         self.count_operations();
+    }
+
+    /// Removes an operation that ends.
+    fn forget(&self, id: &OperationId, end: OperationEnd) -> Option<ActiveOperation> {
+        let ended = self.operations.borrow_mut().remove(id)?;
+        self.tell_end(id, &ended.mark, end);
+        Some(ended)
+    }
+
+    fn tell_end(&self, id: &OperationId, mark: &OperationMark, end: OperationEnd) {
+        if mark.has_started() {
+            journal::operation_ended(&self.connected, id.as_str(), mark.field(), end);
+        }
     }
 
     fn count_operations(&self) {
@@ -481,16 +503,16 @@ impl Connection {
 
     fn operation_failed(self: &Rc<Self>, id: &OperationId, errors: &[u8]) {
         let actions = self.session.borrow_mut().error(id, errors);
-        self.operation_ended(id, actions);
+        self.operation_ended(id, OperationEnd::Failed, actions);
     }
 
     fn operation_completed(self: &Rc<Self>, id: &OperationId) {
         let actions = self.session.borrow_mut().complete(id);
-        self.operation_ended(id, actions);
+        self.operation_ended(id, OperationEnd::Complete, actions);
     }
 
-    fn operation_ended(self: &Rc<Self>, id: &OperationId, actions: Vec<Action>) {
-        self.operations.borrow_mut().remove(id);
+    fn operation_ended(self: &Rc<Self>, id: &OperationId, end: OperationEnd, actions: Vec<Action>) {
+        self.forget(id, end);
         self.count_operations();
         self.act(actions);
         self.close_when_done();
@@ -499,7 +521,7 @@ impl Connection {
     /// Handles that an operation has sent all results and receives no further event. Its client is
     /// not sent an end, so that it reconnects to another server.
     fn operation_drained(&self, id: &OperationId) {
-        self.operations.borrow_mut().remove(id);
+        self.forget(id, OperationEnd::Drain);
         self.count_operations();
         self.close_when_done();
     }
@@ -531,6 +553,9 @@ impl Connection {
             // If the client reads again, it receives the reason.
             (true, Some(_)) => self.close(Close::no_answer()),
             (true, None) => {
+                if !self.is_told.replace(true) {
+                    journal::connection_lost(&self.connected);
+                }
                 self.end();
                 self.transport.shut_down();
             }

@@ -15,7 +15,9 @@ use protocol::{Amendment, EventId, Framing, OperationId};
 
 use super::Connection;
 use super::outbox::{OperationMark, Outbox, Outgoing};
+use crate::catalog::Definition;
 use crate::client::Buckets;
+use crate::journal;
 use crate::metrics::Metrics;
 use crate::subscription::ResponseSink;
 
@@ -51,6 +53,14 @@ impl ResponseSink for OperationSink {
         }
     }
 
+    fn start(&self, definition: &Arc<Definition>) {
+        self.mark.start(definition);
+    }
+
+    fn operation(&self) -> Option<OperationId> {
+        Some(self.id.clone())
+    }
+
     fn follow(&self, stream: Arc<Stream>) {
         // An operation follows one stream.
         self.stream.set(stream).ok();
@@ -76,8 +86,12 @@ impl ResponseSink for OperationSink {
             self.outbox.push_control(Outgoing::Head(head));
         }
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
-        self.outbox
-            .push_result(self.framing.frame(response, id), &self.mark);
+        let framed = self.framing.frame(response, id);
+        if self.outbox.push_result(framed, &self.mark)
+            && let Some(connection) = self.connection.upgrade()
+        {
+            journal::results_dropped(connection.connected(), self.id.as_str(), self.mark.field());
+        }
     }
 
     fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {

@@ -4,7 +4,7 @@
 //! slowly than they are pushed, the slow-consumer policy applies here, without effect on other
 //! clients.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,6 +15,7 @@ use protocol::{Close, FramedMessage, Head};
 use super::signal::Signal;
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::budget::{ByteBudget, KeptBytes};
+use crate::catalog::Definition;
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 
@@ -47,11 +48,30 @@ impl Outgoing {
 #[derive(Debug, Default)]
 pub struct OperationMark {
     withdrawn: Cell<bool>,
+    /// Set once the operation runs; its results are those of this definition's field.
+    definition: OnceCell<Arc<Definition>>,
     /// The task that opens the operation, while it is opening.
     opener: RefCell<Option<Waker>>,
 }
 
 impl OperationMark {
+    /// Records that the operation runs.
+    pub(crate) fn start(&self, definition: &Arc<Definition>) {
+        // An operation starts once.
+        self.definition.set(definition.clone()).ok();
+    }
+
+    /// Whether the operation runs, or has run.
+    pub(crate) fn has_started(&self) -> bool {
+        self.definition.get().is_some()
+    }
+
+    /// Returns the field of an operation that runs; `None`: the host's executor runs it.
+    pub(crate) fn field(&self) -> Option<&str> {
+        let field = &*self.definition.get()?.field;
+        (!field.is_empty()).then_some(field)
+    }
+
     /// Withdraws the operation: none of its results is sent from now on, including pending ones.
     pub fn withdraw(&self) {
         self.withdrawn.set(true);
@@ -105,6 +125,8 @@ pub struct Outbox {
     /// The shared budget of all connections of a socket.
     budget: Option<Arc<ByteBudget>>,
     closed: Cell<bool>,
+    /// Whether a result was dropped.
+    has_dropped: Cell<bool>,
     signal: Rc<Signal>,
     metrics: Arc<Metrics>,
     on_overflow: RefCell<Option<Box<dyn FnOnce()>>>,
@@ -120,6 +142,7 @@ impl Outbox {
             entries: RefCell::new(BoundedQueue::new(limit_bytes, policy)),
             budget: None,
             closed: Cell::new(false),
+            has_dropped: Cell::new(false),
             signal: Rc::default(),
             metrics,
             on_overflow: RefCell::new(None),
@@ -157,12 +180,14 @@ impl Outbox {
         self.on_overflow.replace(Some(Box::new(act)));
     }
 
-    /// Queues a result of an operation.
-    pub fn push_result(&self, message: FramedMessage, operation: &Rc<OperationMark>) {
+    /// Queues a result of an operation. Returns whether results were dropped for it, for the first
+    /// time.
+    pub fn push_result(&self, message: FramedMessage, operation: &Rc<OperationMark>) -> bool {
         if self.closed.get() || operation.is_withdrawn() {
-            return;
+            return false;
         }
-        self.push(Outgoing::Text(message), Some(operation.clone()));
+        let dropped = self.push(Outgoing::Text(message), Some(operation.clone()));
+        dropped > 0 && !self.has_dropped.replace(true)
     }
 
     /// Queues a message of the protocol, which no policy drops.
@@ -209,7 +234,8 @@ impl Outbox {
         entry.map(|entry| entry.outgoing)
     }
 
-    fn push(&self, outgoing: Outgoing, result_of: Option<Rc<OperationMark>>) {
+    /// Returns how many results were dropped for it.
+    fn push(&self, outgoing: Outgoing, result_of: Option<Rc<OperationMark>>) -> usize {
         let is_result = result_of.is_some();
         let kept = self
             .budget
@@ -217,7 +243,8 @@ impl Outbox {
             .map(|budget| budget.keep(outgoing.len()));
         if matches!(kept, Some(None)) {
             self.entries.borrow_mut().clear();
-            return self.overflow();
+            self.overflow();
+            return 0;
         }
         let pushed = self.entries.borrow_mut().push(Entry {
             outgoing,
@@ -232,8 +259,12 @@ impl Outbox {
                     self.wake_those_with_room();
                 }
                 self.signal.set();
+                dropped
             }
-            Pushed::Overflow(_) => self.overflow(),
+            Pushed::Overflow(_) => {
+                self.overflow();
+                0
+            }
         }
     }
 

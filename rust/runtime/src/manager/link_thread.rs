@@ -103,7 +103,7 @@ impl Drop for LinkThread {
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
-            tracing::error!("the thread of the link to the engine panicked");
+            tracing::error!(name: "thread.failed", "the thread of the link to the engine panicked");
         }
     }
 }

@@ -448,6 +448,7 @@ fn tell_waiting(operations: usize, deadline: Instant) {
             ("operations", "have")
         };
         tracing::info!(
+            name: "drain.waits",
             target: "fraiseql_subs",
             "draining: {operations} {noun} under way {verb} up to {seconds:.1} s to end"
         );

@@ -45,7 +45,7 @@ impl SystemThread {
                     && let Err(error) = runner.run()
                 {
                     let cause = causes::of_system(&error);
-                    tracing::error!(cause, "the thread of the actors ended");
+                    tracing::error!(name: "thread.failed", cause, "the thread of the actors ended");
                 }
             })
             .map_err(RuntimeError::Thread)?;
@@ -79,7 +79,7 @@ impl Drop for SystemThread {
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
-            tracing::error!("the thread of the actors panicked");
+            tracing::error!(name: "thread.failed", "the thread of the actors panicked");
         }
     }
 }

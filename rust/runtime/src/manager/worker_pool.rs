@@ -33,7 +33,7 @@ impl WorkerPool {
                 Ok(worker) => workers.0.push(worker),
                 Err(error) => {
                     let cause = causes::of_system(&error);
-                    tracing::error!(cause, "a worker thread cannot be started");
+                    tracing::error!(name: "thread.failed", cause, "a worker thread cannot be started");
                     break;
                 }
             }
@@ -54,7 +54,7 @@ impl Drop for WorkerPool {
         for worker in self.0.drain(..) {
             worker.arbiter.stop();
             if worker.thread != std::thread::current().id() && worker.arbiter.join().is_err() {
-                tracing::error!("a worker thread panicked");
+                tracing::error!(name: "thread.failed", "a worker thread panicked");
             }
         }
     }

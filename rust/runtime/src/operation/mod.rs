@@ -12,7 +12,7 @@ use bus::{Interest, Stream};
 use futures_util::future::{Either, LocalBoxFuture, select};
 use graphql::GraphQLError;
 use parking_lot::Mutex;
-use protocol::{Request, Resume};
+use protocol::{OperationId, Request, Resume};
 use security::Guard;
 
 use crate::admission::{Checks, Subscribe, Subscribing, start_chain};
@@ -263,6 +263,7 @@ impl Opener {
             place,
             sink,
         } = checked;
+        sink.start(&planned.definition);
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
@@ -282,7 +283,8 @@ impl Opener {
         } else {
             StartPosition::Now { missed: false }
         };
-        let source = self.source(planned, place, guard, client)?;
+        let operation = sink.operation();
+        let source = self.source(planned, place, guard, client, operation)?;
         let actor = match start {
             StartPosition::Replay(missed) => {
                 let waiting = self.subscriptions.shard().register_stream();
@@ -326,6 +328,7 @@ impl Opener {
         place: Option<(Route, Arc<Stream>)>,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
+        operation_id: Option<OperationId>,
     ) -> Result<Source, Vec<GraphQLError>> {
         let PlannedOperation {
             definition,
@@ -366,6 +369,7 @@ impl Opener {
                     arguments: Mutex::new(Some(arguments)),
                     plan,
                     operation_name,
+                    operation: operation_id,
                     client,
                     host: OnceLock::new(),
                 };

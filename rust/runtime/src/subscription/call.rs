@@ -8,7 +8,7 @@ use bus::Event;
 use bytes::Bytes;
 use graphql::Plan;
 use parking_lot::Mutex;
-use protocol::{Amendment, JsonObject};
+use protocol::{Amendment, JsonObject, OperationId};
 
 use crate::catalog::Definition;
 use crate::client::Client;
@@ -26,10 +26,20 @@ pub struct SubscriptionInfo {
     pub plan: Option<Arc<Plan>>,
     /// Name of the operation in the client's document.
     pub operation_name: Option<Arc<str>>,
+    /// Id of the operation in its connection; `None`: it is in process, or shared.
+    pub operation: Option<OperationId>,
     /// Who subscribed.
     pub client: Arc<Client>,
     /// State that the host keeps for this subscription.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl SubscriptionInfo {
+    /// Returns its client, the id of its operation and its field, for the log.
+    pub(crate) fn labels(&self) -> (&Client, Option<&str>, &str) {
+        let operation = self.operation.as_ref().map(OperationId::as_str);
+        (&self.client, operation, &self.definition.field)
+    }
 }
 
 /// Identifies a call; unique within the process, and larger than those of earlier calls.

@@ -25,6 +25,7 @@ use super::call::{CallId, CallInput, Outcome, SubscriptionInfo};
 use super::host::Resolver;
 use super::wakes::{Wake, WakeActors};
 use crate::config::{MAX_PENDING_EVENTS, SlowConsumer};
+use crate::journal;
 use crate::metrics::Metrics;
 
 pub(crate) use state::LaneItem;
@@ -54,6 +55,8 @@ pub struct Lane {
     has_news: AtomicBool,
     /// Set under the lock, read without it.
     is_closed: AtomicBool,
+    /// Whether an event was dropped.
+    has_dropped: AtomicBool,
     metrics: Arc<Metrics>,
     stream: Option<Arc<Stream>>,
     resolver: Arc<dyn Resolver>,
@@ -105,6 +108,7 @@ impl Lane {
             }),
             has_news: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            has_dropped: AtomicBool::new(false),
             metrics: context.metrics.clone(),
             stream,
             resolver: context.resolver.clone(),
@@ -177,9 +181,15 @@ impl Lane {
         }
         if pushed.dropped > 0 {
             self.metrics.events_dropped.add(pushed.dropped as u64);
+            if !self.has_dropped.swap(true, AcqRel) {
+                let (client, operation, field) = self.info.labels();
+                journal::events_dropped(client, operation, field);
+            }
         }
         if pushed.is_too_slow {
             self.metrics.slow_consumer_disconnects.add(1);
+            let (client, operation, field) = self.info.labels();
+            journal::subscription_too_slow(client, operation, field);
         }
     }
 

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use bus::{LocalPosition, Stream};
 use bytes::Bytes;
 use graphql::GraphQLError;
-use protocol::Amendment;
+use protocol::{Amendment, OperationId};
+
+use crate::catalog::Definition;
 
 /// The receiving end of one operation, on the operation's own thread.
 pub trait ResponseSink {
@@ -20,6 +22,12 @@ pub trait ResponseSink {
     /// The errors for the client, when its operations keep too much already.
     fn retain(&self, _bytes: usize) -> Result<(), Vec<GraphQLError>> {
         Ok(())
+    }
+    /// Records that the operation has passed all checks and starts.
+    fn start(&self, _definition: &Arc<Definition>) {}
+    /// Returns the id of the operation in its connection.
+    fn operation(&self) -> Option<OperationId> {
+        None
     }
     /// Sends one response: `{"data": …}`.
     fn next(&self, response: &Bytes);

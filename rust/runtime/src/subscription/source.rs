@@ -74,6 +74,7 @@ impl GroupSource {
             plan: Some(self.plan.clone()),
             // Members may have different names.
             operation_name: None,
+            operation: None,
             client: Arc::default(),
             host: OnceLock::new(),
         }

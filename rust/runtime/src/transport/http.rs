@@ -21,6 +21,7 @@ use super::reply::{Body, Reply, begun, unavailable, whole};
 use crate::catalog::{Checked, PreparedRequest};
 use crate::client::{Buckets, Client};
 use crate::connection::Verdict;
+use crate::journal;
 use crate::places::Place;
 use crate::random::random_key;
 use crate::state::{Arriving, RuntimeState};
@@ -32,6 +33,11 @@ const PREFLIGHT_MAX_AGE: &str = "600";
 
 /// The error past `max_connections`.
 pub(super) const TOO_MANY: &str = "too many connections: try again later";
+
+fn too_many(peer: Option<&str>) -> Response {
+    journal::server_full(peer);
+    Response::unavailable(TOO_MANY)
+}
 
 /// Answers requests with one worker.
 #[derive(Clone)]
@@ -98,7 +104,7 @@ impl Responder {
     ) -> Result<Place, Response> {
         self.may_enter(headers, peer, arriving)?;
         let place = self.state.places.take();
-        place.ok_or_else(|| Response::unavailable(TOO_MANY))
+        place.ok_or_else(|| too_many(peer))
     }
 
     pub(super) fn may_enter(
@@ -236,10 +242,7 @@ impl Responder {
         let looked = self.state.admit_peer(peer);
         looked
             .and_then(|()| self.may_enter(request.headers, peer, Arriving::Request))
-            .and_then(|()| {
-                let refused = || Response::unavailable(TOO_MANY);
-                has_place().then_some(()).ok_or_else(refused)
-            })
+            .and_then(|()| has_place().then_some(()).ok_or_else(|| too_many(peer)))
             .map_err(|refusal| self.told(request, refusal))
     }
 

@@ -188,6 +188,7 @@ impl Config {
         };
         if self.tls.is_none() && !self.servers.iter().all(is_local) {
             tracing::warn!(
+                name: "bus.plain_text",
                 target: "fraiseql_subs",
                 "the bus is plain text: write tls:// where the network is not trusted"
             );

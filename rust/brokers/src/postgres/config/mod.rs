@@ -239,6 +239,7 @@ impl Config {
         };
         if self.tls.is_none() && !self.server.get_hosts().iter().all(is_local) {
             tracing::warn!(
+                name: "bus.plain_text",
                 target: "fraiseql_subs",
                 "the connection to PostgreSQL is plain text: write sslmode=verify-full in its URL where the network is \
                  not trusted"

@@ -317,6 +317,7 @@ fn report_waiting(shared: &OutboxShared, reader: &mut OutboxReader, waits: Optio
     if is_late && reader.waiting.admit(now).is_some() {
         reader.was_late = true;
         tracing::warn!(
+            name: "outbox.waits",
             target: "fraiseql_subs",
             seconds = waits,
             "events wait in the outbox of PostgreSQL until a transaction has ended that is open since before \
@@ -325,6 +326,7 @@ fn report_waiting(shared: &OutboxShared, reader: &mut OutboxReader, waits: Optio
     }
     if !is_late && std::mem::take(&mut reader.was_late) {
         tracing::info!(
+            name: "outbox.caught_up",
             target: "fraiseql_subs",
             "no event waits in the outbox of PostgreSQL any more: the transaction has ended"
         );

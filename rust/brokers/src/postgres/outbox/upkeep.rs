@@ -32,6 +32,7 @@ pub(super) async fn run(shared: &OutboxShared) -> Infallible {
         let is_filling = matches!(done, Ok(Ok(usage)) if usage > QUEUE_WARNING);
         if is_filling && warned.admit(Instant::now()).is_some() {
             tracing::warn!(
+                name: "outbox.queue_fills",
                 target: "fraiseql_subs",
                 "the queue of NOTIFY of PostgreSQL fills: a session that listens has a transaction open, look \
                  in pg_stat_activity; when the queue is full, publishing fails"
@@ -42,6 +43,7 @@ pub(super) async fn run(shared: &OutboxShared) -> Infallible {
             && failed.admit(Instant::now()).is_some()
         {
             tracing::warn!(
+                name: "outbox.not_trimmed",
                 target: "fraiseql_subs",
                 reason = fault.reason,
                 "the outbox of PostgreSQL keeps events for longer than it needs to"

@@ -35,6 +35,7 @@ pub(super) async fn start(
 ) -> Result<Started, Fault> {
     if opened.keeps_all {
         tracing::warn!(
+            name: "slot.unbounded",
             target: "fraiseql_subs",
             slot = &*state.slot,
             "max_slot_wal_keep_size is -1: while the bus is away, or no node runs, the replication slot \
@@ -50,6 +51,7 @@ pub(super) async fn start(
         Found::Missing => create(state, target, &mut wire, version).await?,
         Found::Lost(why) => {
             tracing::error!(
+                name: "slot.lost",
                 target: "fraiseql_subs",
                 slot = &*state.slot,
                 why,
@@ -164,6 +166,7 @@ async fn create(
     let drop = format!("DROP_REPLICATION_SLOT \"{new}\"");
     wire.query(&drop).await.map_err(of_slot)?;
     tracing::info!(
+        name: "slot.made",
         target: "fraiseql_subs",
         slot = name,
         "the replication slot was made: what is committed from now on is kept until it is published"

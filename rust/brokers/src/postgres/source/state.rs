@@ -74,6 +74,7 @@ impl State {
         }
         if log.reader.as_ref() != Some(&reader) {
             tracing::debug!(
+                name: "source.read_elsewhere",
                 target: "fraiseql_subs",
                 slot = &*self.slot,
                 reader,
@@ -94,6 +95,7 @@ impl State {
         }
         log.reader = None;
         tracing::info!(
+            name: "source.read_here",
             target: "fraiseql_subs",
             slot = &*self.slot,
             "this node reads the log of PostgreSQL for the cluster"
@@ -123,6 +125,7 @@ impl State {
         let (slot, reason) = (&*self.slot, &*fault.reason);
         if fault.is_configuration() {
             tracing::error!(
+                name: "source.refused",
                 target: "fraiseql_subs",
                 slot,
                 reason,
@@ -130,6 +133,7 @@ impl State {
             );
         } else {
             tracing::warn!(
+                name: "source.away",
                 target: "fraiseql_subs",
                 slot,
                 reason,
@@ -152,5 +156,5 @@ impl State {
 }
 
 fn log_back(slot: &str) {
-    tracing::info!(target: "fraiseql_subs", slot, "the log of PostgreSQL is read again");
+    tracing::info!(name: "source.back", target: "fraiseql_subs", slot, "the log of PostgreSQL is read again");
 }

@@ -113,6 +113,7 @@ impl Warnings {
         }
         match &**status {
             "unreserved" => tracing::error!(
+                name: "slot.endangered",
                 target: "fraiseql_subs",
                 slot,
                 lag_bytes = lag,
@@ -120,6 +121,7 @@ impl Warnings {
                  its events are lost at the next checkpoint unless they are published before"
             ),
             "extended" => tracing::warn!(
+                name: "slot.behind",
                 target: "fraiseql_subs",
                 slot,
                 lag_bytes = lag,
@@ -127,6 +129,7 @@ impl Warnings {
                  published more slowly than they are committed"
             ),
             "reserved" => tracing::info!(
+                name: "slot.caught_up",
                 target: "fraiseql_subs",
                 slot,
                 lag_bytes = lag,

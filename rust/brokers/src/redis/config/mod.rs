@@ -235,6 +235,7 @@ impl Config {
         };
         if self.tls.is_none() && !addresses.iter().all(is_local) {
             tracing::warn!(
+                name: "bus.plain_text",
                 target: "fraiseql_subs",
                 "the bus is plain text: write rediss:// where the network is not trusted"
             );

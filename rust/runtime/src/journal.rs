@@ -1,0 +1,235 @@
+//! The log of connections and operations: how each begins and ends, and what slow ones lose. Not
+//! here: denials (`audit`), counting.
+//!
+//! Records have the code of an error, not its message, which may quote a variable.
+
+use graphql::GraphQLError;
+use protocol::Close;
+
+use crate::client::{Client, ConnectionInfo};
+
+/// Name of the logger.
+pub const CONNECTIONS: &str = "fraiseql_subs.connections";
+
+/// Why an operation has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OperationEnd {
+    /// All results are sent.
+    Complete,
+    /// It has sent errors in place of a result.
+    Failed,
+    /// The client has ended it.
+    Client,
+    /// The manager drains.
+    Drain,
+    /// The connection has ended.
+    Connection,
+}
+
+impl OperationEnd {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Complete => "it is complete",
+            Self::Failed => "it has failed",
+            Self::Client => "the client has ended it",
+            Self::Drain => "the server drains",
+            Self::Connection => "its connection has ended",
+        }
+    }
+}
+
+/// Whose record it is.
+#[derive(Clone, Copy)]
+struct LogOwner<'a> {
+    connection: Option<&'a str>,
+    user: Option<&'a str>,
+    tenant: Option<&'a str>,
+}
+
+impl<'a> LogOwner<'a> {
+    fn of(client: &'a Client) -> Self {
+        let identity = client.identity.as_deref();
+        Self {
+            connection: Some(&*client.connection_id).filter(|id| !id.is_empty()),
+            user: identity.map(|identity| &*identity.user_id),
+            tenant: identity.and_then(|identity| identity.tenant()),
+        }
+    }
+
+    fn of_connection(info: &'a ConnectionInfo) -> Self {
+        let unknown = Self {
+            connection: Some(&info.id),
+            user: None,
+            tenant: None,
+        };
+        info.client()
+            .map_or(unknown, |client| Self::of(client.as_ref()))
+    }
+}
+
+/// Logs a client that is refused because there is no place for it.
+pub(crate) fn server_full(peer: Option<&str>) {
+    tracing::warn!(
+        name: "server.full",
+        target: CONNECTIONS,
+        peer,
+        "a client is refused: there are as many as Limits.max_connections allows"
+    );
+}
+
+/// Logs a connection that has been opened.
+pub(crate) fn connection_opened(info: &ConnectionInfo) {
+    tracing::debug!(
+        name: "connection.opened",
+        target: CONNECTIONS,
+        connection = info.id,
+        protocol = info.protocol,
+        peer = info.peer,
+        "connection opened"
+    );
+}
+
+/// Logs a connection whose client is accepted.
+pub(crate) fn connection_accepted(client: &Client) {
+    tracing::debug!(
+        name: "connection.accepted",
+        target: CONNECTIONS,
+        connection = LogOwner::of(client).connection,
+        user = LogOwner::of(client).user,
+        tenant = LogOwner::of(client).tenant,
+        "connection accepted"
+    );
+}
+
+/// Logs the end of a connection; without a close the client has left.
+pub(crate) fn connection_ended(info: &ConnectionInfo, close: Option<&Close>) {
+    let code = close.map(|close| close.code);
+    tracing::debug!(
+        name: "connection.ended",
+        target: CONNECTIONS,
+        connection = info.id,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        code,
+        reason = close.map_or("the client has left", |close| &*close.reason),
+        "connection ended"
+    );
+}
+
+/// Logs a connection that is closed because its client does not answer or read.
+pub(crate) fn connection_lost(info: &ConnectionInfo) {
+    tracing::debug!(
+        name: "connection.ended",
+        target: CONNECTIONS,
+        connection = info.id,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        reason = "the client does not answer",
+        "connection ended"
+    );
+}
+
+/// Logs a client that is disconnected because it reads too slowly.
+pub(crate) fn connection_too_slow(info: &ConnectionInfo) {
+    tracing::warn!(
+        name: "connection.too_slow",
+        target: CONNECTIONS,
+        connection = info.id,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        "a client is disconnected because it reads too slowly"
+    );
+}
+
+/// Logs the first result of a connection that is dropped.
+pub(crate) fn results_dropped(info: &ConnectionInfo, operation: &str, field: Option<&str>) {
+    tracing::warn!(
+        name: "result.dropped",
+        target: CONNECTIONS,
+        connection = info.id,
+        operation,
+        field,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        "a result is dropped because its client reads too slowly; further ones of this connection are counted in metrics().results_dropped alone"
+    );
+}
+
+/// Logs an operation that runs.
+pub(crate) fn operation_started(info: &ConnectionInfo, operation: &str, field: Option<&str>) {
+    tracing::debug!(
+        name: "operation.started",
+        target: CONNECTIONS,
+        connection = info.id,
+        operation,
+        field,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        "operation started"
+    );
+}
+
+/// Logs an operation that does not run.
+pub(crate) fn operation_refused(info: &ConnectionInfo, operation: &str, errors: &[GraphQLError]) {
+    tracing::debug!(
+        name: "operation.refused",
+        target: CONNECTIONS,
+        connection = info.id,
+        operation,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        errors = errors.len(),
+        code = errors.first().and_then(GraphQLError::code),
+        "operation refused"
+    );
+}
+
+/// Logs the end of an operation.
+pub(crate) fn operation_ended(
+    info: &ConnectionInfo,
+    operation: &str,
+    field: Option<&str>,
+    end: OperationEnd,
+) {
+    tracing::debug!(
+        name: "operation.ended",
+        target: CONNECTIONS,
+        connection = info.id,
+        operation,
+        field,
+        user = LogOwner::of_connection(info).user,
+        tenant = LogOwner::of_connection(info).tenant,
+        reason = end.text(),
+        "operation ended"
+    );
+}
+
+/// Logs the first event of a subscription that is dropped before its resolver.
+pub(crate) fn events_dropped(client: &Client, operation: Option<&str>, field: &str) {
+    let owner = LogOwner::of(client);
+    tracing::warn!(
+        name: "event.dropped",
+        target: CONNECTIONS,
+        connection = owner.connection,
+        operation,
+        field,
+        user = owner.user,
+        tenant = owner.tenant,
+        "an event is dropped because the resolver is too slow; further ones of this subscription are counted in metrics().events_dropped alone"
+    );
+}
+
+/// Logs a subscription that is ended because its resolver is too slow.
+pub(crate) fn subscription_too_slow(client: &Client, operation: Option<&str>, field: &str) {
+    let owner = LogOwner::of(client);
+    tracing::warn!(
+        name: "subscription.too_slow",
+        target: CONNECTIONS,
+        connection = owner.connection,
+        operation,
+        field,
+        user = owner.user,
+        tenant = owner.tenant,
+        "a subscription is ended because its resolver is too slow"
+    );
+}
