@@ -10,8 +10,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyDict;
-use runtime::{Client, Page, Readiness, opaque_id};
+use pyo3::types::{PyDict, PyList};
+use runtime::{Client, Family, Format, Page, Readiness, opaque_id};
 use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
@@ -32,6 +32,7 @@ use crate::policy::PySecurity;
 use crate::publish::{self, PreparedFields, Receipt};
 use crate::publish_keys::PublishKeys;
 use crate::running::Running;
+use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::site::site;
 use crate::stream::Responses;
@@ -568,12 +569,17 @@ impl Core {
             .collect()
     }
 
-    /// Counters in the text format of Prometheus; empty before the first start.
-    fn prometheus(&self) -> String {
-        match &*self.state.lock() {
-            CoreState::Running(running) => runtime::prometheus(&running.runtime.state().snapshot()),
-            CoreState::New | CoreState::Closed => String::new(),
-        }
+    /// Metrics in the format that an `Accept` header asks for: the type of their content and the text,
+    /// without metrics before the first start.
+    fn metrics_text(&self, accept: Option<&str>) -> (&'static str, String) {
+        let format = Format::accepted(accept);
+        (format.content_type(), format.write(&self.families()))
+    }
+
+    /// Metrics with their labels; empty before the first start. Each is a name, a kind, labels and a
+    /// number, or in its place counts of buckets with their bounds, and a sum.
+    fn samples<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        samples(py, &self.families())
     }
 
     /// Counters by name; empty before the first start.
@@ -585,5 +591,14 @@ impl Core {
             }
         }
         Ok(metrics)
+    }
+}
+
+impl Core {
+    fn families(&self) -> Vec<Family> {
+        match &*self.state.lock() {
+            CoreState::Running(running) => running.runtime.state().families(),
+            CoreState::New | CoreState::Closed => Vec::new(),
+        }
     }
 }

@@ -55,6 +55,7 @@ mod pulse;
 mod reply;
 mod resolver;
 mod running;
+mod samples;
 mod setup;
 mod site;
 mod snapshot;

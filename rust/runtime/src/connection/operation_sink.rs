@@ -16,7 +16,7 @@ use protocol::{Amendment, EventId, Framing, OperationId};
 use super::Connection;
 use super::outbox::{OperationMark, Outbox, Outgoing};
 use crate::client::Buckets;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OTHER, OperationSeries, RunningOperation};
 use crate::subscription::ResponseSink;
 
 /// Queues the results of one operation in the outbox of its connection.
@@ -32,6 +32,8 @@ pub(super) struct OperationSink {
     pub(super) mark: Rc<OperationMark>,
     pub(super) buckets: Option<Arc<Buckets>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Counts the operation as running, once it is.
+    pub(super) running: OnceCell<RunningOperation>,
 }
 
 impl OperationSink {
@@ -41,6 +43,15 @@ impl OperationSink {
         }
         self.connection.upgrade()
     }
+
+    /// The counters of the operation. Without a connection nothing is sent any more.
+    fn series(&self, field: &str) -> Arc<OperationSeries> {
+        let connection = self.connection.upgrade();
+        let (protocol, worker) = connection.map_or((OTHER, 0), |connection| {
+            (connection.connected.protocol, connection.worker())
+        });
+        self.metrics.labelled.operation(field, protocol, worker)
+    }
 }
 
 impl ResponseSink for OperationSink {
@@ -49,6 +60,14 @@ impl ResponseSink for OperationSink {
             Some(connection) => connection.retain(&self.id, &self.mark, bytes),
             None => Ok(()),
         }
+    }
+
+    fn count_as(&self, field: &str) {
+        self.running.get_or_init(|| {
+            let series = self.series(field);
+            self.mark.count_in(|| series.clone());
+            RunningOperation::begin(series)
+        });
     }
 
     fn follow(&self, stream: Arc<Stream>) {
@@ -76,8 +95,11 @@ impl ResponseSink for OperationSink {
             self.outbox.push_control(Outgoing::Head(head));
         }
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
+        // What is of no field, such as a description of the schema, was not counted as one.
+        self.mark.count_in(|| self.series(OTHER));
+        let received = at.map(|at| at.received).unwrap_or_default();
         self.outbox
-            .push_result(self.framing.frame(response, id), &self.mark);
+            .push_result(self.framing.frame(response, id), &self.mark, received);
     }
 
     fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {

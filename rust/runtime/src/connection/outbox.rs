@@ -4,11 +4,13 @@
 //! slowly than they are pushed, the slow-consumer policy applies here, without effect on other
 //! clients.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
+use bus::Received;
 use bytes::Bytes;
 use protocol::{Close, FramedMessage, Head};
 
@@ -16,7 +18,7 @@ use super::signal::Signal;
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::budget::{ByteBudget, KeptBytes};
 use crate::config::SlowConsumer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OperationSeries};
 
 /// One item to write to the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +45,41 @@ impl Outgoing {
     }
 }
 
-/// Marks the results of one operation, so that they can be withdrawn.
-#[derive(Debug, Default)]
+/// Marks the results of one operation, so that they can be withdrawn and are counted.
+#[derive(Debug)]
 pub struct OperationMark {
     withdrawn: Cell<bool>,
+    begin: Instant,
+    series: OnceCell<Arc<OperationSeries>>,
     /// The task that opens the operation, while it is opening.
     opener: RefCell<Option<Waker>>,
 }
 
+impl Default for OperationMark {
+    fn default() -> Self {
+        Self {
+            withdrawn: Cell::new(false),
+            begin: Instant::now(),
+            series: OnceCell::new(),
+            opener: RefCell::default(),
+        }
+    }
+}
+
 impl OperationMark {
+    /// Sets where its results are counted; the first call counts.
+    pub(super) fn count_in(&self, series: impl FnOnce() -> Arc<OperationSeries>) {
+        self.series.get_or_init(series);
+    }
+
+    /// Counts a result that leaves. Missed events, which were received before the operation began, have no
+    /// delay.
+    fn sent(&self, received: Received) {
+        if let (Some(series), Some(delay)) = (self.series.get(), received.since(self.begin)) {
+            series.delivery.observe(delay);
+        }
+    }
+
     /// Withdraws the operation: none of its results is sent from now on, including pending ones.
     pub fn withdraw(&self) {
         self.withdrawn.set(true);
@@ -83,6 +111,8 @@ pub(super) struct Entry {
     outgoing: Outgoing,
     /// Set for results, which a policy may drop.
     result_of: Option<Rc<OperationMark>>,
+    /// When its event was received.
+    received: Received,
     /// Counted bytes, released when the item leaves the queue.
     _kept: Option<KeptBytes>,
 }
@@ -158,11 +188,19 @@ impl Outbox {
     }
 
     /// Queues a result of an operation.
-    pub fn push_result(&self, message: FramedMessage, operation: &Rc<OperationMark>) {
+    pub fn push_result(
+        &self,
+        message: FramedMessage,
+        operation: &Rc<OperationMark>,
+        received: Received,
+    ) {
         if self.closed.get() || operation.is_withdrawn() {
             return;
         }
-        self.push(Outgoing::Text(message), Some(operation.clone()));
+        let is_added = self.push(Outgoing::Text(message), Some(operation.clone()), received);
+        if let Some(series) = operation.series.get().filter(|_| is_added) {
+            series.results.add(1);
+        }
     }
 
     /// Queues a message of the protocol, which no policy drops.
@@ -170,7 +208,7 @@ impl Outbox {
         if self.closed.get() {
             return;
         }
-        self.push(outgoing, None);
+        self.push(outgoing, None, Received::default());
     }
 
     /// Queues the close: pending items are sent before it, and no further item is accepted.
@@ -179,6 +217,7 @@ impl Outbox {
             self.entries.borrow_mut().add(Entry {
                 outgoing: Outgoing::Close(close),
                 result_of: None,
+                received: Received::default(),
                 _kept: None,
             });
             self.signal.set();
@@ -206,34 +245,48 @@ impl Outbox {
         };
         let entry = std::iter::from_fn(next).find(is_wanted);
         self.wake_those_with_room();
-        entry.map(|entry| entry.outgoing)
+        let entry = entry?;
+        if let Some(operation) = &entry.result_of {
+            operation.sent(entry.received);
+        }
+        Some(entry.outgoing)
     }
 
-    fn push(&self, outgoing: Outgoing, result_of: Option<Rc<OperationMark>>) {
-        let is_result = result_of.is_some();
+    /// Returns whether the item is in the queue.
+    fn push(
+        &self,
+        outgoing: Outgoing,
+        result_of: Option<Rc<OperationMark>>,
+        received: Received,
+    ) -> bool {
         let kept = self
             .budget
             .as_ref()
             .map(|budget| budget.keep(outgoing.len()));
         if matches!(kept, Some(None)) {
             self.entries.borrow_mut().clear();
-            return self.overflow();
+            self.overflow();
+            return false;
         }
         let pushed = self.entries.borrow_mut().push(Entry {
             outgoing,
             result_of,
+            received,
             _kept: kept.flatten(),
         });
         match pushed {
             Pushed::Added(dropped) => {
-                self.metrics.results_sent.add(u64::from(is_result));
                 if dropped > 0 {
                     self.metrics.results_dropped.add(dropped as u64);
                     self.wake_those_with_room();
                 }
                 self.signal.set();
+                true
             }
-            Pushed::Overflow(_) => self.overflow(),
+            Pushed::Overflow(_) => {
+                self.overflow();
+                false
+            }
         }
     }
 
@@ -285,8 +338,8 @@ mod tests {
             let ended = ended.clone();
             move || ended.set(true)
         });
-        outbox.push_result(message("aaaaaa"), &operation);
-        outbox.push_result(message("bbbbbb"), &operation);
+        outbox.push_result(message("aaaaaa"), &operation, Received::default());
+        outbox.push_result(message("bbbbbb"), &operation, Received::default());
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::slow_consumer())));
         assert_eq!(outbox.pop(), None);
         assert!(ended.get());
@@ -298,7 +351,7 @@ mod tests {
         let (outbox, metrics) = outbox(SlowConsumer::DropOldest);
         let operation = Rc::default();
         for text in ["aaaa", "bbbb", "cccc"] {
-            outbox.push_result(message(text), &operation);
+            outbox.push_result(message(text), &operation, Received::default());
         }
         assert_eq!(texts(&outbox), ["bbbb", "cccc"]);
         assert_eq!(metrics.snapshot().results_dropped, 1);
@@ -308,10 +361,10 @@ mod tests {
     fn latest_keeps_one_result_of_each_operation() {
         let (outbox, metrics) = outbox(SlowConsumer::Latest);
         let (one, two) = (Rc::default(), Rc::default());
-        outbox.push_result(message("aaa"), &one);
-        outbox.push_result(message("bbb"), &two);
-        outbox.push_result(message("ccc"), &one);
-        outbox.push_result(message("ddd"), &one);
+        outbox.push_result(message("aaa"), &one, Received::default());
+        outbox.push_result(message("bbb"), &two, Received::default());
+        outbox.push_result(message("ccc"), &one, Received::default());
+        outbox.push_result(message("ddd"), &one, Received::default());
         assert_eq!(texts(&outbox), ["bbb", "ddd"]);
         assert_eq!(metrics.snapshot().results_dropped, 2);
     }
@@ -327,15 +380,15 @@ mod tests {
             })
             .collect();
         for outbox in &outboxes[..2] {
-            outbox.push_result(message("aaaaa"), &Rc::default());
+            outbox.push_result(message("aaaaa"), &Rc::default(), Received::default());
         }
-        outboxes[2].push_result(message("aaaaa"), &Rc::default());
+        outboxes[2].push_result(message("aaaaa"), &Rc::default(), Received::default());
         assert_eq!(
             outboxes[2].pop(),
             Some(Outgoing::Close(Close::slow_consumer()))
         );
         assert_eq!(texts(&outboxes[0]), ["aaaaa"]);
-        outboxes[1].push_result(message("bbbbb"), &Rc::default());
+        outboxes[1].push_result(message("bbbbb"), &Rc::default(), Received::default());
         assert_eq!(texts(&outboxes[1]), ["aaaaa", "bbbbb"]);
     }
 
@@ -344,8 +397,8 @@ mod tests {
         let (outbox, _) = outbox(SlowConsumer::DropOldest);
         let operation = Rc::default();
         outbox.push_control(Outgoing::Text(message("ack")));
-        outbox.push_result(message("aaaaaa"), &operation);
-        outbox.push_result(message("bbbbbb"), &operation);
+        outbox.push_result(message("aaaaaa"), &operation, Received::default());
+        outbox.push_result(message("bbbbbb"), &operation, Received::default());
         assert_eq!(texts(&outbox), ["ack", "bbbbbb"]);
     }
 
@@ -363,17 +416,21 @@ mod tests {
     fn results_of_an_operation_that_the_client_ended_do_not_leave() {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
         let (one, two): (Rc<OperationMark>, _) = (Rc::default(), Rc::default());
-        outbox.push_result(message("one"), &one);
-        outbox.push_result(message("two"), &two);
+        outbox.push_result(message("one"), &one, Received::default());
+        outbox.push_result(message("two"), &two, Received::default());
         one.withdraw();
-        outbox.push_result(message("one"), &one);
+        outbox.push_result(message("one"), &one, Received::default());
         assert_eq!(texts(&outbox), ["two"]);
     }
 
     #[test]
     fn a_result_larger_than_the_limit_passes_when_nothing_waits() {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
-        outbox.push_result(message(&"a".repeat(50)), &Rc::default());
+        outbox.push_result(
+            message(&"a".repeat(50)),
+            &Rc::default(),
+            Received::default(),
+        );
         assert_eq!(texts(&outbox).len(), 1);
     }
 
@@ -382,7 +439,7 @@ mod tests {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
         outbox.close(Close::going_away());
         outbox.push_control(Outgoing::Ping);
-        outbox.push_result(message("late"), &Rc::default());
+        outbox.push_result(message("late"), &Rc::default(), Received::default());
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::going_away())));
         assert_eq!(outbox.pop(), None);
     }

@@ -59,6 +59,7 @@ impl Registry {
     pub(crate) fn add(&self, key: u64, connection: &Rc<Connection>) {
         self.state().roster.add(key, connection.connected().clone());
         self.state().metrics.connections.add(1);
+        self.state().metrics.connected(connection.connected());
         self.connections
             .borrow_mut()
             .insert(key, Rc::downgrade(connection));
@@ -67,7 +68,9 @@ impl Registry {
     pub(crate) fn remove(&self, key: u64) {
         if self.connections.borrow_mut().remove(&key).is_some() {
             self.state().metrics.connections.add(-1);
-            self.state().roster.remove(key);
+            if let Some(connected) = self.state().roster.remove(key) {
+                self.state().metrics.disconnected(&connected);
+            }
         }
     }
 

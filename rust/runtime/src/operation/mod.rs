@@ -263,6 +263,7 @@ impl Opener {
             place,
             sink,
         } = checked;
+        sink.count_as(&planned.definition.field);
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());

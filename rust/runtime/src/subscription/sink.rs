@@ -26,6 +26,8 @@ pub trait ResponseSink {
     /// Ready when at most half of the pending bytes that the client may have are in use. Source
     /// streams and replays go on only then.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
+    /// Counts the operation as one of a field, from now until the sink is dropped.
+    fn count_as(&self, _field: &str) {}
     /// Keeps a reference to the stream of the operation's events, so that its offsets go on.
     fn follow(&self, _stream: Arc<Stream>) {}
     /// Sends the response to the event at this position; `None`: it has none.
