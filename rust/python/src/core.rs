@@ -60,6 +60,8 @@ pub(crate) struct Core {
     state: Arc<Mutex<CoreState>>,
     /// Locked during a start, so that concurrent uses start the manager once.
     starting: std::sync::Mutex<()>,
+    /// Begins reports of what is counted, and returns a function that ends them.
+    report: Option<Py<PyAny>>,
 }
 
 /// The managers that may still run when the interpreter ends.
@@ -113,6 +115,9 @@ impl Core {
             // Another thread has closed the manager during the start.
             self.stop(py);
             return Err(manager_closed());
+        }
+        if let Some(report) = &self.report {
+            running.report(py, report)?;
         }
         let (state, started) = (Arc::downgrade(&self.state), Arc::downgrade(&running));
         running.bridge.when_loop_ends(move |py| {
@@ -177,11 +182,12 @@ impl Core {
     /// manager. A running manager has other references to them, so it has to be closed first.
     #[allow(clippy::needless_pass_by_value, reason = "as PyO3 asks for it")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.report)?;
         self.setup.traverse(&visit)
     }
 
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after))]
+    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after, report=None))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -201,6 +207,7 @@ impl Core {
         workers: usize,
         node_name: Option<String>,
         unready_after: Option<f64>,
+        report: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
             security,
@@ -228,6 +235,7 @@ impl Core {
             setup,
             state,
             starting: std::sync::Mutex::new(()),
+            report,
         })
     }
 
@@ -571,6 +579,7 @@ impl Core {
 
     /// Metrics in the format that an `Accept` header asks for: the type of their content and the text,
     /// without metrics before the first start.
+    #[pyo3(signature = (accept, /))]
     fn metrics_text(&self, accept: Option<&str>) -> (&'static str, String) {
         let format = Format::accepted(accept);
         (format.content_type(), format.write(&self.families()))

@@ -1,8 +1,10 @@
 //! Metrics as Python values.
 
+use std::sync::{Arc, Weak};
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use runtime::{Family, Kind, Value};
+use runtime::{Family, Kind, RuntimeState, Value};
 
 /// Lists the samples of metrics as tuples.
 pub(crate) fn samples<'py>(py: Python<'py>, families: &[Family]) -> PyResult<Bound<'py, PyList>> {
@@ -33,4 +35,24 @@ pub(crate) fn samples<'py>(py: Python<'py>, families: &[Family]) -> PyResult<Bou
         }
     }
     Ok(list)
+}
+
+/// A function that reads the metrics of a started manager, also while it ends.
+#[pyclass(frozen, module = "fraiseql_subs._core")]
+pub(crate) struct SampleReader(Weak<RuntimeState>);
+
+impl SampleReader {
+    pub(crate) fn new(state: &Arc<RuntimeState>) -> Self {
+        Self(Arc::downgrade(state))
+    }
+}
+
+#[pymethods]
+impl SampleReader {
+    /// Samples as tuples; none after the end.
+    fn __call__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let state = self.0.upgrade();
+        let families = state.map(|state| state.families()).unwrap_or_default();
+        samples(py, &families)
+    }
 }
