@@ -262,11 +262,11 @@ metrics! {
     Unwritten log_records_unwritten,
     /// Events that are kept for clients that return.
     Gauge history_events,
-    /// What they cost (bytes, about).
+    /// Approximate size of the events that are kept (bytes).
     Gauge history_bytes,
-    /// Subscriptions that went on where they had been.
+    /// Subscriptions that resumed and received the events that they missed.
     Counter subscriptions_resumed,
-    /// Subscriptions that could not: events that they have missed are not kept any more.
+    /// Subscriptions that could not resume because the missed events are no longer kept.
     Counter resumes_too_late,
     /// Missed events that were sent to a subscription.
     Counter events_replayed,
@@ -306,7 +306,7 @@ metrics! {
     Counter bus_lost,
     /// Events that wait to be published.
     Gauge bus_queue_events,
-    /// What these take (bytes).
+    /// Size of the events that wait to be published (bytes).
     Gauge bus_queue_bytes,
     /// Whether each source is read, by this process or another one: 1 or 0; 0 where there is none.
     Gauge source_is_live,
