@@ -5,12 +5,12 @@ mod series;
 mod text;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use bus::Event;
 use graphql::FieldFault;
 use security::Check;
 
-use crate::client::ConnectionInfo;
 pub(crate) use families::Reading;
 pub use families::{Family, Kind, Sample, Value};
 
@@ -86,15 +86,17 @@ impl Metrics {
     }
 
     /// Counts a connection that was opened.
-    pub(crate) fn connected(&self, connected: &ConnectionInfo) {
-        self.labelled.connections(connected.protocol).open.add(1);
+    pub(crate) fn connected(&self, protocol: &'static str) {
+        self.connections.add(1);
+        self.labelled.connections(protocol).open.add(1);
     }
 
     /// Counts a connection that has ended.
-    pub(crate) fn disconnected(&self, connected: &ConnectionInfo) {
-        let series = self.labelled.connections(connected.protocol);
+    pub(crate) fn disconnected(&self, protocol: &'static str, age: Duration) {
+        self.connections.add(-1);
+        let series = self.labelled.connections(protocol);
         series.open.add(-1);
-        series.age.observe(connected.opened.elapsed());
+        series.age.observe(age);
     }
 
     /// Counts the delay of an event that has come to a worker with subscriptions to it.

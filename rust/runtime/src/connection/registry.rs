@@ -58,8 +58,8 @@ impl Registry {
 
     pub(crate) fn add(&self, key: u64, connection: &Rc<Connection>) {
         self.state().roster.add(key, connection.connected().clone());
-        self.state().metrics.connections.add(1);
-        self.state().metrics.connected(connection.connected());
+        let protocol = connection.connected().protocol;
+        self.state().metrics.connected(protocol);
         self.connections
             .borrow_mut()
             .insert(key, Rc::downgrade(connection));
@@ -67,9 +67,9 @@ impl Registry {
 
     pub(crate) fn remove(&self, key: u64) {
         if self.connections.borrow_mut().remove(&key).is_some() {
-            self.state().metrics.connections.add(-1);
             if let Some(connected) = self.state().roster.remove(key) {
-                self.state().metrics.disconnected(&connected);
+                let age = connected.opened.elapsed();
+                self.state().metrics.disconnected(connected.protocol, age);
             }
         }
     }

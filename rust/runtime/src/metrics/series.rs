@@ -10,7 +10,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::{Counter, Gauge};
-use crate::routing::WorkerNumber;
 
 /// Fields that are counted apart (count).
 pub(crate) const MAX_FIELDS: usize = 50;
@@ -22,7 +21,7 @@ pub(crate) const OTHER: &str = "other";
 pub(crate) const IN_PROCESS: &str = "in-process";
 
 /// Workers whose operations are counted apart (count). More of them share.
-const SHARDS: WorkerNumber = 16;
+const SHARDS: u32 = 16;
 
 /// Upper bounds of the ages of connections: 1 s, 10 s, 1 min, 5 min, 15 min, 1 h, 4 h, 1 d, 7 d (µs).
 const AGES: &[u64] = &[
@@ -73,7 +72,7 @@ struct OperationKey {
     /// Place of the field.
     field: usize,
     protocol: &'static str,
-    shard: WorkerNumber,
+    shard: u32,
 }
 
 /// All counters with labels.
@@ -167,7 +166,7 @@ impl Labelled {
         &self,
         field: &str,
         protocol: &'static str,
-        worker: WorkerNumber,
+        worker: u32,
     ) -> Arc<OperationSeries> {
         let key = OperationKey {
             field: self.place(field),

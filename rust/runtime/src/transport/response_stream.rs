@@ -116,18 +116,17 @@ impl ResponseStream {
         Poll::Pending
     }
 
-    fn push(&self, response: Bytes, received: Received) {
+    /// Returns whether the response can be taken.
+    fn push(&self, response: Bytes, received: Received) -> bool {
         let mut state = self.state.lock();
         if state.end.is_some() {
-            return;
+            return false;
         }
         match state.responses.push(Pending { response, received }) {
             Pushed::Added(dropped) => {
                 self.metrics.results_dropped.add(dropped as u64);
-                if let Some(series) = self.series.get() {
-                    series.results.add(1);
-                }
                 Self::wake(state);
+                true
             }
             Pushed::Overflow(_) => {
                 self.metrics.slow_consumer_disconnects.add(1);
@@ -137,6 +136,7 @@ impl ResponseStream {
                 ));
                 let errors = graphql::errors_to_json(&[error]);
                 Self::finish(state, Response::Error(errors.into()));
+                false
             }
         }
     }
@@ -217,9 +217,11 @@ impl ResponseSink for StreamSink {
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
         let framed = self.framing.frame(response, id);
         // What is of no field, such as a description of the schema, was not counted as one.
-        self.stream.series.get_or_init(|| self.series(OTHER));
+        let series = self.stream.series.get_or_init(|| self.series(OTHER));
         let received = at.map(|at| at.received).unwrap_or_default();
-        self.stream.push(framed.into_bytes(), received);
+        if self.stream.push(framed.into_bytes(), received) {
+            series.results.add(1);
+        }
     }
 
     fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
