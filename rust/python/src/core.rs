@@ -16,7 +16,7 @@ use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::bus::PyBusOptions;
-use crate::client::{HostClient, context_variables, identity_of, read_identity};
+use crate::client::{HostClient, context_variables, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
 use crate::drafts::{Content, draft};
 use crate::draining;
@@ -31,21 +31,12 @@ use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
 use crate::publish::{self, PreparedFields, Receipt};
 use crate::publish_keys::PublishKeys;
+use crate::roster::{self, Listed};
 use crate::running::Running;
 use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::site::site;
 use crate::stream::Responses;
-
-/// One line of [`Core::connections`].
-type Listed = (
-    String,
-    Option<Py<PyAny>>,
-    Option<String>,
-    &'static str,
-    usize,
-    f64,
-);
 
 enum CoreState {
     New,
@@ -556,25 +547,10 @@ impl Core {
     /// Lists the open connections, each as id, identity, peer, protocol, number of operations and
     /// start time.
     fn connections(&self, py: Python<'_>) -> Vec<Listed> {
-        let CoreState::Running(running) = &*self.state.lock() else {
-            return Vec::new();
-        };
-        let listed = running.runtime.state().roster.list().into_iter();
-        listed
-            .map(|connected| {
-                (
-                    connected.id.clone(),
-                    connected
-                        .client()
-                        .and_then(|client| identity_of(client))
-                        .map(|identity| identity.clone_ref(py)),
-                    connected.peer.clone(),
-                    connected.protocol,
-                    connected.operations(),
-                    connected.since,
-                )
-            })
-            .collect()
+        match &*self.state.lock() {
+            CoreState::Running(running) => roster::list(py, running.runtime.state()),
+            CoreState::New | CoreState::Closed => Vec::new(),
+        }
     }
 
     /// Metrics in the format that an `Accept` header asks for: the type of their content and the text,

@@ -54,6 +54,7 @@ mod publisher;
 mod pulse;
 mod reply;
 mod resolver;
+mod roster;
 mod running;
 mod samples;
 mod setup;
