@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ._records import records
-from ._settings import is_number, refuse
+from .config import is_number, refuse
 from .metrics import MetricSample, read_samples
 
 _log = logging.getLogger("fraiseql_subs.metrics")

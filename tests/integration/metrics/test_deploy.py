@@ -42,7 +42,9 @@ async def test_what_is_named_exists(text):
     named = set(re.findall(r"fraiseql_subs_\w+", text))
     assert named
     assert named <= await series()
-    grouped = {label for labels in re.findall(r"by \(([^)]*)\)", text) for label in labels.split(",")}
+    grouped = {
+        label for labels in re.findall(r"by \(([^)]*)\)", text) for label in labels.split(",")
+    }
     assert {label.strip() for label in grouped} <= LABELS
 
 
@@ -72,10 +74,14 @@ def test_prometheus_can_read_every_expression_of_the_dashboard(tmp_path):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@needs_promtool
-async def test_promtool_finds_no_fault_in_the_metrics():
+@pytest.fixture
+async def text() -> str:
     async with SubscriptionManager([passthrough("feed", int, channel="feed")]) as manager:
-        text = manager.prometheus()
+        return manager.prometheus()
+
+
+@needs_promtool
+def test_promtool_finds_no_fault_in_the_metrics(text):
     checked = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )

@@ -24,6 +24,11 @@ class Reports:
         self.gauges: dict[str, int] = {}
         self.threads: set[int] = set()
 
+    async def next_ones(self) -> None:
+        """Wait for a report that has begun after this call."""
+        calls = self.calls
+        await eventually(lambda: self.calls > calls + 1, "there are two more reports")
+
     def __call__(self, samples: Sequence[MetricSample]) -> None:
         self.threads.add(threading.get_ident())
         for sample in samples:
@@ -46,8 +51,7 @@ async def test_each_change_is_reported_once():
     async with SubscriptionManager([feed], metrics=reports, metrics_interval=0.01) as manager:
         for _ in range(3):
             await deliver(manager, 2)
-            calls = reports.calls
-            await eventually(lambda: reports.calls > calls + 1, "there are two more reports")
+            await reports.next_ones()
         assert reports.counted["results_sent"] == 6
         assert reports.counted["event_to_socket_seconds"] == 6
         assert reports.gauges["history_events"] == 6
