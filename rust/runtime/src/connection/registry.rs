@@ -66,11 +66,11 @@ impl Registry {
     }
 
     pub(crate) fn remove(&self, key: u64) {
-        if self.connections.borrow_mut().remove(&key).is_some() {
-            if let Some(connected) = self.state().roster.remove(key) {
-                let age = connected.opened.elapsed();
-                self.state().metrics.disconnected(connected.protocol, age);
-            }
+        if self.connections.borrow_mut().remove(&key).is_some()
+            && let Some(connected) = self.state().roster.remove(key)
+        {
+            let age = connected.opened.elapsed();
+            self.state().metrics.disconnected(connected.protocol, age);
         }
     }
 

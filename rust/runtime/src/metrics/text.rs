@@ -1,4 +1,4 @@
-//! Metrics as text: in the format of Prometheus, version 0.0.4, and in that of OpenMetrics.
+//! Metrics as text: in the format of Prometheus, version 0.0.4, and in that of `OpenMetrics`.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,12 @@ use super::families::{Family, Kind, Value};
 pub enum Format {
     /// That of Prometheus, version 0.0.4.
     Prometheus,
-    /// OpenMetrics 1.0.0.
+    /// `OpenMetrics` 1.0.0.
     OpenMetrics,
 }
 
 impl Format {
-    /// The format that an `Accept` header asks for: OpenMetrics, if it is preferred to plain text.
+    /// The format that an `Accept` header asks for: `OpenMetrics`, if it is preferred to plain text.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Self {
         let quality = |kind: &str| {
@@ -28,10 +28,11 @@ impl Format {
                     match (name.trim(), value.trim().trim_matches('"')) {
                         ("q", value) => quality = value.parse::<f32>().ok()?,
                         // Readers of a later version alone do not read this one.
-                        ("version", version) if kind.ends_with("openmetrics-text") => {
-                            if !matches!(version, "0.0.1" | "1.0.0") {
-                                return None;
-                            }
+                        ("version", version)
+                            if kind.ends_with("openmetrics-text")
+                                && !matches!(version, "0.0.1" | "1.0.0") =>
+                        {
+                            return None;
                         }
                         _ => {}
                     }
