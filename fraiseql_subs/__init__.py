@@ -20,7 +20,7 @@ from .errors import (
 )
 from .executor import Executor
 from .manager import SubscriptionManager
-from .metrics import ConnectionInfo, Metrics
+from .metrics import ConnectionInfo, Metrics, MetricSample
 from .publisher import Publisher, SyncPublisher
 from .response_head import ResponseHead, ResponseHeaders
 from .response_stream import ResponseStream
@@ -67,6 +67,7 @@ __all__ = [
     "Identity",
     "Limits",
     "ManagerClosed",
+    "MetricSample",
     "Metrics",
     "Name",
     "Nats",

@@ -356,6 +356,7 @@ class Core:
         workers: int,
         node_name: str | None,
         unready_after: float | None,
+        report: Callable[[Callable[[], list[Any]]], Callable[[], None]] | None = None,
     ) -> Self: ...
     @property
     def is_closed(self) -> bool:
@@ -455,8 +456,10 @@ class Core:
         """Open a WebSocket connection of a Python server; refuse it after `stop`."""
     def admit(self, method: str, peer: Peer) -> Admission:
         """Accept or refuse an HTTP request that a Python server received, by its head."""
-    def prometheus(self) -> str:
-        """Counters in the text format of Prometheus; empty before the first start."""
+    def metrics_text(self, accept: str | None, /) -> tuple[str, str]:
+        """Metrics in the format that an `Accept` header asks for: the type of content, the text."""
+    def samples(self) -> list[Any]:
+        """Metrics with their labels, as `read_samples` reads them; empty before the first start."""
     def metrics(self) -> dict[str, int]:
         """Counters by name; empty before the first start."""
 

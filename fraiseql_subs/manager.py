@@ -28,12 +28,14 @@ from ._core_handle import CoreHandle
 from ._declared import Declared
 from ._listeners import check_listener
 from ._loading import refuse_while_loading
+from ._measuring import Measuring
 from ._membership import Membership, check_node_name, check_unready_after
 from ._ownership import Entered, Ownership
 from ._placement import Placement
 from ._program import Main, announce, check_main, serve_with
 from ._publishing import Publishing
 from ._records import records
+from ._reporting import MetricsHook, check_metrics, reporting
 from ._settings import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -67,7 +69,6 @@ from .errors import ConfigurationError, ValidationError
 from .executor import Executor
 from .given_schema import read_schema
 from .graphiql import read_page
-from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar, check_scalars
@@ -80,7 +81,7 @@ _log = logging.getLogger("fraiseql_subs.manager")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class SubscriptionManager(Publishing, Membership, Placement, Declared):
+class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring):
     """Serves declared subscriptions to sockets and in process, and accepts events for them.
 
     Args:
@@ -103,6 +104,9 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared):
         node_name: What other processes show this one as, at most 128 bytes; None: host and process.
         unready_after: Time without the engine after which `/health/ready` and `is_ready()` say that
             clients should be sent elsewhere (seconds); None: never. Clients stay connected.
+        metrics: Function that is called with what was counted since its last call, a list of
+            `MetricSample`, on a thread of its own: at each interval, and when the manager ends.
+        metrics_interval: Time between two such calls (seconds).
         security: Checks that clients have to pass; None: every client may connect, from any page.
         limits: Bounds of queues, messages and documents.
         history: Events that are kept for clients that reconnect; None: none.
@@ -156,6 +160,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared):
         node_name: str | None = None,
         unready_after: float | None = None,
         sources: Sequence[Postgres] = (),
+        metrics: MetricsHook | None = None,
+        metrics_interval: float = 10.0,
     ) -> None:
         bus_options = BusOptions(bus, on_unavailable, publish_timeout, sources)
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
@@ -170,6 +176,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared):
         check_flag("graphiql", graphiql)
         check_node_name(node_name)
         check_unready_after(unready_after)
+        check_metrics(metrics, metrics_interval)
         self._declarations = Declarations(
             read_schema(schema, context_getter, root_value, debug=debug),
             decorators.collect(subscriptions),
@@ -201,6 +208,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared):
             "workers": workers,
             "node_name": node_name,
             "unready_after": unready_after,
+            "report": reporting(metrics, metrics_interval),
         }
         self._handle = CoreHandle(
             self._declared(),
@@ -510,11 +518,3 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared):
                 extensions=extensions,
             )
         )
-
-    def prometheus(self) -> str:
-        """Return the current counters in the text format of Prometheus."""
-        return self._core.prometheus()
-
-    def metrics(self) -> Metrics:
-        """Return the current counters."""
-        return Metrics(**self._core.metrics())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from .config import Identity
 
@@ -153,6 +154,36 @@ class Metrics:
     bus_nodes: int = 0
     bus_control_unreadable: int = 0
     revocations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSample:
+    """One metric of one combination of labels.
+
+    Attributes:
+        name: Its name, without the prefix and the suffix that it has for Prometheus.
+        kind: `"counter"`: it only grows. `"gauge"`: it goes up and down. `"histogram"`: durations.
+        labels: Names and values of its labels.
+        value: The number; of a histogram, how many durations were counted.
+        sum: Sum of the durations of a histogram (seconds).
+        buckets: Upper bounds of a histogram (seconds), and how many durations are up to each and
+            above the one before. The last bound is `inf`.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: Mapping[str, str]
+    value: int
+    sum: float = 0.0
+    buckets: tuple[tuple[float, int], ...] = ()
+
+
+def read_samples(samples: Iterable[Any]) -> list[MetricSample]:
+    """Make samples of what the core returns."""
+    return [
+        MetricSample(name, kind, MappingProxyType(labels), value, total, tuple(buckets))
+        for name, kind, labels, value, total, buckets in samples
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ RUNTIME = [
     "client",
     "catalog",
     "routing",
+    "metrics",
 ]
 """Folders of the runtime (and the state), each of which uses only those below it."""
 

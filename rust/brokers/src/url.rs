@@ -50,6 +50,19 @@ pub enum BusUrlError {
 }
 
 impl BusUrl {
+    /// The name of the engine, for metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => "nats",
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => "redis",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "postgresql",
+        }
+    }
+
     /// Parses a URL. Returns `None` for `memory://`, which needs no engine.
     ///
     /// # Errors

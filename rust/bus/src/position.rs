@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 /// Identifies the numbering that an offset belongs to. Epochs can be compared for equality, but
 /// have no order. Displayed as 16 hexadecimal digits.
@@ -39,7 +40,42 @@ pub struct LocalPosition {
     pub sequence: u64,
     /// The position that clients see as an id.
     pub position: Position,
+    /// When this process received the event.
+    pub received: Received,
 }
+
+/// When this process received an event. For metrics: it is no part of what a position is, so all are
+/// equal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Received(Option<Instant>);
+
+impl Received {
+    /// An event that is received now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Some(Instant::now()))
+    }
+
+    /// How long ago that was; `None`: it is not known, or was before `begin`.
+    #[must_use]
+    pub fn since(self, begin: Instant) -> Option<Duration> {
+        self.0.filter(|at| *at >= begin).map(|at| at.elapsed())
+    }
+
+    /// How long ago that was; `None`: it is not known.
+    #[must_use]
+    pub fn elapsed(self) -> Option<Duration> {
+        self.0.map(|at| at.elapsed())
+    }
+}
+
+impl PartialEq for Received {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Received {}
 
 /// A text is not a valid position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

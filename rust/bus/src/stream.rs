@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::{Epoch, LocalPosition, Position, StreamKey};
+use crate::{Epoch, LocalPosition, Position, Received, StreamKey};
 
 /// Unreferenced streams are removed only when there are at least this many streams (count).
 const MIN_KNOWN: usize = 1024;
@@ -59,6 +59,7 @@ impl Stream {
         let begin = LocalPosition {
             sequence: first,
             position: Position::new(epoch, 0),
+            received: Received::default(),
         };
         let state = StreamState {
             last: begin,
@@ -94,13 +95,16 @@ impl Stream {
     /// Assigns the next position. The caller holds the lock that orders events.
     pub(crate) fn advance(&self) -> LocalPosition {
         let mut state = self.state.lock();
-        let LocalPosition { sequence, position } = state.last;
+        let LocalPosition {
+            sequence, position, ..
+        } = state.last;
         state.last = LocalPosition {
             sequence: sequence + 1,
             position: Position {
                 offset: position.offset.next(),
                 ..position
             },
+            received: Received::now(),
         };
         state.last
     }
@@ -110,7 +114,11 @@ impl Stream {
         let mut state = self.state.lock();
         let sequence = state.last.sequence + 1;
         state.is_dense &= position.offset == state.last.position.offset.next();
-        state.last = LocalPosition { sequence, position };
+        state.last = LocalPosition {
+            sequence,
+            position,
+            received: Received::now(),
+        };
         state.last
     }
 
@@ -119,7 +127,11 @@ impl Stream {
     pub(crate) fn restart(&self, position: Position) -> LocalPosition {
         let mut state = self.state.lock();
         let sequence = state.last.sequence + 1;
-        let begin = LocalPosition { sequence, position };
+        let begin = LocalPosition {
+            sequence,
+            position,
+            received: Received::default(),
+        };
         *state = StreamState {
             last: begin,
             base: begin,
@@ -133,10 +145,13 @@ impl Stream {
     /// up to the last one are found no more: nobody can go on from there without missing something.
     pub(crate) fn lose(&self) -> LocalPosition {
         let mut state = self.state.lock();
-        let LocalPosition { sequence, position } = state.last;
+        let LocalPosition {
+            sequence, position, ..
+        } = state.last;
         let gap = LocalPosition {
             sequence: sequence + 1,
             position,
+            received: Received::default(),
         };
         let base = LocalPosition {
             sequence: sequence + 2,
@@ -144,6 +159,7 @@ impl Stream {
                 offset: position.offset.next(),
                 ..position
             },
+            received: Received::default(),
         };
         *state = StreamState {
             last: gap,

@@ -187,6 +187,7 @@ impl BusConfig {
         }
         let sources = self.sources.iter().map(SourceConfig::source);
         Ok(EngineConfig {
+            name: self.url.name(),
             engine,
             link: self.link.clone(),
             sources: sources.collect::<PyResult<_>>()?,

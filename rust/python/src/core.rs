@@ -10,13 +10,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyDict;
-use runtime::{Client, Page, Readiness, opaque_id};
+use pyo3::types::{PyDict, PyList};
+use runtime::{Client, Family, Format, Page, Readiness, opaque_id};
 use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::bus::PyBusOptions;
-use crate::client::{HostClient, context_variables, identity_of, read_identity};
+use crate::client::{HostClient, context_variables, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
 use crate::drafts::{Content, draft};
 use crate::draining;
@@ -31,20 +31,12 @@ use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
 use crate::publish::{self, PreparedFields, Receipt};
 use crate::publish_keys::PublishKeys;
+use crate::roster::{self, Listed};
 use crate::running::Running;
+use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::site::site;
 use crate::stream::Responses;
-
-/// One line of [`Core::connections`].
-type Listed = (
-    String,
-    Option<Py<PyAny>>,
-    Option<String>,
-    &'static str,
-    usize,
-    f64,
-);
 
 enum CoreState {
     New,
@@ -59,6 +51,8 @@ pub(crate) struct Core {
     state: Arc<Mutex<CoreState>>,
     /// Locked during a start, so that concurrent uses start the manager once.
     starting: std::sync::Mutex<()>,
+    /// Begins reports of what is counted, and returns a function that ends them.
+    report: Option<Py<PyAny>>,
 }
 
 /// The managers that may still run when the interpreter ends.
@@ -112,6 +106,9 @@ impl Core {
             // Another thread has closed the manager during the start.
             self.stop(py);
             return Err(manager_closed());
+        }
+        if let Some(report) = &self.report {
+            running.report(py, report)?;
         }
         let (state, started) = (Arc::downgrade(&self.state), Arc::downgrade(&running));
         running.bridge.when_loop_ends(move |py| {
@@ -176,11 +173,12 @@ impl Core {
     /// manager. A running manager has other references to them, so it has to be closed first.
     #[allow(clippy::needless_pass_by_value, reason = "as PyO3 asks for it")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.report)?;
         self.setup.traverse(&visit)
     }
 
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after))]
+    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after, report=None))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -200,6 +198,7 @@ impl Core {
         workers: usize,
         node_name: Option<String>,
         unready_after: Option<f64>,
+        report: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
             security,
@@ -227,6 +226,7 @@ impl Core {
             setup,
             state,
             starting: std::sync::Mutex::new(()),
+            report,
         })
     }
 
@@ -547,33 +547,24 @@ impl Core {
     /// Lists the open connections, each as id, identity, peer, protocol, number of operations and
     /// start time.
     fn connections(&self, py: Python<'_>) -> Vec<Listed> {
-        let CoreState::Running(running) = &*self.state.lock() else {
-            return Vec::new();
-        };
-        let listed = running.runtime.state().roster.list().into_iter();
-        listed
-            .map(|connected| {
-                (
-                    connected.id.clone(),
-                    connected
-                        .client()
-                        .and_then(|client| identity_of(client))
-                        .map(|identity| identity.clone_ref(py)),
-                    connected.peer.clone(),
-                    connected.protocol,
-                    connected.operations(),
-                    connected.since,
-                )
-            })
-            .collect()
+        match &*self.state.lock() {
+            CoreState::Running(running) => roster::list(py, running.runtime.state()),
+            CoreState::New | CoreState::Closed => Vec::new(),
+        }
     }
 
-    /// Counters in the text format of Prometheus; empty before the first start.
-    fn prometheus(&self) -> String {
-        match &*self.state.lock() {
-            CoreState::Running(running) => runtime::prometheus(&running.runtime.state().snapshot()),
-            CoreState::New | CoreState::Closed => String::new(),
-        }
+    /// Metrics in the format that an `Accept` header asks for: the type of their content and the text,
+    /// without metrics before the first start.
+    #[pyo3(signature = (accept, /))]
+    fn metrics_text(&self, accept: Option<&str>) -> (&'static str, String) {
+        let format = Format::accepted(accept);
+        (format.content_type(), format.write(&self.families()))
+    }
+
+    /// Metrics with their labels; empty before the first start. Each is a name, a kind, labels and a
+    /// number, or in its place counts of buckets with their bounds, and a sum.
+    fn samples<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        samples(py, &self.families())
     }
 
     /// Counters by name; empty before the first start.
@@ -585,5 +576,14 @@ impl Core {
             }
         }
         Ok(metrics)
+    }
+}
+
+impl Core {
+    fn families(&self) -> Vec<Family> {
+        match &*self.state.lock() {
+            CoreState::Running(running) => running.runtime.state().families(),
+            CoreState::New | CoreState::Closed => Vec::new(),
+        }
     }
 }

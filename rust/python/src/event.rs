@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bus::{Draft, Epoch, Event, LocalPosition, Position, Streams};
+use bus::{Draft, Epoch, Event, LocalPosition, Position, Received, Streams};
 use graphql::is_note;
 use indexed_json::{JsonRef, Kind};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
@@ -115,6 +115,7 @@ impl PyEvent {
         let at = LocalPosition {
             sequence: offset,
             position: Position::new(Epoch::default(), offset),
+            received: Received::default(),
         };
         Ok(Self(Arc::new(Event::new(draft, stream, at))))
     }

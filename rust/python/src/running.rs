@@ -14,6 +14,7 @@ use crate::bridge::Bridge;
 use crate::fork;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
+use crate::samples::SampleReader;
 use crate::tasks::Tasks;
 use crate::unread::UnreadFailures;
 
@@ -31,6 +32,8 @@ pub(crate) struct Running {
     calls: Arc<Calls>,
     tasks: Arc<Tasks>,
     forks: u32,
+    /// Ends the reports of what is counted.
+    end_report: Mutex<Option<Py<PyAny>>>,
 }
 
 impl Running {
@@ -49,7 +52,16 @@ impl Running {
             server: Mutex::default(),
             unread: Arc::default(),
             forks: fork::count(),
+            end_report: Mutex::default(),
         }
+    }
+
+    /// Begins reports of what is counted.
+    pub(crate) fn report(&self, py: Python<'_>, begin: &Py<PyAny>) -> PyResult<()> {
+        let reader = SampleReader::new(self.runtime.state());
+        let end = begin.call1(py, (reader,))?;
+        *self.end_report.lock() = Some(end);
+        Ok(())
     }
 
     /// Whether it was started by the parent process, so that its threads do not exist here.
@@ -84,6 +96,10 @@ impl Running {
         } else {
             let tasks = this.tasks.clone();
             this.bridge.on_loop(py, move |py| tasks.cancel_all(py));
+        }
+        let end_report = this.end_report.lock().take();
+        if let Some(Err(error)) = end_report.map(|end| end.call0(py)) {
+            error.write_unraisable(py, None);
         }
         let server = this.server.lock().take();
         if let Some(server) = server {

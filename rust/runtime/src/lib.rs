@@ -36,7 +36,6 @@ mod manager;
 mod metrics;
 mod operation;
 mod places;
-mod prometheus;
 mod random;
 mod readiness;
 mod routing;
@@ -62,9 +61,8 @@ pub use connection::{
 pub use error::{DefinitionError, RuntimeError};
 pub use journal::CONNECTIONS;
 pub use manager::{Disconnected, EnginePublisher, Listed, Reached, Runtime, WorkerFactory};
-pub use metrics::{Metrics, Snapshot, UNWRITTEN};
+pub use metrics::{Family, Format, Kind, Metrics, Sample, Snapshot, UNWRITTEN, Value};
 pub use places::Place;
-pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use readiness::Readiness;
 pub use routing::{FieldPath, RequiredValue, Route, field_path};

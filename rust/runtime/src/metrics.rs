@@ -1,33 +1,57 @@
-//! Counters of one manager. Written by all threads, read by `metrics()`.
+//! Counters of one manager. Written by all threads, read by `metrics()` and at `/metrics`.
+
+mod families;
+mod series;
+mod text;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use bus::Event;
 use graphql::FieldFault;
 use security::Check;
 
+pub(crate) use families::Reading;
+pub use families::{Family, Kind, Sample, Value};
+
+pub(crate) use series::{
+    FieldSeries, IN_PROCESS, Labelled, OTHER, OperationSeries, RunningOperation,
+};
+pub use text::Format;
+
 macro_rules! metrics {
-    ($($(#[$doc:meta])* $kind:ident $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $kind:ident $name:ident),* $(,)?) => {
         /// Live counters; see [`Snapshot`] for their meanings.
         #[derive(Debug, Default)]
-        pub struct Metrics { $($(#[$doc])* pub $name: $kind,)* }
+        pub struct Metrics {
+            $($(#[doc = $doc])* pub $name: $kind,)*
+            /// Those with labels. Their sums are in the [`Snapshot`] of the manager's state.
+            pub(crate) labelled: Labelled,
+        }
 
         /// The counters at one moment.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-        pub struct Snapshot { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Snapshot { $($(#[doc = $doc])* pub $name: u64,)* }
 
         impl Metrics {
             /// Reads all counters.
             #[must_use]
             pub fn snapshot(&self) -> Snapshot {
-                Snapshot { $($name: self.$name.get(),)* }
+                let mut snapshot = Snapshot { $($name: self.$name.get(),)* };
+                self.labelled.add_sums(&mut snapshot);
+                snapshot
             }
         }
 
         impl Snapshot {
-            /// Name of each counter, whether it goes up and down, and its value.
-            pub(crate) fn kinds(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
-                [$((stringify!($name), stringify!($kind) == "Gauge", self.$name),)*].into_iter()
+            /// The counters, with what is known of them.
+            pub(crate) fn counters(&self) -> impl Iterator<Item = Described> {
+                [$(Described {
+                    name: stringify!($name),
+                    help: concat!($($doc),*),
+                    is_gauge: stringify!($kind) == "Gauge",
+                    value: self.$name,
+                },)*].into_iter()
             }
 
             /// Name and value of each counter.
@@ -38,11 +62,50 @@ macro_rules! metrics {
     };
 }
 
+/// A counter, and what is known of it.
+pub(crate) struct Described {
+    pub(crate) name: &'static str,
+    /// What it counts.
+    pub(crate) help: &'static str,
+    /// Whether it goes up and down.
+    pub(crate) is_gauge: bool,
+    pub(crate) value: u64,
+}
+
 /// A counter that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Metrics {
+    /// Creates the counters of a manager that serves these fields.
+    pub(crate) fn of_fields(fields: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            labelled: Labelled::new(fields),
+            ..Self::default()
+        }
+    }
+
+    /// Counts a connection that was opened.
+    pub(crate) fn connected(&self, protocol: &'static str) {
+        self.connections.add(1);
+        self.labelled.connections(protocol).open.add(1);
+    }
+
+    /// Counts a connection that has ended.
+    pub(crate) fn disconnected(&self, protocol: &'static str, age: Duration) {
+        self.connections.add(-1);
+        let series = self.labelled.connections(protocol);
+        series.open.add(-1);
+        series.age.observe(age);
+    }
+
+    /// Counts the delay of an event that has come to a worker with subscriptions to it.
+    pub(crate) fn delivered(&self, event: &Event) {
+        if let Some(delay) = event.at.received.elapsed() {
+            self.labelled.bus.observe(delay);
+        }
+    }
+
     /// Counts a denial.
     pub fn denied(&self, check: Check) {
         let counter = match check {
@@ -125,6 +188,11 @@ impl Gauge {
         self.0.store(i64::try_from(n).unwrap_or(i64::MAX), Relaxed);
     }
 
+    /// Reads the number, which is a part of a sum.
+    fn signed(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+
     /// Reads the number; never below zero.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -196,11 +264,11 @@ metrics! {
     Unwritten log_records_unwritten,
     /// Events that are kept for clients that return.
     Gauge history_events,
-    /// What they cost (bytes, about).
+    /// Approximate size of the events that are kept (bytes).
     Gauge history_bytes,
-    /// Subscriptions that went on where they had been.
+    /// Subscriptions that resumed and received the events that they missed.
     Counter subscriptions_resumed,
-    /// Subscriptions that could not: events that they have missed are not kept any more.
+    /// Subscriptions that could not resume because the missed events are no longer kept.
     Counter resumes_too_late,
     /// Missed events that were sent to a subscription.
     Counter events_replayed,
@@ -240,7 +308,7 @@ metrics! {
     Counter bus_lost,
     /// Events that wait to be published.
     Gauge bus_queue_events,
-    /// What these take (bytes).
+    /// Size of the events that wait to be published (bytes).
     Gauge bus_queue_bytes,
     /// Whether each source is read, by this process or another one: 1 or 0; 0 where there is none.
     Gauge source_is_live,

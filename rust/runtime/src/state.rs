@@ -24,7 +24,7 @@ use crate::background::Background;
 use crate::catalog::{Catalog, PublishNotices};
 use crate::client::{Buckets, Client, RateTable, Roster, TokenVerifier};
 use crate::config::{INTAKE_CAPACITY, Limits};
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::{Family, Metrics, Reading, Snapshot};
 use crate::places::Places;
 use crate::readiness::Readiness;
 use crate::routing::{ChannelWorkers, Route};
@@ -71,6 +71,8 @@ pub struct RuntimeConfig {
 
 /// What carries events between processes.
 pub struct EngineConfig {
+    /// Its name in metrics.
+    pub name: &'static str,
     /// The engine, which has not started.
     pub engine: Arc<dyn Engine>,
     /// How its link works.
@@ -120,6 +122,8 @@ pub struct RuntimeState {
     pub(crate) page: Option<Page>,
     pub(crate) notices: Mutex<PublishNotices>,
     unready_after: Option<Duration>,
+    /// Name of the engine; `None`: there is one process.
+    engine_name: Option<&'static str>,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -152,6 +156,7 @@ impl RuntimeState {
         let declared = config.catalog.definitions();
         let declared = declared.filter_map(|definition| definition.channel.as_ref()?.text());
         let declared = declared.map(Arc::from);
+        let engine_name = config.engine.as_ref().map(|engine| engine.name);
         let link = config.engine.map(|config| {
             let (streams, intake) = (event_streams.clone(), intake.clone());
             let link = EngineLink::new(config.engine, &config.link, streams, intake);
@@ -164,7 +169,8 @@ impl RuntimeState {
         Self {
             places: Arc::new(Places::new(config.limits.max_connections)),
             limits: config.limits,
-            metrics: Arc::default(),
+            metrics: Arc::new(Metrics::of_fields(config.catalog.fields())),
+            engine_name,
             intake,
             event_streams,
             link,
@@ -322,6 +328,18 @@ impl RuntimeState {
             snapshot.bus_control_unreadable = cluster.unreadable();
         }
         snapshot
+    }
+
+    /// All metrics at this moment, with their labels.
+    #[must_use]
+    pub fn families(&self) -> Vec<Family> {
+        let reading = Reading {
+            metrics: &self.metrics,
+            snapshot: self.snapshot(),
+            engine: self.engine_name,
+            delays: self.link.as_ref().map(|link| link.delays()),
+        };
+        reading.families()
     }
 
     /// Whether a client of an address that is not known yet may come; a denial is counted.

@@ -4,7 +4,7 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use protocol::http::Response;
 use protocol::{NOSNIFF, fields};
-use runtime::{Readiness, RuntimeState};
+use runtime::{Format, Readiness, RuntimeState};
 
 use crate::application::spellings;
 use crate::head::headers_of;
@@ -78,10 +78,12 @@ fn status(mut response: actix_web::HttpResponseBuilder, status: &str) -> HttpRes
         .body(format!(r#"{{"status":"{status}"}}"#))
 }
 
-fn metrics(state: &RuntimeState, _: &HttpRequest) -> HttpResponse {
-    let snapshot = state.snapshot();
+fn metrics(state: &RuntimeState, request: &HttpRequest) -> HttpResponse {
+    let accept = request.headers().get("accept");
+    let format = Format::accepted(accept.and_then(|value| value.to_str().ok()));
     HttpResponse::Ok()
         .insert_header(NOSNIFF)
-        .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(runtime::prometheus(&snapshot))
+        .insert_header(("vary", "accept"))
+        .content_type(format.content_type())
+        .body(format.write(&state.families()))
 }

@@ -82,7 +82,7 @@ async def test_metrics_are_in_the_text_format_of_prometheus(serve, connect):
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = response.text.splitlines()
     assert "# TYPE fraiseql_subs_connections gauge" in lines
-    assert "fraiseql_subs_connections 1" in lines
+    assert 'fraiseql_subs_connections{protocol="graphql-transport-ws"} 1' in lines
     assert "# TYPE fraiseql_subs_results_sent_total counter" in lines
     assert manager.prometheus().splitlines() == lines
 

@@ -1,14 +1,15 @@
 //! Counters of the link to an engine. Its tasks write them, `metrics()` reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::Throttle;
 use crate::sequencer::SequencerCounters;
+use crate::{DELAYS, Histogram, Throttle};
 
 /// The counters of the link to an engine, since its start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LinkCounters {
     pub(super) duplicates: AtomicU64,
     pub(super) gaps: AtomicU64,
@@ -21,6 +22,8 @@ pub(crate) struct LinkCounters {
     pub(super) reads: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) links_lost: AtomicU64,
+    /// From the publishing of an event, on any node, to its arrival here.
+    pub(super) delay: Histogram,
 }
 
 /// The counters at one moment. All but `streams` are totals since the start.
@@ -50,7 +53,38 @@ pub struct LinkSnapshot {
     pub without_tenant: u64,
 }
 
+impl Default for LinkCounters {
+    fn default() -> Self {
+        Self {
+            duplicates: AtomicU64::default(),
+            gaps: AtomicU64::default(),
+            gap_events: AtomicU64::default(),
+            missed: AtomicU64::default(),
+            unreadable: AtomicU64::default(),
+            unreadable_log: Mutex::default(),
+            other_stream: AtomicU64::default(),
+            reads: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            links_lost: AtomicU64::default(),
+            delay: Histogram::new(DELAYS),
+        }
+    }
+}
+
 impl LinkCounters {
+    /// Counts the delay of an event that was published at a time (ms since 1970); 0: unknown. The clocks of
+    /// two machines differ: what would be negative is 0.
+    pub(super) fn arrived(&self, published_at: u64) {
+        if published_at == 0 {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let delay = now
+            .unwrap_or_default()
+            .saturating_sub(Duration::from_millis(published_at));
+        self.delay.observe(delay);
+    }
+
     /// Adds the counts of one sequencer.
     pub(super) fn add(&self, seen: &SequencerCounters) {
         let add = |counter: &AtomicU64, n: u64| {

@@ -18,6 +18,8 @@ pub(super) struct Decoded {
     pub(super) bytes: usize,
     /// The transaction that it is part of.
     pub(super) transaction: Option<u64>,
+    /// When it was published (ms since 1970); 0 where unknown.
+    pub(super) published_at: u64,
 }
 
 /// Decodes the envelopes of an engine, and counts those that it cannot read.
@@ -32,14 +34,18 @@ impl Decoder {
     /// Decodes an envelope. The stream on which it arrived decides its channel and its tenant: an
     /// envelope that names others is dropped and counted, as is one that cannot be read.
     pub(super) fn decode(&self, key: &StreamKey, envelope: &Bytes) -> Decoded {
+        let read = self.read(key, envelope);
+        let published_at = read.as_ref().map_or(0, |(_, at)| *at);
         Decoded {
-            draft: self.read(key, envelope),
+            draft: read.map(|(draft, _)| draft),
             bytes: envelope.len(),
             transaction: None,
+            published_at,
         }
     }
 
-    fn read(&self, key: &StreamKey, bytes: &Bytes) -> Option<Draft> {
+    /// Returns the event, and when it was published.
+    fn read(&self, key: &StreamKey, bytes: &Bytes) -> Option<(Draft, u64)> {
         let counters = &self.counters;
         let unreadable = |error: &dyn std::error::Error| {
             count(&counters.unreadable);
@@ -80,13 +86,14 @@ impl Decoder {
             .json()
             .inspect_err(|error| unreadable(error))
             .ok()?;
-        Some(Draft {
+        let draft = Draft {
             channel: key.channel.clone(),
             event_type: envelope.event_type.map(Into::into),
             tenant_id: tenant.map(Into::into),
             id: envelope.id.map(Into::into),
             data,
-        })
+        };
+        Some((draft, envelope.published_at))
     }
 }
 

@@ -348,8 +348,9 @@ impl Inbox {
         let delivered = self
             .intake
             .deliver(stream, position, draft, decoded.bytes, transaction);
-        if delivered.is_err() {
-            count(&self.counters.refused);
+        match delivered {
+            Ok(()) => self.counters.arrived(decoded.published_at),
+            Err(_) => count(&self.counters.refused),
         }
         delivered.is_ok()
     }

@@ -28,7 +28,7 @@ use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
 use crate::engine::{Engine, EngineHealth, Health, Numbering, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
-use crate::{BatchError, Draft, Intake, Position, Stream, StreamKey, Streams};
+use crate::{BatchError, Draft, HistogramSnapshot, Intake, Position, Stream, StreamKey, Streams};
 
 /// The link of a manager to its engine.
 pub struct EngineLink {
@@ -256,6 +256,12 @@ impl EngineLink {
             without_tenant: self.inbox.without_tenant().map_or(0, WithoutTenant::seen),
             ..self.counters.snapshot(self.inbox.len() as u64)
         }
+    }
+
+    /// How long events took from their publisher, on any node, to this process.
+    #[must_use]
+    pub fn delays(&self) -> HistogramSnapshot {
+        self.counters.delay.snapshot()
     }
 
     /// The counters of publishing.

@@ -214,6 +214,14 @@ impl Catalog {
         self.definitions.values()
     }
 
+    /// Names of the fields, in the order of their declaration.
+    pub(crate) fn fields(&self) -> Vec<String> {
+        let mut definitions: Vec<_> = self.definitions().collect();
+        definitions.sort_by_key(|definition| definition.index);
+        let fields = definitions.into_iter();
+        fields.map(|definition| definition.field.clone()).collect()
+    }
+
     /// Whether the host has a function that receives the client.
     pub(crate) fn takes_clients(&self) -> bool {
         self.delegate.is_some() || self.definitions().any(|definition| definition.takes_client)

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use dashmap::DashMap;
 
@@ -19,6 +20,8 @@ pub struct ConnectionInfo {
     pub protocol: &'static str,
     /// When it was opened (seconds since the epoch).
     pub since: f64,
+    /// The same on the monotonic clock.
+    pub(crate) opened: Instant,
     client: OnceLock<Arc<Client>>,
     operations: AtomicUsize,
 }
@@ -30,6 +33,7 @@ impl ConnectionInfo {
             peer: client.peer.clone(),
             protocol,
             since: epoch_seconds(),
+            opened: Instant::now(),
             client: OnceLock::new(),
             operations: AtomicUsize::new(0),
         }
@@ -78,7 +82,7 @@ impl Roster {
         self.0.insert(key, connected);
     }
 
-    pub(crate) fn remove(&self, key: u64) {
-        self.0.remove(&key);
+    pub(crate) fn remove(&self, key: u64) -> Option<Arc<ConnectionInfo>> {
+        self.0.remove(&key).map(|(_, connected)| connected)
     }
 }

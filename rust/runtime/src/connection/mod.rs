@@ -21,6 +21,7 @@ use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
 use crate::journal::{self, OperationEnd};
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
+use crate::routing::WorkerNumber;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 
 mod ending;
@@ -187,6 +188,11 @@ impl Connection {
     /// Returns its snapshot for other threads.
     pub(crate) fn connected(&self) -> &Arc<ConnectionInfo> {
         &self.connected
+    }
+
+    /// Returns the number of its worker.
+    fn worker(&self) -> WorkerNumber {
+        self.registry.opener().subscriptions().channels().number()
     }
 
     /// Returns the outbox.
@@ -385,6 +391,7 @@ impl Connection {
             mark: mark.clone(),
             buckets: self.buckets_of_results(&client, prepared),
             metrics: self.registry.state().metrics.clone(),
+            running: OnceCell::new(),
         });
         match self.registry.opener().open(prepared, &client, sink) {
             OpenResult::Ready(opened) => self.opened(&id, &mark, opened),

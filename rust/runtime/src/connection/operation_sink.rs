@@ -18,7 +18,7 @@ use super::outbox::{OperationMark, Outbox, Outgoing};
 use crate::catalog::Definition;
 use crate::client::Buckets;
 use crate::journal;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OTHER, OperationSeries, RunningOperation};
 use crate::subscription::ResponseSink;
 
 /// Queues the results of one operation in the outbox of its connection.
@@ -34,6 +34,8 @@ pub(super) struct OperationSink {
     pub(super) mark: Rc<OperationMark>,
     pub(super) buckets: Option<Arc<Buckets>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Counts the operation as running, once it is.
+    pub(super) running: OnceCell<RunningOperation>,
 }
 
 impl OperationSink {
@@ -42,6 +44,15 @@ impl OperationSink {
             return None;
         }
         self.connection.upgrade()
+    }
+
+    /// The counters of the operation. Without a connection nothing is sent any more.
+    fn series(&self, field: &str) -> Arc<OperationSeries> {
+        let connection = self.connection.upgrade();
+        let (protocol, worker) = connection.map_or((OTHER, 0), |connection| {
+            (connection.connected.protocol, connection.worker())
+        });
+        self.metrics.labelled.operation(field, protocol, worker)
     }
 }
 
@@ -55,6 +66,11 @@ impl ResponseSink for OperationSink {
 
     fn start(&self, definition: &Arc<Definition>) {
         self.mark.start(definition);
+        self.running.get_or_init(|| {
+            let series = self.series(&definition.field);
+            self.mark.count_in(|| series.clone());
+            RunningOperation::begin(series)
+        });
     }
 
     fn operation(&self) -> Option<OperationId> {
@@ -86,8 +102,11 @@ impl ResponseSink for OperationSink {
             self.outbox.push_control(Outgoing::Head(head));
         }
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
+        // What is of no field, such as a description of the schema, was not counted as one.
+        self.mark.count_in(|| self.series(OTHER));
+        let received = at.map(|at| at.received).unwrap_or_default();
         let framed = self.framing.frame(response, id);
-        if self.outbox.push_result(framed, &self.mark)
+        if self.outbox.push_result(framed, &self.mark, received)
             && let Some(connection) = self.connection.upgrade()
         {
             journal::results_dropped(connection.connected(), self.id.as_str(), self.mark.field());

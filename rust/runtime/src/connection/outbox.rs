@@ -8,7 +8,9 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
+use bus::Received;
 use bytes::Bytes;
 use protocol::{Close, FramedMessage, Head};
 
@@ -17,7 +19,7 @@ use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::budget::{ByteBudget, KeptBytes};
 use crate::catalog::Definition;
 use crate::config::SlowConsumer;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, OperationSeries};
 
 /// One item to write to the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +46,28 @@ impl Outgoing {
     }
 }
 
-/// Marks the results of one operation, so that they can be withdrawn.
-#[derive(Debug, Default)]
+/// Marks the results of one operation, so that they can be withdrawn and are counted.
+#[derive(Debug)]
 pub struct OperationMark {
     withdrawn: Cell<bool>,
     /// Set once the operation runs; its results are those of this definition's field.
     definition: OnceCell<Arc<Definition>>,
+    begin: Instant,
+    series: OnceCell<Arc<OperationSeries>>,
     /// The task that opens the operation, while it is opening.
     opener: RefCell<Option<Waker>>,
+}
+
+impl Default for OperationMark {
+    fn default() -> Self {
+        Self {
+            withdrawn: Cell::new(false),
+            definition: OnceCell::new(),
+            begin: Instant::now(),
+            series: OnceCell::new(),
+            opener: RefCell::default(),
+        }
+    }
 }
 
 impl OperationMark {
@@ -70,6 +86,19 @@ impl OperationMark {
     pub(crate) fn field(&self) -> Option<&str> {
         let field = &*self.definition.get()?.field;
         (!field.is_empty()).then_some(field)
+    }
+
+    /// Sets where its results are counted; the first call counts.
+    pub(super) fn count_in(&self, series: impl FnOnce() -> Arc<OperationSeries>) {
+        self.series.get_or_init(series);
+    }
+
+    /// Counts a result that leaves. Missed events, which were received before the operation began, have no
+    /// delay.
+    fn sent(&self, received: Received) {
+        if let (Some(series), Some(delay)) = (self.series.get(), received.since(self.begin)) {
+            series.delivery.observe(delay);
+        }
     }
 
     /// Withdraws the operation: none of its results is sent from now on, including pending ones.
@@ -103,6 +132,8 @@ pub(super) struct Entry {
     outgoing: Outgoing,
     /// Set for results, which a policy may drop.
     result_of: Option<Rc<OperationMark>>,
+    /// When its event was received.
+    received: Received,
     /// Counted bytes, released when the item leaves the queue.
     _kept: Option<KeptBytes>,
 }
@@ -182,12 +213,20 @@ impl Outbox {
 
     /// Queues a result of an operation. Returns whether results were dropped for it, for the first
     /// time.
-    pub fn push_result(&self, message: FramedMessage, operation: &Rc<OperationMark>) -> bool {
+    pub fn push_result(
+        &self,
+        message: FramedMessage,
+        operation: &Rc<OperationMark>,
+        received: Received,
+    ) -> bool {
         if self.closed.get() || operation.is_withdrawn() {
             return false;
         }
-        let dropped = self.push(Outgoing::Text(message), Some(operation.clone()));
-        dropped > 0 && !self.has_dropped.replace(true)
+        let dropped = self.push(Outgoing::Text(message), Some(operation.clone()), received);
+        if let Some(series) = operation.series.get().filter(|_| dropped.is_some()) {
+            series.results.add(1);
+        }
+        dropped.is_some_and(|dropped| dropped > 0) && !self.has_dropped.replace(true)
     }
 
     /// Queues a message of the protocol, which no policy drops.
@@ -195,7 +234,7 @@ impl Outbox {
         if self.closed.get() {
             return;
         }
-        self.push(outgoing, None);
+        self.push(outgoing, None, Received::default());
     }
 
     /// Queues the close: pending items are sent before it, and no further item is accepted.
@@ -204,6 +243,7 @@ impl Outbox {
             self.entries.borrow_mut().add(Entry {
                 outgoing: Outgoing::Close(close),
                 result_of: None,
+                received: Received::default(),
                 _kept: None,
             });
             self.signal.set();
@@ -231,12 +271,20 @@ impl Outbox {
         };
         let entry = std::iter::from_fn(next).find(is_wanted);
         self.wake_those_with_room();
-        entry.map(|entry| entry.outgoing)
+        let entry = entry?;
+        if let Some(operation) = &entry.result_of {
+            operation.sent(entry.received);
+        }
+        Some(entry.outgoing)
     }
 
-    /// Returns how many results were dropped for it.
-    fn push(&self, outgoing: Outgoing, result_of: Option<Rc<OperationMark>>) -> usize {
-        let is_result = result_of.is_some();
+    /// Returns how many results were dropped for it; `None`: it is not in the queue.
+    fn push(
+        &self,
+        outgoing: Outgoing,
+        result_of: Option<Rc<OperationMark>>,
+        received: Received,
+    ) -> Option<usize> {
         let kept = self
             .budget
             .as_ref()
@@ -244,26 +292,26 @@ impl Outbox {
         if matches!(kept, Some(None)) {
             self.entries.borrow_mut().clear();
             self.overflow();
-            return 0;
+            return None;
         }
         let pushed = self.entries.borrow_mut().push(Entry {
             outgoing,
             result_of,
+            received,
             _kept: kept.flatten(),
         });
         match pushed {
             Pushed::Added(dropped) => {
-                self.metrics.results_sent.add(u64::from(is_result));
                 if dropped > 0 {
                     self.metrics.results_dropped.add(dropped as u64);
                     self.wake_those_with_room();
                 }
                 self.signal.set();
-                dropped
+                Some(dropped)
             }
             Pushed::Overflow(_) => {
                 self.overflow();
-                0
+                None
             }
         }
     }
@@ -316,8 +364,8 @@ mod tests {
             let ended = ended.clone();
             move || ended.set(true)
         });
-        outbox.push_result(message("aaaaaa"), &operation);
-        outbox.push_result(message("bbbbbb"), &operation);
+        outbox.push_result(message("aaaaaa"), &operation, Received::default());
+        outbox.push_result(message("bbbbbb"), &operation, Received::default());
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::slow_consumer())));
         assert_eq!(outbox.pop(), None);
         assert!(ended.get());
@@ -329,7 +377,7 @@ mod tests {
         let (outbox, metrics) = outbox(SlowConsumer::DropOldest);
         let operation = Rc::default();
         for text in ["aaaa", "bbbb", "cccc"] {
-            outbox.push_result(message(text), &operation);
+            outbox.push_result(message(text), &operation, Received::default());
         }
         assert_eq!(texts(&outbox), ["bbbb", "cccc"]);
         assert_eq!(metrics.snapshot().results_dropped, 1);
@@ -339,10 +387,10 @@ mod tests {
     fn latest_keeps_one_result_of_each_operation() {
         let (outbox, metrics) = outbox(SlowConsumer::Latest);
         let (one, two) = (Rc::default(), Rc::default());
-        outbox.push_result(message("aaa"), &one);
-        outbox.push_result(message("bbb"), &two);
-        outbox.push_result(message("ccc"), &one);
-        outbox.push_result(message("ddd"), &one);
+        outbox.push_result(message("aaa"), &one, Received::default());
+        outbox.push_result(message("bbb"), &two, Received::default());
+        outbox.push_result(message("ccc"), &one, Received::default());
+        outbox.push_result(message("ddd"), &one, Received::default());
         assert_eq!(texts(&outbox), ["bbb", "ddd"]);
         assert_eq!(metrics.snapshot().results_dropped, 2);
     }
@@ -358,15 +406,15 @@ mod tests {
             })
             .collect();
         for outbox in &outboxes[..2] {
-            outbox.push_result(message("aaaaa"), &Rc::default());
+            outbox.push_result(message("aaaaa"), &Rc::default(), Received::default());
         }
-        outboxes[2].push_result(message("aaaaa"), &Rc::default());
+        outboxes[2].push_result(message("aaaaa"), &Rc::default(), Received::default());
         assert_eq!(
             outboxes[2].pop(),
             Some(Outgoing::Close(Close::slow_consumer()))
         );
         assert_eq!(texts(&outboxes[0]), ["aaaaa"]);
-        outboxes[1].push_result(message("bbbbb"), &Rc::default());
+        outboxes[1].push_result(message("bbbbb"), &Rc::default(), Received::default());
         assert_eq!(texts(&outboxes[1]), ["aaaaa", "bbbbb"]);
     }
 
@@ -375,8 +423,8 @@ mod tests {
         let (outbox, _) = outbox(SlowConsumer::DropOldest);
         let operation = Rc::default();
         outbox.push_control(Outgoing::Text(message("ack")));
-        outbox.push_result(message("aaaaaa"), &operation);
-        outbox.push_result(message("bbbbbb"), &operation);
+        outbox.push_result(message("aaaaaa"), &operation, Received::default());
+        outbox.push_result(message("bbbbbb"), &operation, Received::default());
         assert_eq!(texts(&outbox), ["ack", "bbbbbb"]);
     }
 
@@ -394,17 +442,21 @@ mod tests {
     fn results_of_an_operation_that_the_client_ended_do_not_leave() {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
         let (one, two): (Rc<OperationMark>, _) = (Rc::default(), Rc::default());
-        outbox.push_result(message("one"), &one);
-        outbox.push_result(message("two"), &two);
+        outbox.push_result(message("one"), &one, Received::default());
+        outbox.push_result(message("two"), &two, Received::default());
         one.withdraw();
-        outbox.push_result(message("one"), &one);
+        outbox.push_result(message("one"), &one, Received::default());
         assert_eq!(texts(&outbox), ["two"]);
     }
 
     #[test]
     fn a_result_larger_than_the_limit_passes_when_nothing_waits() {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
-        outbox.push_result(message(&"a".repeat(50)), &Rc::default());
+        outbox.push_result(
+            message(&"a".repeat(50)),
+            &Rc::default(),
+            Received::default(),
+        );
         assert_eq!(texts(&outbox).len(), 1);
     }
 
@@ -413,7 +465,7 @@ mod tests {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
         outbox.close(Close::going_away());
         outbox.push_control(Outgoing::Ping);
-        outbox.push_result(message("late"), &Rc::default());
+        outbox.push_result(message("late"), &Rc::default(), Received::default());
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::going_away())));
         assert_eq!(outbox.pop(), None);
     }

@@ -58,16 +58,19 @@ impl Registry {
 
     pub(crate) fn add(&self, key: u64, connection: &Rc<Connection>) {
         self.state().roster.add(key, connection.connected().clone());
-        self.state().metrics.connections.add(1);
+        let protocol = connection.connected().protocol;
+        self.state().metrics.connected(protocol);
         self.connections
             .borrow_mut()
             .insert(key, Rc::downgrade(connection));
     }
 
     pub(crate) fn remove(&self, key: u64) {
-        if self.connections.borrow_mut().remove(&key).is_some() {
-            self.state().metrics.connections.add(-1);
-            self.state().roster.remove(key);
+        if self.connections.borrow_mut().remove(&key).is_some()
+            && let Some(connected) = self.state().roster.remove(key)
+        {
+            let age = connected.opened.elapsed();
+            self.state().metrics.disconnected(connected.protocol, age);
         }
     }
 

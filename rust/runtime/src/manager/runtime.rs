@@ -255,6 +255,7 @@ impl Runtime {
             events: OnceCell::new(),
             buckets: client.buckets.clone().filter(is_limited),
             metrics: self.state.metrics.clone(),
+            running: OnceCell::new(),
             framing: Framing::bare().with_ids(self.state.can_resume(), asked),
         };
         let (operations, opening) = (self.operations.clone(), stream.clone());

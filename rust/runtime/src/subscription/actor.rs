@@ -16,7 +16,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle,
     StreamHandler, WrapFuture,
 };
-use bus::{Interest, LocalPosition};
+use bus::{Interest, LocalPosition, Received};
 use futures_util::Stream;
 use graphql::ResolverError;
 
@@ -203,6 +203,11 @@ impl SubscriptionActor {
     ) {
         let Outcome::Retry(response) = outcome else {
             self.initial.succeeded::<Self>(ctx);
+            // It is no result of that event.
+            let at = at.map(|at| LocalPosition {
+                received: Received::default(),
+                ..at
+            });
             return StreamHandler::handle(self, LaneItem::Outcome(outcome, at), ctx);
         };
         if !self.initial.is_due() {

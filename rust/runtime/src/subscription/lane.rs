@@ -26,7 +26,7 @@ use super::host::Resolver;
 use super::wakes::{Wake, WakeActors};
 use crate::config::{MAX_PENDING_EVENTS, SlowConsumer};
 use crate::journal;
-use crate::metrics::Metrics;
+use crate::metrics::{FieldSeries, Metrics};
 
 pub(crate) use state::LaneItem;
 pub use state::Started;
@@ -58,6 +58,8 @@ pub struct Lane {
     /// Whether an event was dropped.
     has_dropped: AtomicBool,
     metrics: Arc<Metrics>,
+    /// The counters of its field.
+    series: Arc<FieldSeries>,
     stream: Option<Arc<Stream>>,
     resolver: Arc<dyn Resolver>,
     link: Option<Arc<EngineLink>>,
@@ -94,6 +96,7 @@ impl Lane {
             _ if definition.has_initial => Some(CallInput::Initial),
             _ => None,
         };
+        let series = context.metrics.labelled.field(&definition.field);
         let (concurrency, timeout) = (definition.concurrency, definition.timeout);
         let settles = context
             .link
@@ -110,6 +113,7 @@ impl Lane {
             is_closed: AtomicBool::new(false),
             has_dropped: AtomicBool::new(false),
             metrics: context.metrics.clone(),
+            series,
             stream,
             resolver: context.resolver.clone(),
             link: context.link.clone(),
@@ -180,7 +184,7 @@ impl Lane {
             self.waker.wake();
         }
         if pushed.dropped > 0 {
-            self.metrics.events_dropped.add(pushed.dropped as u64);
+            self.series.events_dropped.add(pushed.dropped as u64);
             if !self.has_dropped.swap(true, AcqRel) {
                 let (client, operation, field) = self.info.labels();
                 journal::events_dropped(client, operation, field);
@@ -249,7 +253,7 @@ impl Lane {
             self.waker.wake();
         }
         if started.call.is_some() {
-            self.metrics.resolver_calls.add(1);
+            self.series.calls.add(1);
         }
         started
     }
@@ -300,7 +304,10 @@ impl Lane {
         let settled = inner.state.settle(id, outcome);
         let has_to_wake = self.unlock(inner);
         if settled.is_wanted {
-            self.metrics.resolver_errors.add(u64::from(has_failed));
+            self.series.errors.add(u64::from(has_failed));
+        }
+        if let Some(since) = settled.since {
+            self.series.time.observe(since.elapsed());
         }
         let waker = has_to_wake.then(|| self.waker.take()).flatten();
         let wake = waker.map(|waker| Wake {
@@ -326,7 +333,7 @@ impl Lane {
         let has_room = inner.state.item(outcome, now);
         self.end_transition(inner, false);
         if has_room.is_some() {
-            self.metrics.resolver_errors.add(u64::from(has_failed));
+            self.series.errors.add(u64::from(has_failed));
         }
         has_room.unwrap_or(false)
     }
@@ -403,8 +410,11 @@ impl Lane {
         self.end_transition(inner, expired.schedule);
         if !expired.ids.is_empty() {
             let count = expired.ids.len() as u64;
-            self.metrics.resolver_timeouts.add(count);
-            self.metrics.resolver_errors.add(count);
+            self.series.timeouts.add(count);
+            self.series.errors.add(count);
+            for _ in &expired.ids {
+                self.series.time.observe(limit);
+            }
             self.resolver.cancel(self.clone(), expired.ids);
         }
         expired.next

@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bus::engine::{Pending, ReadError};
-use bus::{EngineLink, Event, History, LocalPosition, Position, ReadPage, Since, Stream, TooLate};
+use bus::{
+    EngineLink, Event, History, LocalPosition, Position, ReadPage, Received, Since, Stream, TooLate,
+};
 use graphql::Plan;
 use protocol::Resume;
 use security::Guard;
@@ -315,6 +317,7 @@ impl Missed {
                     let at = LocalPosition {
                         sequence: self.sequence,
                         position,
+                        received: Received::default(),
                     };
                     if let Some(draft) = draft {
                         let event = Event::new(draft, self.stream.clone(), at);

@@ -268,6 +268,7 @@ impl Shard {
         drop(state);
         if !found.is_empty() {
             self.metrics.events_matched.add(1);
+            self.metrics.delivered(event);
         }
         let mut denied = 0;
         let mut scheduled = Vec::new();

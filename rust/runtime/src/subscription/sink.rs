@@ -23,7 +23,8 @@ pub trait ResponseSink {
     fn retain(&self, _bytes: usize) -> Result<(), Vec<GraphQLError>> {
         Ok(())
     }
-    /// Records that the operation has passed all checks and starts.
+    /// Records that the operation has passed all checks and starts. It is counted as one of its
+    /// field until the sink is dropped.
     fn start(&self, _definition: &Arc<Definition>) {}
     /// Returns the id of the operation in its connection.
     fn operation(&self) -> Option<OperationId> {

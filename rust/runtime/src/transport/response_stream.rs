@@ -2,19 +2,22 @@
 //! of other transports take them from here, on any thread.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
-use bus::{LocalPosition, Stream};
+use bus::{LocalPosition, Received, Stream};
 use bytes::Bytes;
 use graphql::GraphQLError;
 use parking_lot::Mutex;
 use protocol::{EventId, Framing};
 
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
+use crate::catalog::Definition;
 use crate::client::Buckets;
 use crate::config::SlowConsumer;
-use crate::metrics::Metrics;
+use crate::metrics::{IN_PROCESS, Metrics, OTHER, OperationSeries, RunningOperation};
+use crate::routing::WorkerNumber;
 use crate::subscription::{Callback, ResponseSink};
 
 /// An item of a stream.
@@ -29,13 +32,17 @@ pub enum Response {
 }
 
 /// A waiting response; all belong to one operation.
-struct Pending(Bytes);
+struct Pending {
+    response: Bytes,
+    /// When its event was received.
+    received: Received,
+}
 
 impl Waiting for Pending {
     type Operation = ();
 
     fn weight(&self) -> usize {
-        self.0.len()
+        self.response.len()
     }
 
     fn operation(&self) -> Option<()> {
@@ -48,6 +55,8 @@ pub struct ResponseStream {
     state: Mutex<State>,
     limit_bytes: usize,
     metrics: Arc<Metrics>,
+    begin: Instant,
+    series: OnceLock<Arc<OperationSeries>>,
 }
 
 struct State {
@@ -71,6 +80,8 @@ impl ResponseStream {
             }),
             limit_bytes,
             metrics,
+            begin: Instant::now(),
+            series: OnceLock::new(),
         }
     }
 
@@ -78,12 +89,15 @@ impl ResponseStream {
     /// called once there may be one; a later call replaces an earlier callback.
     pub fn take_or_wait(&self, callback: impl FnOnce() -> Callback) -> Option<Response> {
         let mut state = self.state.lock();
-        if let Some(Pending(response)) = state.responses.pop() {
+        if let Some(Pending { response, received }) = state.responses.pop() {
             let has_room = state.responses.has_room();
             let room = state.room.take_if(|_| has_room);
             drop(state);
             if let Some(waker) = room {
                 waker.wake();
+            }
+            if let (Some(series), Some(delay)) = (self.series.get(), received.since(self.begin)) {
+                series.delivery.observe(delay);
             }
             return Some(Response::Next(response));
         }
@@ -103,16 +117,17 @@ impl ResponseStream {
         Poll::Pending
     }
 
-    fn push(&self, response: Bytes) {
+    /// Returns whether the response can be taken.
+    fn push(&self, response: Bytes, received: Received) -> bool {
         let mut state = self.state.lock();
         if state.end.is_some() {
-            return;
+            return false;
         }
-        match state.responses.push(Pending(response)) {
+        match state.responses.push(Pending { response, received }) {
             Pushed::Added(dropped) => {
                 self.metrics.results_dropped.add(dropped as u64);
-                self.metrics.results_sent.add(1);
                 Self::wake(state);
+                true
             }
             Pushed::Overflow(_) => {
                 self.metrics.slow_consumer_disconnects.add(1);
@@ -122,6 +137,7 @@ impl ResponseStream {
                 ));
                 let errors = graphql::errors_to_json(&[error]);
                 Self::finish(state, Response::Error(errors.into()));
+                false
             }
         }
     }
@@ -163,9 +179,28 @@ pub(crate) struct StreamSink {
     /// The rate limit of the results, if any.
     pub(crate) buckets: Option<Arc<Buckets>>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Counts the operation as running, once it is.
+    pub(crate) running: OnceCell<RunningOperation>,
+}
+
+impl StreamSink {
+    /// The counters of the operation. Those of a manager's own operations are of one worker.
+    fn series(&self, field: &str) -> Arc<OperationSeries> {
+        self.metrics
+            .labelled
+            .operation(field, IN_PROCESS, WorkerNumber::MAX)
+    }
 }
 
 impl ResponseSink for StreamSink {
+    fn start(&self, definition: &Arc<Definition>) {
+        self.running.get_or_init(|| {
+            let series = || self.series(&definition.field);
+            let series = self.stream.series.get_or_init(series);
+            RunningOperation::begin(series.clone())
+        });
+    }
+
     fn follow(&self, stream: Arc<Stream>) {
         // An operation follows one stream.
         self.events.set(stream).ok();
@@ -183,13 +218,18 @@ impl ResponseSink for StreamSink {
         }
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
         let framed = self.framing.frame(response, id);
-        self.stream.push(framed.into_bytes());
+        // What is of no field, such as a description of the schema, was not counted as one.
+        let series = self.stream.series.get_or_init(|| self.series(OTHER));
+        let received = at.map(|at| at.received).unwrap_or_default();
+        if self.stream.push(framed.into_bytes(), received) {
+            series.results.add(1);
+        }
     }
 
     fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
         if let Some(response) = self.framing.announce_position(id, missed) {
-            self.stream.push(response.into_bytes());
+            self.stream.push(response.into_bytes(), Received::default());
         }
     }
 
@@ -231,9 +271,9 @@ mod tests {
     #[test]
     fn responses_leave_before_the_end() {
         let stream = stream(SlowConsumer::Disconnect);
-        stream.push("one".into());
+        stream.push("one".into(), Received::default());
         stream.end(Response::Complete);
-        stream.push("late".into());
+        stream.push("late".into(), Received::default());
         assert_eq!(
             taken(&stream),
             [Response::Next("one".into()), Response::Complete]
@@ -248,16 +288,16 @@ mod tests {
         let none =
             stream.take_or_wait(|| Box::new(move || assert!(!call.swap(true, Ordering::SeqCst))));
         assert_eq!(none, None);
-        stream.push("one".into());
-        stream.push("two".into());
+        stream.push("one".into(), Received::default());
+        stream.push("two".into(), Received::default());
         assert!(called.load(Ordering::SeqCst));
     }
 
     #[test]
     fn a_subscriber_that_takes_nothing_is_ended_with_an_error() {
         let stream = stream(SlowConsumer::Disconnect);
-        stream.push("aaaaaa".into());
-        stream.push("bbbbbb".into());
+        stream.push("aaaaaa".into(), Received::default());
+        stream.push("bbbbbb".into(), Received::default());
         assert!(matches!(taken(&stream).as_slice(), [Response::Error(_)]));
     }
 
@@ -269,7 +309,7 @@ mod tests {
         ] {
             let stream = stream(policy);
             for text in ["aaaa", "bbbb", "cccc"] {
-                stream.push(text.into());
+                stream.push(text.into(), Received::default());
             }
             let kept: Vec<_> = kept.into_iter().map(|t| Response::Next(t.into())).collect();
             assert_eq!(taken(&stream), kept);

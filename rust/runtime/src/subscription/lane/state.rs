@@ -319,9 +319,15 @@ impl LaneState {
 
     /// Sets the outcome of a call.
     pub(super) fn settle(&mut self, id: CallId, outcome: Outcome) -> SettledCall {
+        let called = self.running.iter().find(|call| call.id == id);
+        let is_stream = |call: &&ActiveCall| call.kind == CallKind::Other && call.at.is_none();
+        let since = called
+            .filter(|call| !is_stream(call))
+            .map(|call| call.since);
         let is_wanted = self.set_outcome(id, outcome);
         SettledCall {
             is_wanted,
+            since: since.filter(|_| is_wanted),
             reschedule: self.schedule(),
         }
     }

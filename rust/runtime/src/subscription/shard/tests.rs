@@ -64,6 +64,7 @@ pub(crate) fn dense(number: u64) -> LocalPosition {
     LocalPosition {
         sequence: number,
         position: Position::new(Epoch(1), number),
+        received: bus::Received::default(),
     }
 }
 

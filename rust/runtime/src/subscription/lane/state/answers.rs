@@ -1,6 +1,6 @@
 //! What the transitions of a lane's state tell their caller. Not here: the state.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::LocalPosition;
 
@@ -31,6 +31,8 @@ pub struct Started {
 pub(crate) struct SettledCall {
     /// Whether the outcome is used; false when the call had timed out or the lane was closed.
     pub(crate) is_wanted: bool,
+    /// When the call began; `None`: its outcome is not used, or it was a source stream.
+    pub(crate) since: Option<Instant>,
     /// Whether another call may start.
     pub(crate) reschedule: bool,
 }
