@@ -269,6 +269,47 @@ mod tests {
     }
 
     #[test]
+    fn very_many_documents_that_are_sent_twice_push_out_none_that_was_used_more_often() {
+        let cache = cache(1_000);
+        let used: Vec<_> = (0..20).map(|n| cache.get(&numbered(n)).unwrap()).collect();
+        for number in (0..20).cycle().take(20 * 5) {
+            cache.get(&numbered(number)).unwrap();
+        }
+        // Parsed before, so that only the cache is asked.
+        let other = cache.get(&numbered(20)).unwrap();
+        for number in 1_000..10_000 {
+            let mut documents = cache.documents.lock();
+            documents.put(&numbered(number), other.clone());
+            documents.get(&numbered(number));
+        }
+        for (number, document) in used.iter().enumerate() {
+            assert!(is_kept(&cache, number, document), "{number}");
+        }
+    }
+
+    #[test]
+    fn documents_that_were_used_often_long_ago_make_room() {
+        let cache = cache(16);
+        let idle: Vec<_> = (0..12).map(|n| cache.get(&numbered(n)).unwrap()).collect();
+        for number in (0..12).cycle().take(12 * 50) {
+            cache.get(&numbered(number)).unwrap();
+        }
+        for number in (20..24).cycle().take(4 * 2_000) {
+            cache.get(&numbered(number)).unwrap();
+        }
+        for number in 100..200 {
+            cache.get(&numbered(number)).unwrap();
+            cache.get(&numbered(number)).unwrap();
+        }
+        let gone = (0..12).zip(&idle);
+        assert!(
+            gone.filter(|(number, document)| !is_kept(&cache, *number, document))
+                .count()
+                > 8
+        );
+    }
+
+    #[test]
     fn documents_that_are_no_longer_used_make_room() {
         let cache = cache(16);
         for number in (0..12).cycle().take(12 * 50) {

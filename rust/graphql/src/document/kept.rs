@@ -3,8 +3,9 @@
 //! A document that was asked for once is a newcomer. Asked for again, it becomes established, for
 //! which three quarters of the space are reserved: so documents that are sent once push out only
 //! each other. When that space is full, a newcomer replaces the least recently used established
-//! document, unless that one was asked for more often; it then stays, with half of its uses. So a
-//! client that sends each of its documents twice or ten times does not push out those of others.
+//! document, unless that one was asked for more often. Uses count half after many uses of the whole
+//! cache, and a newcomer that loses takes none: so a client that sends each of its documents twice or
+//! ten times does not push out those of others, however many it sends.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,10 +19,15 @@ use super::Document;
 /// fifty times the memory of its text; plans have a separate bound.
 pub(super) const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
 
+/// After so many uses for each document that has space, the uses of all documents count half.
+const USES_UNTIL_HALF: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Documents {
     newcomers: Part,
     established: Part,
+    /// Uses of all documents (count).
+    uses: usize,
     /// Texts by the SHA-256 that clients send; each text is also in a part.
     by_sha256: HashMap<Box<str>, Arc<str>>,
     capacity: usize,
@@ -40,8 +46,22 @@ struct Kept {
     document: Arc<Document>,
     /// Its key in `by_sha256`, if a client has sent it.
     sha256: Option<Box<str>>,
-    /// How often it was asked for again (count).
+    /// How often it was asked for again (count); half of it for each age since.
     uses: u32,
+    /// The age of the cache at the last use.
+    age: usize,
+}
+
+impl Kept {
+    fn uses_at(&self, age: usize) -> u32 {
+        let halved = u32::try_from(age - self.age).ok();
+        halved.and_then(|by| self.uses.checked_shr(by)).unwrap_or(0)
+    }
+
+    fn used_at(&mut self, age: usize) {
+        self.uses = self.uses_at(age).saturating_add(1);
+        self.age = age;
+    }
 }
 
 impl Part {
@@ -71,6 +91,7 @@ impl Documents {
         Self {
             newcomers: Part::new(),
             established: Part::new(),
+            uses: 0,
             by_sha256: HashMap::new(),
             capacity: capacity.get(),
         }
@@ -83,12 +104,15 @@ impl Documents {
 
     /// Returns a kept document, and counts the use.
     pub(super) fn get(&mut self, text: &str) -> Option<Arc<Document>> {
+        let age = self.age();
         if let Some(kept) = self.established.by_text.get_mut(text) {
-            kept.uses = kept.uses.saturating_add(1);
+            kept.used_at(age);
+            self.uses += 1;
             return Some(kept.document.clone());
         }
         let kept = self.newcomers.by_text.get_mut(text)?;
-        kept.uses = kept.uses.saturating_add(1);
+        kept.used_at(age);
+        self.uses += 1;
         let (document, uses) = (kept.document.clone(), kept.uses);
         if self.makes_room(text.len(), uses)
             && let Some((text, kept)) = self.newcomers.by_text.pop_entry(text)
@@ -109,6 +133,7 @@ impl Documents {
             document,
             sha256: None,
             uses: 0,
+            age: self.age(),
         };
         if let Some(replaced) = self.newcomers.put(text.into(), kept) {
             self.forget(&replaced);
@@ -144,22 +169,37 @@ impl Documents {
         self.newcomers.bytes + self.established.bytes
     }
 
-    /// Whether there is, or now is, room for an established document.
+    /// How often uses were halved (count).
+    fn age(&self) -> usize {
+        self.uses / USES_UNTIL_HALF.saturating_mul(self.capacity)
+    }
+
+    /// Whether there is, or now is, room for an established document. If not, all stay.
     fn makes_room(&mut self, bytes: usize, uses: u32) -> bool {
+        let age = self.age();
         let most = self.capacity - self.capacity.div_ceil(4);
-        while self.established.by_text.len() + 1 > most
-            || self.established.bytes + bytes > MAX_TOTAL_BYTES / 4 * 3
-        {
-            let Some((text, mut oldest)) = self.established.pop_oldest() else {
+        let (mut left, mut left_bytes) = (self.established.by_text.len(), self.established.bytes);
+        let mut leaving = 0;
+        let mut oldest = self.established.by_text.iter().rev();
+        while left + 1 > most || left_bytes + bytes > MAX_TOTAL_BYTES / 4 * 3 {
+            let Some((text, kept)) = oldest.next() else {
                 return false;
             };
-            if oldest.uses > uses {
-                oldest.uses /= 2;
-                self.established.put(text, oldest);
+            if kept.uses_at(age) > uses {
+                // The next newcomer is compared with another one.
+                let text = text.clone();
+                self.established.by_text.promote(&text);
                 return false;
             }
-            oldest.uses = 0;
-            self.newcomers.put(text, oldest);
+            left -= 1;
+            left_bytes -= text.len();
+            leaving += 1;
+        }
+        for _ in 0..leaving {
+            if let Some((text, mut kept)) = self.established.pop_oldest() {
+                kept.uses = 0;
+                self.newcomers.put(text, kept);
+            }
         }
         true
     }
