@@ -29,10 +29,11 @@ impl Writer {
         json
     }
 
-    /// Whether what was written is longer than what may be read.
+    /// Whether what was written has, with its index, more than [`MAX_TEXT_BYTES`]: who writes asks
+    /// after each value, and stops.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
-        self.text.len() > MAX_TEXT_BYTES
+        self.text.len() + self.nodes.len() * size_of::<Node>() > MAX_TEXT_BYTES
     }
 
     /// Drops what was written. Memory that one large value has taken is not kept.

@@ -52,10 +52,8 @@ pub(crate) fn to_text(
         depth: MAX_DATA_DEPTH,
         classes,
     };
-    let written = match write(object, inside, out) {
-        Ok(()) if out.is_too_long() => Err(NotJson::new(format!(
-            "its JSON has more than {MAX_TEXT_BYTES} bytes"
-        ))),
+    let written = write(object, inside, out).and_then(|()| bounded(out));
+    let written = match written {
         Ok(()) => Ok(out.finish()),
         Err(error) => {
             out.clear();
@@ -122,11 +120,23 @@ pub(crate) fn to_json_map(
 
 type Written = Result<(), NotJson>;
 
+/// Refuses what has become too long. A small object that has the same lists in many places has a long
+/// text.
+fn bounded(out: &Writer) -> Written {
+    if out.is_too_long() {
+        return Err(NotJson::new(format!(
+            "its JSON has more than {MAX_TEXT_BYTES} bytes, with the index of its values"
+        )));
+    }
+    Ok(())
+}
+
 /// Writes a value. What it has written before an error stays.
 fn write(object: &Bound<'_, PyAny>, inside: Inside<'_>, out: &mut Writer) -> Written {
     if let Some(written) = write_leaf(object, out) {
-        return written;
+        return written.and_then(|()| bounded(out));
     }
+    bounded(out)?;
     if inside.depth == 0 {
         return Err(NotJson::new(format!(
             "nested deeper than {MAX_DATA_DEPTH} levels: is it a cycle?"
@@ -267,6 +277,7 @@ fn members(dict: &Bound<'_, PyDict>, inside: Inside<'_>, out: &mut Writer) -> Wr
     while let Some((key, value)) = entries.next() {
         name(&key, out)?;
         if let Some(written) = write_leaf(&value, out) {
+            let written = written.and_then(|()| bounded(out));
             written.map_err(|error| error.inside_of(&key))?;
             continue;
         }

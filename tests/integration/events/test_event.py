@@ -14,7 +14,7 @@ import msgspec
 import pydantic
 import pytest
 
-from fraiseql_subs import Event, SubscriptionManager, passthrough, subscription
+from fraiseql_subs import Event, PublishError, SubscriptionManager, passthrough, subscription
 
 DATA = {"id": 5, "status": "PAID", "deep": {"a": [1]}, "none": None}
 
@@ -235,3 +235,17 @@ class Plain(msgspec.Struct):
 
 class PlainModel(pydantic.BaseModel):
     id: int
+
+
+def test_data_that_become_too_long_are_refused_while_they_are_written():
+    text, taken = "x" * (16 << 20), 0
+
+    def texts():
+        nonlocal taken
+        for _ in range(200):
+            taken += 1
+            yield text
+
+    with pytest.raises(PublishError, match="more than 1073741824 bytes"):
+        Event({"texts": texts()})
+    assert taken <= 65
