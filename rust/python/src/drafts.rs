@@ -213,19 +213,24 @@ impl<'c> DraftReader<'c> {
     }
 }
 
+/// From so many bytes on other threads of Python run while a text is read.
+const DETACHED_BYTES: usize = 64 << 10;
+
 /// Reads the text of a JSON value, or says what is wrong with it.
 fn read_json(json: &Bound<'_, PyAny>) -> Result<IndexedJson, String> {
+    let py = json.py();
     if let Ok(bytes) = json.cast::<PyBytes>() {
-        return read_bytes(bytes.as_bytes());
+        return read_bytes(py, bytes.as_bytes());
     }
     if let Ok(text) = json.cast::<PyString>() {
-        return read_text(text.to_str().map_err(|_| LONE_SURROGATE)?);
+        let text = text.to_str().map_err(|_| LONE_SURROGATE)?;
+        return detached(py, text.len(), || read_text(text));
     }
     if let Ok(bytes) = json.cast::<PyByteArray>() {
-        return read_bytes(&bytes.to_vec());
+        return read_bytes(py, &bytes.to_vec());
     }
     if json.is_instance_of::<PyMemoryView>() {
-        let copy = json.call_method0(intern!(json.py(), "tobytes"));
+        let copy = json.call_method0(intern!(py, "tobytes"));
         let copy = copy.map_err(|error| format!("it cannot be read: {error}"))?;
         return read_json(&copy);
     }
@@ -235,11 +240,22 @@ fn read_json(json: &Bound<'_, PyAny>) -> Result<IndexedJson, String> {
     ))
 }
 
-fn read_bytes(bytes: &[u8]) -> Result<IndexedJson, String> {
-    read_text(std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        format!("it is not UTF-8 from byte {at} on: encode it so")
-    })?)
+fn read_bytes(py: Python<'_>, bytes: &[u8]) -> Result<IndexedJson, String> {
+    detached(py, bytes.len(), || {
+        read_text(std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            format!("it is not UTF-8 from byte {at} on: encode it so")
+        })?)
+    })
+}
+
+/// Reads a text of this length (bytes), without the interpreter if that takes long.
+fn detached<T: Send>(py: Python<'_>, bytes: usize, read: impl FnOnce() -> T + Send) -> T {
+    if bytes < DETACHED_BYTES {
+        read()
+    } else {
+        py.detach(read)
+    }
 }
 
 fn read_text(text: &str) -> Result<IndexedJson, String> {
