@@ -46,6 +46,40 @@ fn a_syntax_error_is_reported_once_with_its_place() {
 }
 
 #[test]
+fn what_the_compiler_would_leave_out_is_a_syntax_error_with_its_place() {
+    for (text, column, problem) in [
+        ("{ p(r) { id } }", 6, "Expected \":\", found \")\"."),
+        (
+            "{ p(r query) { id } }",
+            7,
+            "Expected \":\", found Name \"query\".",
+        ),
+        ("{ p(i: {a}) { id } }", 10, "Expected \":\", found \"}\"."),
+        (
+            "{ p(i: [{a: 1, b}]) { id } }",
+            17,
+            "Expected \":\", found \"}\".",
+        ),
+        ("{ p @skip(if) { id } }", 13, "Expected \":\", found \")\"."),
+        (
+            "query ($i: I = {a}) { p(i: $i) }",
+            18,
+            "Expected \":\", found \"}\".",
+        ),
+    ] {
+        let errors = parse(text).unwrap_err();
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert_eq!(code(&errors[0]), "GRAPHQL_PARSE_FAILED");
+        assert_eq!(
+            errors[0].message,
+            format!("Syntax Error: {problem}"),
+            "{text}"
+        );
+        assert_eq!(place(&errors[0]), [(1, column)], "{text}");
+    }
+}
+
+#[test]
 fn an_unknown_field_is_reported_with_its_place() {
     let error = refusal("subscription {\n  order {\n    colour\n  }\n}");
     assert_eq!(code(&error), "GRAPHQL_VALIDATION_FAILED");

@@ -2,27 +2,28 @@
 
 mod cache;
 mod diagnostics;
+mod grammar;
 mod introspection;
 mod kept;
 mod operation;
 mod plan_cache;
 mod reference;
+pub(crate) mod syntax;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use apollo_compiler::ast::OperationType;
 use apollo_compiler::executable::{ExecutableDocument, Operation as Definition};
-use apollo_compiler::parser::{Parser, SourceSpan};
+use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node};
 
 use crate::JsonMap;
 use crate::error::{
-    CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED, CODE_VALIDATION_FAILED, GraphQLError,
-    Location, request_error,
+    CODE_OPERATION_RESOLUTION_FAILED, CODE_VALIDATION_FAILED, GraphQLError, Location, request_error,
 };
-use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
+use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES};
 use crate::plan::{Collector, condition_variables};
 use crate::reader;
 use crate::rules;
@@ -117,14 +118,10 @@ impl Document {
         if text.len() > MAX_DOCUMENT_BYTES || limits::check_tokens(text, limits).is_err() {
             return false;
         }
-        let mut parser = Parser::new()
-            .recursion_limit(MAX_NESTING)
-            .token_limit(MAX_TOKENS);
-        match parser.parse_ast(text, "document") {
-            Ok(ast) => limits::check(&ast, limits, &Source::new(text)).is_ok(),
-            Err(_) => {
-                parser.recursion_reached() < MAX_NESTING && parser.tokens_reached() < MAX_TOKENS
-            }
+        let source = Source::new(text);
+        match syntax::parse(text, &source) {
+            Ok(ast) => limits::check(&ast, limits, &source).is_ok(),
+            Err(refused) => !refused.is_past_limits,
         }
     }
 
@@ -237,20 +234,7 @@ fn judge(
     source: &Source,
 ) -> Result<Valid<ExecutableDocument>, Vec<GraphQLError>> {
     limits::check_tokens(text, limits)?;
-    let mut parser = Parser::new()
-        .recursion_limit(MAX_NESTING)
-        .token_limit(MAX_TOKENS);
-    // Only the first syntax error is reported; later ones are usually consequences.
-    let ast = parser.parse_ast(text, "document").map_err(|failed| {
-        let mut errors = report(failed.errors.iter().take(1), source, CODE_PARSE_FAILED);
-        for error in &mut errors {
-            if error.locations.is_empty() {
-                // A token is missing at the end of the text.
-                error.locations.push(source.locate(text.len()));
-            }
-        }
-        errors
-    })?;
+    let ast = syntax::parse(text, source).map_err(|refused| refused.errors)?;
     limits::check(&ast, limits, source)?;
     match ast.to_executable_validate(schema.compiled()) {
         Ok(executable) => {

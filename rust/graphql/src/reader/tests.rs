@@ -1,17 +1,15 @@
 //! The reader and the compiler's parser read the same document, or the reader none.
 
 use apollo_compiler::ast::{Definition, Document, Selection, Value};
-use apollo_compiler::parser::Parser;
 use proptest::prelude::*;
 
 use super::*;
+use crate::document::syntax;
+use crate::source::Source;
 
 /// Returns the document of the compiler's parser.
 fn compiled(text: &str) -> Option<Document> {
-    let mut parser = Parser::new()
-        .recursion_limit(MAX_NESTING)
-        .token_limit(MAX_TOKENS);
-    parser.parse_ast(text, "document").ok()
+    syntax::parse(text, &Source::new(text)).ok()
 }
 
 /// Returns the offsets of all nodes and names, in order.
@@ -134,6 +132,8 @@ fn usual_documents_are_read_as_the_compiler_reads_them() {
         "query query { query: subscription(fragment: on) }",
         "subscription($on: on!){a(b:[$on{}])}",
         "{a}{b}query A{c}",
+        ",{,a,:,b,(,c,:,[,1,{,d,:,$e,},],),@,f,...,g,...,on,h,{,i,},...,{,j,},},",
+        "query,Q,(,$a,:,[,Int,!,],!,=,[,1,],@,b,),@,c,{,d,}fragment,F,on,T,{,a,(b:\",\"#,\n),}",
         "# é\n{a(b:\"#\")#}\n}",
     ] {
         assert!(check(text), "{text:?}");
