@@ -342,6 +342,7 @@ impl Setup {
             failures.clone(),
             py,
         )?);
+        bridge.set_calls(&calls);
         let authenticator = self.authenticate.clone().map(|hook| {
             let (bridge, tasks) = (bridge.clone(), tasks.clone());
             Arc::new(PyAuthenticator {

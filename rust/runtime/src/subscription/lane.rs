@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix::Recipient;
 use bus::engine::Pending;
 use bus::{EngineLink, Event, LocalPosition, Position, Snapshot, Stream};
 use futures_util::task::AtomicWaker;
@@ -23,7 +22,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::call::{CallId, CallInput, Outcome, SubscriptionInfo};
 use super::host::Resolver;
-use super::wakes::{Wake, WakeActors};
+use super::wakes::{Wake, WokenWorker};
 use crate::config::{MAX_PENDING_EVENTS, SlowConsumer};
 use crate::journal;
 use crate::metrics::Metrics;
@@ -62,7 +61,7 @@ pub struct Lane {
     resolver: Arc<dyn Resolver>,
     link: Option<Arc<EngineLink>>,
     /// The worker of the subscription's actor.
-    worker: Recipient<WakeActors>,
+    worker: WokenWorker,
     waker: AtomicWaker,
 }
 
@@ -86,7 +85,7 @@ impl Lane {
         info: SubscriptionInfo,
         stream: Option<Arc<Stream>>,
         context: &LaneContext,
-        worker: Recipient<WakeActors>,
+        worker: WokenWorker,
     ) -> Self {
         let definition = &info.definition;
         let first = match definition.kind {

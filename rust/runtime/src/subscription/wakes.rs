@@ -3,9 +3,12 @@
 //! Waking an actor from another thread costs a system call when its thread sleeps, and often when
 //! it does not. A batch costs one for each worker, which then wakes the actors on its own thread.
 
+use std::sync::Arc;
 use std::task::Waker;
 
-use actix::{Message, Recipient};
+use actix::{Addr, Message, Recipient};
+
+use crate::worker::ShardActor;
 
 /// Command: wake actors of one worker, on its own thread.
 /// Sender: the host's thread. Reply: `()`.
@@ -13,11 +16,21 @@ use actix::{Message, Recipient};
 #[rtype(result = "()")]
 pub(crate) struct WakeActors(pub(crate) Vec<Waker>);
 
+/// A worker whose actors are woken. A clone is a pointer: one of an address makes three allocations.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WokenWorker(Arc<Recipient<WakeActors>>);
+
+impl WokenWorker {
+    pub(crate) fn new(shard: &Addr<ShardActor>) -> Self {
+        Self(Arc::new(shard.clone().recipient()))
+    }
+}
+
 /// The wake-up of one actor.
 #[must_use]
 pub struct Wake {
     pub(crate) waker: Waker,
-    pub(crate) worker: Recipient<WakeActors>,
+    pub(crate) worker: WokenWorker,
 }
 
 impl Wake {
@@ -30,7 +43,7 @@ impl Wake {
 /// Wake-ups that are sent together. The actors do not run before [`Self::send`] is called.
 #[derive(Default)]
 pub struct BatchedWakes {
-    by_worker: Vec<(Recipient<WakeActors>, Vec<Waker>)>,
+    by_worker: Vec<(WokenWorker, Vec<Waker>)>,
     count: usize,
 }
 
@@ -66,7 +79,7 @@ impl BatchedWakes {
                 Some(only) if wakers.is_empty() => only.wake(),
                 Some(last) => {
                     wakers.push(last);
-                    worker.do_send(WakeActors(wakers));
+                    worker.0.do_send(WakeActors(wakers));
                 }
                 None => {}
             }
