@@ -290,7 +290,7 @@ impl Lane {
     }
 
     /// For the host: reports the outcome of a call.
-    pub fn settle(&self, id: CallId, outcome: Outcome) -> Settled {
+    pub fn settle(self: &Arc<Self>, id: CallId, outcome: Outcome) -> Settled {
         let has_failed = matches!(
             outcome,
             Outcome::Failed(_) | Outcome::Retry(_) | Outcome::Refused(_)
@@ -301,13 +301,8 @@ impl Lane {
         if settled.is_wanted {
             self.metrics.resolver_errors.add(u64::from(has_failed));
         }
-        let waker = has_to_wake.then(|| self.waker.take()).flatten();
-        let wake = waker.map(|waker| Wake {
-            waker,
-            worker: self.worker.clone(),
-        });
         Settled {
-            wake,
+            wake: has_to_wake.then(|| Wake(self.clone())),
             reschedule: settled.reschedule,
         }
     }
@@ -380,6 +375,38 @@ impl Lane {
             on_room();
         }
         Poll::Ready(taken.item)
+    }
+
+    /// The worker of the subscription's actor.
+    pub(super) fn worker(&self) -> &WokenWorker {
+        &self.worker
+    }
+
+    /// Wakes the actor.
+    pub(super) fn wake_actor(&self) {
+        self.waker.wake();
+    }
+
+    /// For the worker: takes the responses that are next, and wakes the actor if something else follows.
+    pub(super) fn take_responses(
+        self: &Arc<Self>,
+        send: impl Fn(Outcome, Option<LocalPosition>),
+    ) {
+        while self.has_news.swap(false, AcqRel) {
+            let mut inner = self.inner.lock();
+            let taken = inner.state.take_response();
+            let is_more = self.unlock(inner);
+            let Some((outcome, at, schedule)) = taken else {
+                if is_more {
+                    self.waker.wake();
+                }
+                return;
+            };
+            if schedule {
+                self.resolver.schedule(self.clone());
+            }
+            send(outcome, at);
+        }
     }
 
     /// For the actor, when its timer fires: ends the calls that run longer than `limit`, with the
