@@ -388,10 +388,7 @@ impl Lane {
     }
 
     /// For the worker: takes the responses that are next, and wakes the actor if something else follows.
-    pub(super) fn take_responses(
-        self: &Arc<Self>,
-        send: impl Fn(Outcome, Option<LocalPosition>),
-    ) {
+    pub(super) fn take_responses(self: &Arc<Self>, send: impl Fn(Outcome, Option<LocalPosition>)) {
         while self.has_news.swap(false, AcqRel) {
             let mut inner = self.inner.lock();
             let taken = inner.state.take_response();

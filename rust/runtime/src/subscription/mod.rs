@@ -29,5 +29,5 @@ pub(crate) use replay::{HistorySources, Replay, StartPosition};
 pub(crate) use shard::ProjectionKey;
 pub(crate) use sink::ResponseSink;
 pub(crate) use source::{GroupSource, LaneSource, RegisteringSource, Source, Subscriptions};
-pub(crate) use wakes::{PassOn, WokenWorker};
 pub use wakes::{BatchedWakes, Wake};
+pub(crate) use wakes::{PassOn, WokenWorker};
