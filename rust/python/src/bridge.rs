@@ -19,7 +19,6 @@ use tokio::sync::oneshot;
 
 use crate::exit::is_exit;
 use crate::future::{AtEnd, Kept, Promise, running_loop};
-use crate::resolver::Calls;
 
 /// Jobs, and calls of resolvers, in one turn of the event loop (count). The loop runs other tasks between two
 /// turns.
@@ -33,6 +32,12 @@ const WAKE_BATCH: usize = 32;
 
 /// A function to run on the thread of the event loop.
 type Job = Box<dyn FnOnce(Python<'_>) + Send>;
+
+/// Starts the calls of lanes, on the thread of the event loop.
+pub(crate) trait Steps: Send + Sync {
+    /// Starts calls of a lane as long as the next one may start.
+    fn step(self: Arc<Self>, py: Python<'_>, lane: &Arc<Lane>);
+}
 
 /// What a turn runs.
 enum Work {
@@ -50,8 +55,7 @@ pub(crate) struct Bridge {
     /// Work that was taken from the queue, and comes before what is there. Locked before the queue. Only
     /// detaching locks it on another thread, so that the event loop's does not wait for others at each job.
     taken: Mutex<VecDeque<Work>>,
-    /// Starts the calls of lanes.
-    calls: OnceLock<Weak<Calls>>,
+    steps: OnceLock<Weak<dyn Steps>>,
     wake: UnixStream,
     woken: UnixStream,
     event_loop: Py<PyAny>,
@@ -107,7 +111,7 @@ impl Bridge {
         let bridge = Arc::new(Self {
             queue: Mutex::default(),
             taken: Mutex::default(),
-            calls: OnceLock::new(),
+            steps: OnceLock::new(),
             wake,
             woken,
             event_loop: event_loop.clone().unbind(),
@@ -122,9 +126,9 @@ impl Bridge {
     }
 
     /// Sets what starts the calls of lanes, before the first lane.
-    pub(crate) fn set_calls(&self, calls: &Arc<Calls>) {
+    pub(crate) fn set_steps(&self, steps: Weak<dyn Steps>) {
         // A bridge has the calls of one manager.
-        self.calls.set(Arc::downgrade(calls)).ok();
+        self.steps.set(steps).ok();
     }
 
     /// Sets a function to call if the event loop is closed while the bridge is attached.
@@ -439,13 +443,13 @@ impl Bridge {
             is_whole: false,
         };
         self.read_byte();
-        let calls = self.calls.get().and_then(Weak::upgrade);
+        let steps = self.steps.get().and_then(Weak::upgrade);
         while let Some(work) = self.next() {
             match work {
                 Work::Job(job) => job(py),
                 Work::Step(lane) => {
-                    if let Some(calls) = &calls {
-                        calls.step(py, &lane);
+                    if let Some(steps) = &steps {
+                        steps.clone().step(py, &lane);
                     }
                 }
             }

@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Steps};
 use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
@@ -87,7 +87,7 @@ pub(crate) struct Calls {
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
     batches: Batches,
-    /// The lane whose calls [`Self::step`] starts; 0: none. Used only on the event loop's thread, as the next.
+    /// The lane whose calls [`Self::start_calls`] starts; 0: none. Used only on the event loop's thread, as the next.
     stepping: AtomicUsize,
     /// Whether the next call of that lane may start.
     may_start: AtomicBool,
@@ -135,7 +135,7 @@ impl Calls {
     }
 
     /// Starts calls of a lane as long as the next one may start, and schedules the rest.
-    pub(crate) fn step(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+    fn start_calls(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         let outer = self.stepping.swap(address(lane), Relaxed);
         for _ in 0..CALLS_IN_A_ROW {
             if lane.is_closed() || !self.start_next(py, lane) {
@@ -175,7 +175,7 @@ impl Calls {
         }
     }
 
-    /// Schedules the next call of a lane: after the one that [`Self::step`] is starting, or after other lanes.
+    /// Schedules the next call of a lane: after the one that [`Self::start_calls`] is starting, or after other lanes.
     fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         if self.stepping.load(Relaxed) == address(lane) {
             return self.may_start.store(true, Relaxed);
@@ -370,6 +370,12 @@ fn call_in<'py>(
 /// Identifies a lane as long as it exists.
 fn address(lane: &Arc<Lane>) -> usize {
     Arc::as_ptr(lane).addr()
+}
+
+impl Steps for Calls {
+    fn step(self: Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+        self.start_calls(py, lane);
+    }
 }
 
 /// Passes lanes to the event loop.

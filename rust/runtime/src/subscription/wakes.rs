@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use actix::{Addr, Message, Recipient};
+use actix::{Message, Recipient};
 
 use super::lane::Lane;
-use crate::worker::ShardActor;
 
 /// Command: pass on the outcomes of lanes of one worker, on its own thread.
 /// Sender: the host's thread. Reply: `()`.
@@ -21,8 +20,8 @@ pub(crate) struct PassOn(pub(crate) Vec<Arc<Lane>>);
 pub(crate) struct WokenWorker(Arc<Recipient<PassOn>>);
 
 impl WokenWorker {
-    pub(crate) fn new(shard: &Addr<ShardActor>) -> Self {
-        Self(Arc::new(shard.clone().recipient()))
+    pub(crate) fn new(address: Recipient<PassOn>) -> Self {
+        Self(Arc::new(address))
     }
 }
 

@@ -58,7 +58,7 @@ impl Worker {
         WorkerAddress {
             channels: self.opener.subscriptions().channels().clone(),
             groups: shard.clone().recipient(),
-            wakes: WokenWorker::new(shard),
+            wakes: WokenWorker::new(shard.clone().recipient()),
         }
     }
 
