@@ -8,13 +8,13 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::intern;
 use pyo3::prelude::*;
-use runtime::{BatchedWakes, Wake};
+use runtime::{BatchedWakes, Lane, Wake};
 use tokio::sync::oneshot;
 
 use crate::exit::is_exit;
@@ -31,7 +31,20 @@ const TURN: Duration = Duration::from_millis(2);
 const WAKE_BATCH: usize = 32;
 
 /// A function to run on the thread of the event loop.
-pub(crate) type Job = Box<dyn FnOnce(Python<'_>) + Send>;
+type Job = Box<dyn FnOnce(Python<'_>) + Send>;
+
+/// Starts the calls of lanes, on the thread of the event loop.
+pub(crate) trait Steps: Send + Sync {
+    /// Starts calls of a lane as long as the next one may start.
+    fn step(self: Arc<Self>, py: Python<'_>, lane: &Arc<Lane>);
+}
+
+/// What a turn runs.
+enum Work {
+    Job(Job),
+    /// Starts calls of a lane. This needs no function of its own in memory.
+    Step(Arc<Lane>),
+}
 
 /// A function to run when the event loop is closed before the bridge is detached.
 type LoopEnd = Box<dyn FnOnce(Python<'_>) + Send>;
@@ -39,6 +52,10 @@ type LoopEnd = Box<dyn FnOnce(Python<'_>) + Send>;
 /// The queue of jobs for one event loop.
 pub(crate) struct Bridge {
     queue: Mutex<JobQueue>,
+    /// Work that was taken from the queue, and comes before what is there. Locked before the queue. Only
+    /// detaching locks it on another thread, so that the event loop's does not wait for others at each job.
+    taken: Mutex<VecDeque<Work>>,
+    steps: OnceLock<Weak<dyn Steps>>,
     wake: UnixStream,
     woken: UnixStream,
     event_loop: Py<PyAny>,
@@ -74,7 +91,7 @@ struct Gathering {
 
 #[derive(Default)]
 struct JobQueue {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Work>,
     /// Jobs that this turn leaves to the next.
     later: Vec<Job>,
     /// Whether a turn is scheduled.
@@ -93,6 +110,8 @@ impl Bridge {
         woken.set_nonblocking(true)?;
         let bridge = Arc::new(Self {
             queue: Mutex::default(),
+            taken: Mutex::default(),
+            steps: OnceLock::new(),
             wake,
             woken,
             event_loop: event_loop.clone().unbind(),
@@ -104,6 +123,12 @@ impl Bridge {
         let turn = Turn::new(&bridge, true).into_pyobject(py)?;
         event_loop.call_method1("add_reader", (bridge.woken.as_raw_fd(), turn))?;
         Ok(bridge)
+    }
+
+    /// Sets what starts the calls of lanes, before the first lane.
+    pub(crate) fn set_steps(&self, steps: Weak<dyn Steps>) {
+        // A bridge has the calls of one manager.
+        self.steps.set(steps).ok();
     }
 
     /// Sets a function to call if the event loop is closed while the bridge is attached.
@@ -186,9 +211,11 @@ impl Bridge {
     /// promises.
     pub(crate) fn detach(self: &Arc<Self>, py: Python<'_>) {
         let dropped = {
+            let mut taken = self.taken.lock();
             let mut queue = self.queue.lock();
             queue.closed = true;
             (
+                std::mem::take(&mut *taken),
                 std::mem::take(&mut queue.jobs),
                 std::mem::take(&mut queue.later),
             )
@@ -252,26 +279,21 @@ impl Bridge {
     /// The number of jobs is bounded: one for each lane, one for each cancelled call, and one for
     /// each awaiting call from Python.
     pub(crate) fn push(&self, job: Job) {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            drop(queue);
-            return drop(job);
-        }
-        queue.jobs.push_back(job);
-        if !queue.announced {
-            drop(queue);
-            self.announce_by_byte();
-        }
+        self.push_all(std::iter::once(Work::Job(job)));
     }
 
-    /// As [`Self::push`], for several jobs.
-    pub(crate) fn push_all(&self, jobs: impl Iterator<Item = Job>) {
+    /// As [`Self::push`], for the next call of each lane.
+    pub(crate) fn push_lanes(&self, lanes: impl IntoIterator<Item = Arc<Lane>>) {
+        self.push_all(lanes.into_iter().map(Work::Step));
+    }
+
+    fn push_all(&self, work: impl Iterator<Item = Work>) {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
-            return jobs.for_each(drop);
+            return work.for_each(drop);
         }
-        queue.jobs.extend(jobs);
+        queue.jobs.extend(work);
         if !queue.announced {
             drop(queue);
             self.announce_by_byte();
@@ -290,12 +312,21 @@ impl Bridge {
 
     /// Queues a job from the event loop's own thread, without a wake-up.
     pub(crate) fn push_here(self: &Arc<Self>, py: Python<'_>, job: Job) {
+        self.add_here(py, Work::Job(job));
+    }
+
+    /// As [`Self::push_here`], for the next call of a lane.
+    pub(crate) fn push_lane_here(self: &Arc<Self>, py: Python<'_>, lane: Arc<Lane>) {
+        self.add_here(py, Work::Step(lane));
+    }
+
+    fn add_here(self: &Arc<Self>, py: Python<'_>, work: Work) {
         let mut queue = self.queue.lock();
         if queue.closed {
             drop(queue);
-            return drop(job);
+            return drop(work);
         }
-        queue.jobs.push_back(job);
+        queue.jobs.push_back(work);
         if !std::mem::replace(&mut queue.announced, true) {
             drop(queue);
             self.announce(py);
@@ -391,6 +422,15 @@ impl Bridge {
         gathering.left > 0 && gathering.until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Removes and returns what comes next.
+    fn next(&self) -> Option<Work> {
+        let mut taken = self.taken.lock();
+        if taken.is_empty() {
+            std::mem::swap(&mut *taken, &mut self.queue.lock().jobs);
+        }
+        taken.pop_front()
+    }
+
     fn turn(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let mut gathering = self.gathering.lock();
         gathering.is_open = true;
@@ -403,19 +443,27 @@ impl Bridge {
             is_whole: false,
         };
         self.read_byte();
-        loop {
-            let job = self.queue.lock().jobs.pop_front();
-            let Some(job) = job else { break };
-            job(py);
+        let steps = self.steps.get().and_then(Weak::upgrade);
+        while let Some(work) = self.next() {
+            match work {
+                Work::Job(job) => job(py),
+                Work::Step(lane) => {
+                    if let Some(steps) = &steps {
+                        steps.clone().step(py, &lane);
+                    }
+                }
+            }
             if !self.goes_on() {
                 break;
             }
         }
         let tasks_follow = std::mem::take(&mut self.gathering.lock().tasks_follow);
+        let is_cut_short = !self.taken.lock().is_empty();
         let mut queue = self.queue.lock();
         let later = std::mem::take(&mut queue.later);
-        queue.jobs.extend(later);
-        queue.announced = (!queue.jobs.is_empty() || tasks_follow) && !queue.closed;
+        queue.jobs.extend(later.into_iter().map(Work::Job));
+        let is_followed = is_cut_short || !queue.jobs.is_empty() || tasks_follow;
+        queue.announced = is_followed && !queue.closed;
         let is_announced = queue.announced;
         drop(queue);
         end.is_whole = true;

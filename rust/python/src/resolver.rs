@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
 
-use crate::bridge::{Bridge, Job};
+use crate::bridge::{Bridge, Steps};
 use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
@@ -87,7 +87,7 @@ pub(crate) struct Calls {
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
     batches: Batches,
-    /// The lane whose calls [`Self::step`] starts; 0: none. Used only on the event loop's thread, as the next.
+    /// The lane whose calls [`Self::start_calls`] starts; 0: none. Used only on the event loop's thread, as the next.
     stepping: AtomicUsize,
     /// Whether the next call of that lane may start.
     may_start: AtomicBool,
@@ -135,7 +135,7 @@ impl Calls {
     }
 
     /// Starts calls of a lane as long as the next one may start, and schedules the rest.
-    fn step(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+    fn start_calls(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         let outer = self.stepping.swap(address(lane), Relaxed);
         for _ in 0..CALLS_IN_A_ROW {
             if lane.is_closed() || !self.start_next(py, lane) {
@@ -175,14 +175,12 @@ impl Calls {
         }
     }
 
-    /// Schedules the next call of a lane: after the one that [`Self::step`] is starting, or after other lanes.
+    /// Schedules the next call of a lane: after the one that [`Self::start_calls`] is starting, or after other lanes.
     fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         if self.stepping.load(Relaxed) == address(lane) {
             return self.may_start.store(true, Relaxed);
         }
-        let (calls, lane) = (self.clone(), lane.clone());
-        let step = move |py: Python<'_>| calls.step(py, &lane);
-        self.bridge.push_here(py, Box::new(step));
+        self.bridge.push_lane_here(py, lane.clone());
     }
 
     /// Returns the Python side of a subscription: created at its first call, stored with it.
@@ -243,6 +241,7 @@ impl Calls {
             is_stream: matches!(input, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
             snapshot: is_initial.then(FirstSnapshot::default),
         };
         match Bound::new(py, answer) {
@@ -326,6 +325,7 @@ impl Calls {
         if !is_started {
             self.bridge.task_follows();
         }
+        answer.is_held.store(true, Relaxed);
         let id = TaskId::Call(answer.id);
         let owner = format!("the resolver of {}", field_of(&answer.lane));
         if answer.is_stream {
@@ -372,22 +372,22 @@ fn address(lane: &Arc<Lane>) -> usize {
     Arc::as_ptr(lane).addr()
 }
 
+impl Steps for Calls {
+    fn step(self: Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+        self.start_calls(py, lane);
+    }
+}
+
 /// Passes lanes to the event loop.
 pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
 impl Resolver for LoopResolver {
     fn schedule(&self, lane: Arc<Lane>) {
-        let calls = self.0.clone();
-        let step = move |py: Python<'_>| calls.step(py, &lane);
-        self.0.bridge.push(Box::new(step));
+        self.0.bridge.push_lanes([lane]);
     }
 
     fn schedule_all(&self, lanes: Vec<Arc<Lane>>) {
-        let jobs = lanes.into_iter().map(|lane| {
-            let calls = self.0.clone();
-            Box::new(move |py: Python<'_>| calls.step(py, &lane)) as Job
-        });
-        self.0.bridge.push_all(jobs);
+        self.0.bridge.push_lanes(lanes);
     }
 
     fn cancel(&self, lane: Arc<Lane>, ids: Vec<CallId>) {
@@ -416,8 +416,10 @@ struct Answer {
     is_initial: bool,
     /// Whether it yields several values, and cleans up after the last one.
     is_stream: bool,
-    /// Used only on the event loop's thread.
+    /// Used only on the event loop's thread, as the next.
     has_ended: AtomicBool,
+    /// Whether its task is held.
+    is_held: AtomicBool,
     /// Set for the initial value.
     snapshot: Option<FirstSnapshot>,
 }
@@ -523,7 +525,7 @@ impl Answer {
 
     fn settle(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
-        if !self.is_stream {
+        if !self.is_stream && self.is_held.load(Relaxed) {
             // The task has no further work.
             self.calls.tasks.release(TaskId::Call(self.id));
         }

@@ -22,7 +22,7 @@ use runtime::{
 use security::Policy;
 use serde_json::Value;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Steps};
 use crate::bus::{BusConfig, PyBusOptions};
 use crate::classes::Classes;
 use crate::error::{config_error, definition_error, exceptions, runtime_error, schema_error};
@@ -342,6 +342,8 @@ impl Setup {
             failures.clone(),
             py,
         )?);
+        let steps: Arc<dyn Steps> = calls.clone();
+        bridge.set_steps(Arc::downgrade(&steps));
         let authenticator = self.authenticate.clone().map(|hook| {
             let (bridge, tasks) = (bridge.clone(), tasks.clone());
             Arc::new(PyAuthenticator {

@@ -5,7 +5,6 @@
 //! it; it stops by itself when the operation completes or fails. Not here: events and calls
 //! (`lane`).
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use super::call::Outcome;
 use super::catch_up::CatchUp;
 use super::initial_retry::InitialRetry;
 use super::lane::{Lane, LaneItem};
+use super::passage::{Gate, OpenPassage};
 use super::replay::Replay;
 use super::shard::Registration;
 use super::sink::ResponseSink;
@@ -54,8 +54,10 @@ pub struct SubscriptionActor {
     lane: Option<Arc<Lane>>,
     /// The task that reads the lane.
     taking: Option<SpawnHandle>,
-    /// Outcomes up to this sequence are taken only while the sink has room.
-    gated_to: Rc<Cell<u64>>,
+    /// Up to where outcomes are taken only while the sink has room.
+    gate: Rc<Gate>,
+    /// The way of responses that concern the sink alone.
+    passage: Option<OpenPassage>,
     /// The replay of missed events, until the actor starts it.
     replay: Option<Box<Replay>>,
     /// Set while missed events are replayed.
@@ -82,7 +84,8 @@ impl SubscriptionActor {
             registration: Some(registration),
             lane,
             taking: None,
-            gated_to: Rc::default(),
+            gate: Rc::default(),
+            passage: None,
             replay: None,
             is_catching_up: false,
             catch_up: None,
@@ -106,7 +109,7 @@ impl SubscriptionActor {
         if let Some(lane) = &self.lane {
             lane.skip_initial();
         }
-        self.gated_to.set(u64::MAX);
+        self.gate.set(u64::MAX);
         self.is_catching_up = true;
         self.replay = Some(Box::new(replay));
         self
@@ -140,7 +143,7 @@ impl SubscriptionActor {
     ) -> bool {
         if self.is_finishing {
             self.is_catching_up = false;
-            self.registration = None;
+            self.leave();
             self.end_when_idle(ctx);
             return true;
         }
@@ -149,11 +152,12 @@ impl SubscriptionActor {
         };
         self.is_catching_up = false;
         self.catch_up = None;
-        self.gated_to.set(replay.missed.sequence());
+        self.gate.set(replay.missed.sequence());
         let is_shared = registration.membership().is_some();
         self.registration = Some(registration);
         if is_shared {
             // From now on the group makes the calls.
+            self.passage = None;
             if let Some(taking) = self.taking.take() {
                 ctx.cancel_future(taking);
             }
@@ -161,7 +165,22 @@ impl SubscriptionActor {
                 lane.close();
             }
         }
+        self.open_passage();
         true
+    }
+
+    /// Lets responses pass, as long as they concern the sink alone.
+    fn open_passage(&self) {
+        if let Some(passage) = &self.passage {
+            let is_live = self.registration.is_some() && !self.is_catching_up;
+            passage.open(is_live && !self.initial.is_due());
+        }
+    }
+
+    /// Receives no further events.
+    fn leave(&mut self) {
+        self.registration = None;
+        self.open_passage();
     }
 
     fn complete(&mut self, ctx: &mut Context<Self>) {
@@ -203,6 +222,7 @@ impl SubscriptionActor {
     ) {
         let Outcome::Retry(response) = outcome else {
             self.initial.succeeded::<Self>(ctx);
+            self.open_passage();
             // It is no result of that event.
             let at = at.map(|at| LocalPosition {
                 received: Received::default(),
@@ -218,6 +238,7 @@ impl SubscriptionActor {
                 lane.retry_initial();
             }
         });
+        self.open_passage();
         self.end_when_idle(ctx);
     }
 
@@ -249,14 +270,18 @@ impl Actor for SubscriptionActor {
         let Some(lane) = &self.lane else { return };
         let definition = &lane.info.definition;
         if definition.kind.is_stream() || definition.is_shared {
-            self.gated_to.set(u64::MAX);
+            self.gate.set(u64::MAX);
         }
         self.taking = Some(ctx.add_stream(LaneStream {
             lane: lane.clone(),
             sink: self.sink.clone(),
-            gated_to: self.gated_to.clone(),
-            passed: 0,
+            gate: self.gate.clone(),
         }));
+        if let Some(registration) = &self.registration {
+            let (passages, sink) = (registration.passages(), &self.sink);
+            self.passage = Some(OpenPassage::new(passages, lane, sink, &self.gate));
+        }
+        self.open_passage();
         lane.open();
     }
 }
@@ -316,7 +341,7 @@ impl Handler<StopSubscription> for SubscriptionActor {
         if let Some(lane) = &self.lane {
             lane.close();
         }
-        self.registration = None;
+        self.leave();
         ctx.stop();
     }
 }
@@ -336,7 +361,7 @@ impl Handler<FinishSubscription> for SubscriptionActor {
                 let membership = actor.registration.as_ref();
                 let membership = membership.and_then(Registration::membership);
                 if membership.is_none_or(|membership| membership.has_received(last)) {
-                    actor.registration = None;
+                    actor.leave();
                     actor.end_when_idle(ctx);
                 }
             });
@@ -350,7 +375,7 @@ impl Handler<FinishSubscription> for SubscriptionActor {
             // A source stream ends by itself, or with its connection.
             return;
         }
-        self.registration = None;
+        self.leave();
         self.end_when_idle(ctx);
     }
 }
@@ -360,23 +385,21 @@ impl Handler<FinishSubscription> for SubscriptionActor {
 struct LaneStream {
     lane: Arc<Lane>,
     sink: Rc<dyn ResponseSink>,
-    gated_to: Rc<Cell<u64>>,
-    /// The sequence of the last outcome.
-    passed: u64,
+    gate: Rc<Gate>,
 }
 
 impl Stream for LaneStream {
     type Item = LaneItem;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<LaneItem>> {
-        if self.passed < self.gated_to.get() {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<LaneItem>> {
+        if !self.gate.is_open() {
             ready!(self.sink.poll_room(cx));
         }
         let found = ready!(self.lane.poll(cx));
         if let LaneItem::Outcome(_, Some(at)) | LaneItem::Initial(_, Some(at)) | LaneItem::Gap(at) =
             found
         {
-            self.passed = at.sequence;
+            self.gate.pass(at);
         }
         Poll::Ready(Some(found))
     }

@@ -24,7 +24,7 @@ use super::actor::{StopSubscription, SubscriptionActor};
 use super::lane::Lane;
 use super::shard::{Membership, Shard};
 use super::sink::ResponseSink;
-use super::wakes::WakeActors;
+use super::wakes::WokenWorker;
 use crate::config::SHARED_IN_FLIGHT;
 use crate::routing::{ChannelHold, Route, WorkerChannels};
 
@@ -104,7 +104,7 @@ impl StopGroup {
 pub(crate) struct WorkerAddress {
     pub(crate) channels: WorkerChannels,
     pub(crate) groups: Recipient<CallGroupCommand>,
-    pub(crate) wakes: Recipient<WakeActors>,
+    pub(crate) wakes: WokenWorker,
 }
 
 /// Identifies a group: subscriptions with equal keys share their calls.

@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix::Recipient;
 use bus::engine::Pending;
 use bus::{EngineLink, Event, LocalPosition, Position, Snapshot, Stream};
 use futures_util::task::AtomicWaker;
@@ -23,7 +22,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::call::{CallId, CallInput, Outcome, SubscriptionInfo};
 use super::host::Resolver;
-use super::wakes::{Wake, WakeActors};
+use super::wakes::{Wake, WokenWorker};
 use crate::config::{MAX_PENDING_EVENTS, SlowConsumer};
 use crate::journal;
 use crate::metrics::{FieldSeries, Metrics};
@@ -64,7 +63,7 @@ pub struct Lane {
     resolver: Arc<dyn Resolver>,
     link: Option<Arc<EngineLink>>,
     /// The worker of the subscription's actor.
-    worker: Recipient<WakeActors>,
+    worker: WokenWorker,
     waker: AtomicWaker,
 }
 
@@ -88,7 +87,7 @@ impl Lane {
         info: SubscriptionInfo,
         stream: Option<Arc<Stream>>,
         context: &LaneContext,
-        worker: Recipient<WakeActors>,
+        worker: WokenWorker,
     ) -> Self {
         let definition = &info.definition;
         let first = match definition.kind {
@@ -295,7 +294,7 @@ impl Lane {
     }
 
     /// For the host: reports the outcome of a call.
-    pub fn settle(&self, id: CallId, outcome: Outcome) -> Settled {
+    pub fn settle(self: &Arc<Self>, id: CallId, outcome: Outcome) -> Settled {
         let has_failed = matches!(
             outcome,
             Outcome::Failed(_) | Outcome::Retry(_) | Outcome::Refused(_)
@@ -309,13 +308,8 @@ impl Lane {
         if let Some(since) = settled.since {
             self.series.time.observe(since.elapsed());
         }
-        let waker = has_to_wake.then(|| self.waker.take()).flatten();
-        let wake = waker.map(|waker| Wake {
-            waker,
-            worker: self.worker.clone(),
-        });
         Settled {
-            wake,
+            wake: has_to_wake.then(|| Wake(self.clone())),
             reschedule: settled.reschedule,
         }
     }
@@ -388,6 +382,35 @@ impl Lane {
             on_room();
         }
         Poll::Ready(taken.item)
+    }
+
+    /// The worker of the subscription's actor.
+    pub(super) fn worker(&self) -> &WokenWorker {
+        &self.worker
+    }
+
+    /// Wakes the actor.
+    pub(super) fn wake_actor(&self) {
+        self.waker.wake();
+    }
+
+    /// For the worker: takes the responses that are next, and wakes the actor if something else follows.
+    pub(super) fn take_responses(self: &Arc<Self>, send: impl Fn(Outcome, Option<LocalPosition>)) {
+        while self.has_news.swap(false, AcqRel) {
+            let mut inner = self.inner.lock();
+            let taken = inner.state.take_response();
+            let is_more = self.unlock(inner);
+            let Some((outcome, at, schedule)) = taken else {
+                if is_more {
+                    self.waker.wake();
+                }
+                return;
+            };
+            if schedule {
+                self.resolver.schedule(self.clone());
+            }
+            send(outcome, at);
+        }
     }
 
     /// For the actor, when its timer fires: ends the calls that run longer than `limit`, with the

@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use security::{Guard, Subject};
 
 use super::lane::Lane;
+use super::passage::Passages;
 use super::sink::ResponseSink;
 use crate::metrics::Metrics;
 use crate::routing::{Route, RoutingIndex, WorkerChannels};
@@ -109,6 +110,7 @@ impl Hash for Target {
 /// All subscriptions of one worker.
 pub(crate) struct Shard {
     state: RefCell<ShardState>,
+    passages: Rc<Passages>,
     metrics: Arc<Metrics>,
 }
 
@@ -132,8 +134,14 @@ impl Shard {
                 found: Vec::new(),
                 projected: Vec::new(),
             }),
+            passages: Rc::default(),
             metrics,
         }
+    }
+
+    /// The ways from lanes to their sinks.
+    pub(crate) fn passages(&self) -> &Rc<Passages> {
+        &self.passages
     }
 
     /// Delivers the events of `route` that the guard admits to `lane`, until the registration is
@@ -328,6 +336,11 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// The ways from lanes to their sinks, on its worker.
+    pub(super) fn passages(&self) -> &Rc<Passages> {
+        self.shard.passages()
+    }
+
     /// Its membership, if it is a member of a call group.
     pub(crate) fn membership(&self) -> Option<&dyn Membership> {
         match &self.place {

@@ -1,48 +1,57 @@
 //! Wake-ups of actors from another thread, batched by worker.
 //!
 //! Waking an actor from another thread costs a system call when its thread sleeps, and often when
-//! it does not. A batch costs one for each worker, which then wakes the actors on its own thread.
+//! it does not. A batch costs one for each worker, which then passes on what the lanes have.
 
-use std::task::Waker;
+use std::sync::Arc;
 
 use actix::{Message, Recipient};
 
-/// Command: wake actors of one worker, on its own thread.
+use super::lane::Lane;
+
+/// Command: pass on the outcomes of lanes of one worker, on its own thread.
 /// Sender: the host's thread. Reply: `()`.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct WakeActors(pub(crate) Vec<Waker>);
+pub(crate) struct PassOn(pub(crate) Vec<Arc<Lane>>);
 
-/// The wake-up of one actor.
-#[must_use]
-pub struct Wake {
-    pub(crate) waker: Waker,
-    pub(crate) worker: Recipient<WakeActors>,
-}
+/// A worker that is told of outcomes. A clone is a pointer: one of an address makes three allocations.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WokenWorker(Arc<Recipient<PassOn>>);
 
-impl Wake {
-    /// Wakes this actor alone, at once.
-    pub fn now(self) {
-        self.waker.wake();
+impl WokenWorker {
+    pub(crate) fn new(address: Recipient<PassOn>) -> Self {
+        Self(Arc::new(address))
     }
 }
 
-/// Wake-ups that are sent together. The actors do not run before [`Self::send`] is called.
+/// The wake-up for the outcomes of one lane.
+#[must_use]
+pub struct Wake(pub(crate) Arc<Lane>);
+
+impl Wake {
+    /// Wakes the actor of this lane alone, at once.
+    pub fn now(self) {
+        self.0.wake_actor();
+    }
+}
+
+/// Wake-ups that are sent together. The outcomes are not passed on before [`Self::send`] is called.
 #[derive(Default)]
 pub struct BatchedWakes {
-    by_worker: Vec<(Recipient<WakeActors>, Vec<Waker>)>,
+    by_worker: Vec<(WokenWorker, Vec<Arc<Lane>>)>,
     count: usize,
 }
 
 impl BatchedWakes {
     /// Adds a wake-up.
-    pub fn add(&mut self, wake: Wake) {
+    pub fn add(&mut self, Wake(lane): Wake) {
         self.count += 1;
         // A linear search: there are only as many entries as workers.
-        let known = self.by_worker.iter_mut().find(|(w, _)| *w == wake.worker);
+        let known = self.by_worker.iter_mut().find(|(w, _)| w == lane.worker());
         match known {
-            Some((_, wakers)) => wakers.push(wake.waker),
-            None => self.by_worker.push((wake.worker, vec![wake.waker])),
+            Some((_, lanes)) => lanes.push(lane),
+            None => self.by_worker.push((lane.worker().clone(), vec![lane])),
         }
     }
 
@@ -61,15 +70,8 @@ impl BatchedWakes {
     /// Sends all wake-ups. Those for a worker that has ended are dropped: its actors have ended
     /// too.
     pub fn send(self) {
-        for (worker, mut wakers) in self.by_worker {
-            match wakers.pop() {
-                Some(only) if wakers.is_empty() => only.wake(),
-                Some(last) => {
-                    wakers.push(last);
-                    worker.do_send(WakeActors(wakers));
-                }
-                None => {}
-            }
+        for (worker, lanes) in self.by_worker {
+            worker.0.do_send(PassOn(lanes));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::connection::Registry;
 use crate::operation::Opener;
 use crate::routing::WorkerNumber;
 use crate::state::RuntimeState;
-use crate::subscription::WorkerAddress;
+use crate::subscription::{WokenWorker, WorkerAddress};
 
 pub(crate) use messages::RunOnWorker;
 pub(crate) use messages::{
@@ -58,7 +58,7 @@ impl Worker {
         WorkerAddress {
             channels: self.opener.subscriptions().channels().clone(),
             groups: shard.clone().recipient(),
-            wakes: shard.clone().recipient(),
+            wakes: WokenWorker::new(shard.clone().recipient()),
         }
     }
 

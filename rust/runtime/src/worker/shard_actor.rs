@@ -4,7 +4,6 @@
 //! subscriptions.
 
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::Duration;
 
 use actix::{
@@ -16,7 +15,7 @@ use super::messages::{
     Broadcast, CloseConnections, CloseRevoked, DrainConnections, RunOnWorker, StopWorker,
 };
 use crate::clock::run_for;
-use crate::subscription::{CallGroupCommand, WakeActors};
+use crate::subscription::{CallGroupCommand, PassOn};
 
 /// Interval of the checks for expired identities; a connection outlives its identity by at most
 /// this time.
@@ -91,11 +90,14 @@ impl Handler<RunOnWorker> for ShardActor {
     }
 }
 
-impl Handler<WakeActors> for ShardActor {
+impl Handler<PassOn> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, WakeActors(wakers): WakeActors, _: &mut Context<Self>) {
-        wakers.into_iter().for_each(Waker::wake);
+    fn handle(&mut self, PassOn(lanes): PassOn, _: &mut Context<Self>) {
+        let subscriptions = self.worker.opener().subscriptions();
+        for lane in lanes {
+            subscriptions.shard().passages().pass_on(&lane);
+        }
     }
 }
 

@@ -448,6 +448,26 @@ impl LaneState {
         })
     }
 
+    /// Takes the next outcome if it is the response to an event, or none is sent for one. Returns its position, and
+    /// whether the host has to be scheduled.
+    pub(super) fn take_response(&mut self) -> Option<(Outcome, Option<LocalPosition>, bool)> {
+        let is_plain = |call: &ActiveCall| {
+            let outcome = call.outcome.as_ref();
+            let is_plain = |outcome: &Outcome| {
+                matches!(
+                    outcome,
+                    Outcome::Response(_) | Outcome::Failed(_) | Outcome::Skip
+                )
+            };
+            call.kind == CallKind::Other && outcome.is_some_and(is_plain)
+        };
+        if !self.items.is_empty() || !self.running.front().is_some_and(is_plain) {
+            return None;
+        }
+        let ended = self.running.pop_front()?;
+        Some((ended.outcome?, ended.at, self.schedule()))
+    }
+
     /// Ends the calls that run longer than `limit`, with the response `timed_out`.
     pub(super) fn expire(
         &mut self,

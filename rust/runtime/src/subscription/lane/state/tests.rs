@@ -119,6 +119,20 @@ impl World {
         });
     }
 
+    /// The worker passes the next response on without the actor, which takes what is none.
+    fn pass(&mut self) {
+        let Some((outcome, at, schedule)) = self.state.take_response() else {
+            let first = self.state.running.front();
+            let is_response =
+                |call: &ActiveCall| call.kind != CallKind::Gap && call.outcome.is_some();
+            assert!(!first.is_some_and(is_response), "every response passes");
+            return;
+        };
+        assert!(matches!(outcome, Outcome::Response(_) | Outcome::Failed(_)));
+        self.left.extend(at.map(|at| at.sequence));
+        self.scheduled += usize::from(schedule);
+    }
+
     /// Time passes; the timer fires if it is due.
     fn wait(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
@@ -158,6 +172,7 @@ enum Step {
     Start,
     Settle(prop::sample::Index),
     Take,
+    Pass,
     Wait(u64),
 }
 
@@ -168,6 +183,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Start),
         3 => any::<prop::sample::Index>().prop_map(Step::Settle),
         4 => Just(Step::Take),
+        4 => Just(Step::Pass),
         1 => (0..12u64).prop_map(Step::Wait),
     ]
 }
@@ -190,6 +206,7 @@ proptest! {
                 Step::Start => world.start(),
                 Step::Settle(which) => world.settle(which),
                 Step::Take => world.take(),
+                Step::Pass => world.pass(),
                 Step::Wait(seconds) => world.wait(seconds),
             }
             let running = world.invoked.iter().filter(|(_, offset)| !world.expired.contains(offset));
@@ -209,6 +226,42 @@ proptest! {
         prop_assert_eq!(world.state.last(), 0);
         prop_assert!(world.state.is_past(world.published));
     }
+}
+
+#[test]
+fn only_responses_to_events_pass_without_the_actor() {
+    let ending = || Outcome::Refused(Bytes::from_static(b"[]"));
+    for (outcome, passes) in [
+        (outcome("1"), true),
+        (Outcome::Failed(Bytes::new()), true),
+        (Outcome::Skip, true),
+        (Outcome::End, false),
+        (Outcome::Retry(Bytes::new()), false),
+        (ending(), false),
+    ] {
+        let mut world = World::new(1, SlowConsumer::Disconnect);
+        world.push();
+        world.start();
+        let (id, _) = world.invoked[0];
+        let _ = world.state.settle(id, outcome.clone());
+        let taken = world.state.take_response();
+        assert_eq!(taken.is_some(), passes, "{outcome:?}");
+        // What does not pass is still there.
+        assert_eq!(world.state.has_outcome(), !passes, "{outcome:?}");
+    }
+    let first = Some(CallInput::Initial);
+    let mut state = LaneState::new(first, 1, None, SlowConsumer::Disconnect);
+    let (initial, _) = state.start(Instant::now()).call.unwrap();
+    let _ = state.settle(initial, outcome("initial"));
+    assert_eq!(state.take_response(), None);
+    // An end that follows from the queue goes before responses.
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    world.push();
+    world.start();
+    let (id, _) = world.invoked[0];
+    world.state.refuse(ending());
+    let _ = world.state.settle(id, outcome("1"));
+    assert_eq!(world.state.take_response(), None);
 }
 
 #[test]
