@@ -7,6 +7,7 @@ mod kept;
 mod operation;
 mod plan_cache;
 mod reference;
+mod weight;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub use reference::{
 #[derive(Debug)]
 pub struct Document {
     schema: Arc<Schema>,
-    text: Box<str>,
+    text: Arc<str>,
     source: Source,
     executable: Valid<ExecutableDocument>,
     /// The variables of `@skip` and `@include`, by operation.
