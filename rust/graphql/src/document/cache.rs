@@ -176,7 +176,11 @@ impl DocumentCache {
                     return Ok(Arc::new(document));
                 }
                 let document = Arc::new(document.with_plans(self.plans.clone()));
-                self.documents.lock().put(text, document.clone());
+                // Without the lock: it walks through the document.
+                let bytes = document.weigh();
+                self.documents
+                    .lock()
+                    .put(document.text.clone(), document.clone(), bytes);
                 Ok(document)
             }
             Err(errors) => {
@@ -241,10 +245,8 @@ mod tests {
         // Parsed before, so that only the cache is asked.
         let other = cache.get(&numbered(60)).unwrap();
         for number in 0..100_000 {
-            cache
-                .documents
-                .lock()
-                .put(&numbered(1_000 + number), other.clone());
+            let text = numbered(1_000 + number).into();
+            cache.documents.lock().put(text, other.clone(), 1_000);
         }
         assert_eq!(cache.len(), 100);
         for (number, document) in used.iter().enumerate() {
@@ -279,7 +281,7 @@ mod tests {
         let other = cache.get(&numbered(20)).unwrap();
         for number in 1_000..10_000 {
             let mut documents = cache.documents.lock();
-            documents.put(&numbered(number), other.clone());
+            documents.put(numbered(number).into(), other.clone(), 1);
             documents.get(&numbered(number));
         }
         for (number, document) in used.iter().enumerate() {
@@ -340,18 +342,37 @@ mod tests {
     }
 
     #[test]
-    fn kept_texts_are_bounded_in_bytes() {
-        let cache = cache(10_000);
-        let comment = format!("#{}\n", "x".repeat(MAX_KEPT_BYTES - 100));
-        for number in 0..200 {
-            cache.get(&(numbered(number) + &comment)).unwrap();
+    fn documents_are_bounded_by_the_memory_that_they_take() {
+        let cache = cache(100_000);
+        let small = cache.get(&numbered(0)).unwrap();
+        let one = cache.documents.lock().sizes().1;
+        let fields = "tick ".repeat(200);
+        let large = format!("subscription {{ {fields} }}");
+        // A text of the same length, and of less to keep.
+        let comment = format!("subscription {{ tick }} #{}", "x".repeat(large.len() - 24));
+        let weights = [&comment, &large].map(|text| cache.get(text).unwrap().weigh());
+        assert!(weights[1] > 3 * weights[0], "{weights:?}");
+        assert!(cache.documents.lock().sizes().1 > one + weights[0] + weights[1]);
+
+        let documents = &mut *cache.documents.lock();
+        let count = 2 * MAX_TOTAL_BYTES / weights[1];
+        for number in 1..count {
+            let text = numbered(number).into();
+            documents.put(text, small.clone(), weights[1]);
+            let (counted, bytes, _) = documents.sizes();
+            assert_eq!(counted, bytes);
+            assert!(bytes <= MAX_TOTAL_BYTES);
         }
-        let (_, bytes, _) = cache.documents.lock().sizes();
-        assert!(bytes <= MAX_TOTAL_BYTES);
-        assert!(cache.len() < 200);
-        cache.get(&(numbered(0) + &comment + &comment)).unwrap();
-        let (texts, bytes, _) = cache.documents.lock().sizes();
-        assert_eq!(texts, bytes);
+        assert!((count / 3..count).contains(&documents.len()));
+    }
+
+    #[test]
+    fn a_document_that_takes_much_memory_is_not_kept() {
+        let cache = cache(100);
+        let document = cache.get(&numbered(0)).unwrap();
+        let documents = &mut *cache.documents.lock();
+        documents.put(numbered(1).into(), document, MAX_TOTAL_BYTES / 2);
+        assert_eq!(documents.len(), 1);
     }
 
     #[test]
