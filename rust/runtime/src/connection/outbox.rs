@@ -8,7 +8,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bus::Received;
 use bytes::Bytes;
@@ -49,7 +48,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub struct OperationMark {
     withdrawn: Cell<bool>,
-    begin: Instant,
+    begin: Received,
     series: OnceCell<Arc<OperationSeries>>,
     /// The task that opens the operation, while it is opening.
     opener: RefCell<Option<Waker>>,
@@ -59,7 +58,7 @@ impl Default for OperationMark {
     fn default() -> Self {
         Self {
             withdrawn: Cell::new(false),
-            begin: Instant::now(),
+            begin: Received::now(),
             series: OnceCell::new(),
             opener: RefCell::default(),
         }

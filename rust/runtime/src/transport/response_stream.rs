@@ -4,7 +4,6 @@
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bus::{LocalPosition, Received, Stream};
 use bytes::Bytes;
@@ -54,7 +53,7 @@ pub struct ResponseStream {
     state: Mutex<State>,
     limit_bytes: usize,
     metrics: Arc<Metrics>,
-    begin: Instant,
+    begin: Received,
     series: OnceLock<Arc<OperationSeries>>,
 }
 
@@ -79,7 +78,7 @@ impl ResponseStream {
             }),
             limit_bytes,
             metrics,
-            begin: Instant::now(),
+            begin: Received::now(),
             series: OnceLock::new(),
         }
     }
