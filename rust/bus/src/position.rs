@@ -4,7 +4,9 @@
 //! positions. Not here: how a position is assigned (`stream`).
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Identifies the numbering that an offset belongs to. Epochs can be compared for equality, but
@@ -44,29 +46,42 @@ pub struct LocalPosition {
     pub received: Received,
 }
 
-/// When this process received an event. For metrics: it is no part of what a position is, so all are
-/// equal.
+/// When this process received an event: nanoseconds of its own clock. For metrics: it is no part of what
+/// a position is, so all are equal.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Received(Option<Instant>);
+pub struct Received(Option<NonZeroU64>);
 
 impl Received {
     /// An event that is received now.
     #[must_use]
     pub fn now() -> Self {
-        Self(Some(Instant::now()))
+        Self(NonZeroU64::new(clock()))
     }
 
     /// How long ago that was; `None`: it is not known, or was before `begin`.
     #[must_use]
-    pub fn since(self, begin: Instant) -> Option<Duration> {
-        self.0.filter(|at| *at >= begin).map(|at| at.elapsed())
+    pub fn since(self, begin: Self) -> Option<Duration> {
+        self.filter(|at| Some(at) >= begin.0)
     }
 
     /// How long ago that was; `None`: it is not known.
     #[must_use]
     pub fn elapsed(self) -> Option<Duration> {
-        self.0.map(|at| at.elapsed())
+        self.filter(|_| true)
     }
+
+    fn filter(self, is_meant: impl FnOnce(NonZeroU64) -> bool) -> Option<Duration> {
+        let at = self.0.filter(|at| is_meant(*at))?;
+        Some(Duration::from_nanos(clock().saturating_sub(at.get())))
+    }
+}
+
+/// Nanoseconds since the first call.
+fn clock() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let running = START.get_or_init(Instant::now).elapsed();
+    // Not 0, which is no time of an event.
+    u64::try_from(running.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 impl PartialEq for Received {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from fraiseql_subs import (
     Limits,
     ManagerClosed,
     Metrics,
+    MetricSample,
     Node,
     PublishError,
     Receipt,
@@ -146,10 +148,19 @@ async def execute(manager: SubscriptionManager) -> None:
     assert_type(executor.get_metrics(), Metrics)
 
 
+def push(samples: Sequence[MetricSample]) -> None:
+    for sample in samples:
+        assert_type(sample.labels, Mapping[str, str])
+        assert_type(sample.buckets, tuple[tuple[float, int], ...])
+
+
 async def look(manager: SubscriptionManager) -> None:
     assert_type(manager.sdl(), str)
     manager.validate("subscription { orders }")
     assert_type(manager.prometheus(), str)
+    assert_type(manager.openmetrics(), str)
+    assert_type(manager.samples(), list[MetricSample])
+    SubscriptionManager(metrics=push)
     assert_type(manager.metrics(), Metrics)
     assert_type(manager.metrics().connections, int)
     for client in manager.connections():

@@ -8,7 +8,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bus::Received;
 use bytes::Bytes;
@@ -52,7 +51,7 @@ pub struct OperationMark {
     withdrawn: Cell<bool>,
     /// Set once the operation runs; its results are those of this definition's field.
     definition: OnceCell<Arc<Definition>>,
-    begin: Instant,
+    begin: Received,
     series: OnceCell<Arc<OperationSeries>>,
     /// The task that opens the operation, while it is opening.
     opener: RefCell<Option<Waker>>,
@@ -63,7 +62,7 @@ impl Default for OperationMark {
         Self {
             withdrawn: Cell::new(false),
             definition: OnceCell::new(),
-            begin: Instant::now(),
+            begin: Received::now(),
             series: OnceCell::new(),
             opener: RefCell::default(),
         }

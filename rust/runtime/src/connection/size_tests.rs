@@ -16,7 +16,7 @@ fn what_every_connection_keeps_is_small() {
     assert_at_most::<Connection>(368);
     assert_at_most::<Client>(240);
     assert_at_most::<Outbox>(176);
-    assert_at_most::<Entry>(128);
+    assert_at_most::<Entry>(136);
     assert_at_most::<OperationSink>(144);
     assert_at_most::<ActiveOperation>(48);
     assert_at_most::<SubscriptionActor>(152);

@@ -4,7 +4,6 @@
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bus::{LocalPosition, Received, Stream};
 use bytes::Bytes;
@@ -55,7 +54,7 @@ pub struct ResponseStream {
     state: Mutex<State>,
     limit_bytes: usize,
     metrics: Arc<Metrics>,
-    begin: Instant,
+    begin: Received,
     series: OnceLock<Arc<OperationSeries>>,
 }
 
@@ -80,7 +79,7 @@ impl ResponseStream {
             }),
             limit_bytes,
             metrics,
-            begin: Instant::now(),
+            begin: Received::now(),
             series: OnceLock::new(),
         }
     }
