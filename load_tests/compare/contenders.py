@@ -101,6 +101,12 @@ def contenders(workers: int | None) -> list[Contender]:
             (PYTHON, _script("plain_publisher.py")),
         ),
         Contender(
+            "floor-redis-asyncio",
+            "floor over Redis on asyncio: redis-py, plain `PUBLISH`",
+            (PYTHON, _script("python_floor.py")),
+            (PYTHON, _script("plain_publisher.py")),
+        ),
+        Contender(
             "ours-redis",
             "fraiseql-subs over Redis",
             ours,

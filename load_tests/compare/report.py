@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from load_tests.compare.scenarios import MANY, PYTHON
+from load_tests.compare.scenarios import MANY, PYTHON, REDIS_FLOORS
 
 FLOOR = "floor"
 NONE = "—"
@@ -238,6 +238,17 @@ OVER_ENGINES = (
             Column("server", "engines-one", EVENT),
             Column("engine", "engines-one", BROKER),
         ),
+    ),
+    Table(
+        "engines-floors",
+        "One event over Redis to one client beside bare loops: µs of the server's CPU per event",
+        (
+            Column("µs", "engines-one", EVENT),
+            Column("to the loop in Rust", "engines-one", EVENT, floor="floor-redis"),
+            Column("to that on asyncio", "engines-one", EVENT, floor="floor-redis-asyncio"),
+        ),
+        servers=(*REDIS_FLOORS, "ours-redis", "ours-nats"),
+        has_plot=False,
     ),
 )
 

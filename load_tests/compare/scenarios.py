@@ -60,6 +60,9 @@ ENGINES = (
 )
 """Servers that receive events over an engine."""
 
+REDIS_FLOORS = ("floor-redis", "floor-redis-asyncio")
+"""Bare loops that read a message of Redis and write one frame to each socket."""
+
 FAST = ALL[:-2]
 """Those that take the most connections within the limit of a scenario."""
 
@@ -167,7 +170,7 @@ SCENARIOS = [
         limit=90,
     ),
     Scenario("redis-rate", "rate", 1, REDIS, rate=1_000),
-    Scenario("engines-one", "fan-out", 1, ENGINES, events=500, work=WORK),
+    Scenario("engines-one", "fan-out", 1, (*REDIS_FLOORS, *ENGINES), events=500, work=WORK),
     Scenario("engines-rate-100", "rate", 1, ENGINES, rate=100, seconds=10),
     Scenario("engines-rate-1000", "rate", 1, ENGINES, rate=1_000),
 ]

@@ -2,7 +2,8 @@
 
 It knows of HTTP, WebSocket and graphql-transport-ws what the load client needs, parses no GraphQL
 and answers every subscription with the event's data as published, filtered by the variable `key`.
-With `--uvloop` it runs on uvloop. The same in Rust is `peers/src/bin/floor.rs`.
+With `--uvloop` it runs on uvloop, with `--bus` the same events come from a channel of Redis, by
+redis-py and hiredis if that is installed. The same in Rust is `peers/src/bin/floor.rs`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from control import BACKLOG, SNAPSHOT, obey, parser
+from control import BACKLOG, SNAPSHOT, obey, parser, print_ready
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT = 0x81
@@ -22,6 +24,7 @@ CLOSE = 0x88
 PING = 0x89
 PONG = 0x8A
 
+Publish = Callable[[str, dict[str, Any]], Awaitable[object]]
 Subscribed = defaultdict[tuple[int | None, str], set[asyncio.WriteTransport]]
 
 
@@ -119,8 +122,21 @@ def take_frame(received: bytes) -> tuple[int, bytes, bytes] | None:
     return received[0], plain, received[start + 4 + length :]
 
 
-async def main(port: int, control: int) -> None:
-    """Serve until killed."""
+async def follow(bus: str, publish: Publish) -> None:
+    """Publish what comes in by the channel of Redis, until cancelled."""
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(bus) as redis, redis.pubsub() as channel:
+        await channel.subscribe("feed")
+        print_ready()
+        async for message in channel.listen():
+            if message["type"] == "message":
+                event = json.loads(message["data"])
+                await publish(event["channel"], event["data"])
+
+
+async def main(port: int, control: int | None, bus: str | None) -> None:
+    """Serve until killed; events come from `control`, or from `bus`."""
     subscribed: Subscribed = defaultdict(set)
 
     async def publish(_: str, data: dict[str, Any]) -> None:
@@ -134,14 +150,17 @@ async def main(port: int, control: int) -> None:
 
     loop = asyncio.get_running_loop()
     await loop.create_server(lambda: Client(subscribed), "127.0.0.1", port, backlog=BACKLOG)
-    await obey(control, publish)
+    if bus is not None:
+        await follow(bus, publish)
+    elif control is not None:
+        await obey(control, publish)
 
 
 if __name__ == "__main__":
     arguments = parser()
     arguments.add_argument("--uvloop", action="store_true")
     options = arguments.parse_args()
-    running = main(options.port, options.control)
+    running = main(options.port, options.control, options.bus)
     if options.uvloop:
         import uvloop
 

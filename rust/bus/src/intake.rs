@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::{
     BatchError, BusError, Draft, Event, Gap, Position, Receipt, Stream, StreamItem, Streams,
@@ -42,7 +42,12 @@ pub struct Intake {
     room: Semaphore,
     queue: Mutex<Queue>,
     consumer: OnceLock<Weak<dyn Consumer>>,
+    /// Notified when an engine has delivered items that the consumer was not told of.
+    delivered: Notify,
 }
+
+/// Items that an engine may deliver before the consumer is told (count).
+const UNTOLD_ITEMS: usize = 64;
 
 /// Limit of the envelopes of delivered events that wait to be broadcast (bytes).
 const MAX_DELIVERED_BYTES: usize = 16 << 20;
@@ -78,6 +83,7 @@ impl Intake {
             room: Semaphore::new(capacity),
             queue: Mutex::default(),
             consumer: OnceLock::new(),
+            delivered: Notify::new(),
         }
     }
 
@@ -235,7 +241,7 @@ impl Intake {
             // A closed intake drops the event: it is not needed any more.
             Err(TryAcquireError::Closed) => return Ok(()),
         };
-        let delivered = self.enter(|queue| {
+        let delivered = self.enter_delivered(|queue| {
             if queue.delivered_bytes + bytes > MAX_DELIVERED_BYTES && queue.delivered_bytes > 0 {
                 return Err(Full);
             }
@@ -254,30 +260,57 @@ impl Intake {
     /// [`Self::is_full`] first.
     pub(crate) fn deliver_gap(&self, stream: &Arc<Stream>, position: Position) {
         // A closed intake drops the gap: it is not needed any more.
-        let _is_closed = self.enter(|queue| queue.deliver_gap(stream.clone(), position));
+        let _is_closed = self.enter_delivered(|queue| queue.deliver_gap(stream.clone(), position));
     }
 
     /// Adds a gap that no engine can fill: the stream continues after its last event, and something
     /// between the two was never published. It uses no capacity, as [`Self::deliver_gap`] does.
     pub(crate) fn deliver_loss(&self, stream: &Arc<Stream>) {
-        let _is_closed = self.enter(|queue| {
+        let _is_closed = self.enter_delivered(|queue| {
             let (at, stream) = (stream.lose(), stream.clone());
             queue.push_item(StreamItem::Gap(Arc::new(Gap { stream, at })), 0);
         });
     }
 
-    /// Adds items to the queue under its lock, unless the intake is closed.
+    /// Adds items, and tells the consumer.
     fn enter<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<T, BusError> {
+        let (added, waiting) = self.add(add)?;
+        self.tell_consumer(waiting);
+        Ok(added)
+    }
+
+    /// Adds items of an engine. [`Self::pass_on`] tells the consumer, when all that has arrived with
+    /// them is added as well.
+    fn enter_delivered<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<T, BusError> {
+        let (added, waiting) = self.add(add)?;
+        if waiting > 0 && waiting % UNTOLD_ITEMS == 0 {
+            self.tell_consumer(waiting);
+        } else {
+            self.delivered.notify_one();
+        }
+        Ok(added)
+    }
+
+    /// Adds items to the queue under its lock, unless the intake is closed. Also returns how many are in
+    /// it.
+    fn add<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<(T, usize), BusError> {
         let mut queue = self.queue.lock();
         if self.room.is_closed() {
             // It was closed after the permit was acquired. The broadcast may have ended.
             return Err(BusError::Closed);
         }
         let added = add(&mut queue);
-        let waiting = queue.items.len();
-        drop(queue);
-        self.tell_consumer(waiting);
-        Ok(added)
+        Ok((added, queue.items.len()))
+    }
+
+    /// Tells the consumer of what an engine has delivered, until the future is dropped. It is a task of
+    /// the thread that reads from the engine, so it runs when the tasks that read have no more for now: an
+    /// event that comes alone is passed on at once, and a burst together.
+    pub(crate) async fn pass_on(&self) {
+        loop {
+            self.delivered.notified().await;
+            self.tell_consumer(self.len());
+        }
     }
 
     fn tell_consumer(&self, waiting: usize) {

@@ -39,6 +39,11 @@ impl Source {
         }
     }
 
+    /// Returns its memory on the heap (bytes).
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.line_starts.as_slice()) + size_of_val(self.surpluses.as_slice())
+    }
+
     /// Returns the location of a byte.
     pub(crate) fn locate(&self, offset: usize) -> Location {
         let line = self.line_starts.partition_point(|start| *start <= offset);

@@ -89,6 +89,11 @@ impl Inbox {
         }
     }
 
+    /// As [`Intake::pass_on`].
+    pub(super) async fn pass_on(&self) {
+        self.intake.pass_on().await;
+    }
+
     /// Watches for events without a tenant from now on. Only the first call has an effect.
     pub(super) fn watch_without_tenant(&self, without_tenant: WithoutTenant) {
         self.without_tenant.get_or_init(|| without_tenant);

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use counters::LinkCounters;
 pub use counters::LinkSnapshot;
@@ -131,6 +132,10 @@ impl EngineLink {
         {
             self.engine.want(&stream);
         }
+        // A task of its own: it runs when those that read have no more for now.
+        let mut pass_on = JoinSet::new();
+        let inbox = self.inbox.clone();
+        pass_on.spawn(async move { inbox.pass_on().await });
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),

@@ -15,9 +15,15 @@ use lru::LruCache;
 
 use super::Document;
 
-/// Size of all kept texts (bytes). Past it documents are dropped. A document uses up to about
-/// fifty times the memory of its text; plans have a separate bound.
-pub(super) const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
+/// Memory of all kept documents (bytes). Past it documents are dropped. Plans have a separate bound.
+pub(super) const MAX_TOTAL_BYTES: usize = 32 * 1024 * 1024;
+
+/// A document larger than [`MAX_TOTAL_BYTES`] divided by this is not kept, but parsed for each request.
+const LARGEST_PART: usize = 16;
+
+/// Memory of a kept document beside the document: its places in the part and in `by_sha256`, with the
+/// hash (bytes).
+const PLACE_BYTES: usize = 256;
 
 /// After so many uses for each document that has space, the uses of all documents count half.
 const USES_UNTIL_HALF: usize = 16;
@@ -37,13 +43,15 @@ pub(super) struct Documents {
 #[derive(Debug)]
 struct Part {
     by_text: LruCache<Arc<str>, Kept>,
-    /// Size of the texts.
+    /// Memory of the documents.
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Kept {
     document: Arc<Document>,
+    /// Its memory.
+    bytes: usize,
     /// Its key in `by_sha256`, if a client has sent it.
     sha256: Option<Box<str>>,
     /// How often it was asked for again (count); half of it for each age since.
@@ -73,15 +81,15 @@ impl Part {
     }
 
     fn put(&mut self, text: Arc<str>, kept: Kept) -> Option<Kept> {
-        self.bytes += text.len();
-        let (text, replaced) = self.by_text.push(text, kept)?;
-        self.bytes -= text.len();
+        self.bytes += kept.bytes;
+        let (_, replaced) = self.by_text.push(text, kept)?;
+        self.bytes -= replaced.bytes;
         Some(replaced)
     }
 
     fn pop_oldest(&mut self) -> Option<(Arc<str>, Kept)> {
         let (text, kept) = self.by_text.pop_lru()?;
-        self.bytes -= text.len();
+        self.bytes -= kept.bytes;
         Some((text, kept))
     }
 }
@@ -113,29 +121,31 @@ impl Documents {
         let kept = self.newcomers.by_text.get_mut(text)?;
         kept.used_at(age);
         self.uses += 1;
-        let (document, uses) = (kept.document.clone(), kept.uses);
-        if self.makes_room(text.len(), uses)
+        let (document, bytes, uses) = (kept.document.clone(), kept.bytes, kept.uses);
+        if self.makes_room(bytes, uses)
             && let Some((text, kept)) = self.newcomers.by_text.pop_entry(text)
         {
-            self.newcomers.bytes -= text.len();
+            self.newcomers.bytes -= kept.bytes;
             self.established.put(text, kept);
         }
         Some(document)
     }
 
-    /// Keeps a document that was asked for once.
-    pub(super) fn put(&mut self, text: &str, document: Arc<Document>) {
-        if self.established.by_text.contains(text) {
-            // Another thread has parsed it, too.
+    /// Keeps a document that was asked for once. `bytes`: its memory.
+    pub(super) fn put(&mut self, text: Arc<str>, document: Arc<Document>, bytes: usize) {
+        let bytes = bytes + PLACE_BYTES;
+        if bytes > MAX_TOTAL_BYTES / LARGEST_PART || self.established.by_text.contains(&text) {
+            // It is not kept, or another thread has parsed it, too.
             return;
         }
         let kept = Kept {
             document,
+            bytes,
             sha256: None,
             uses: 0,
             age: self.age(),
         };
-        if let Some(replaced) = self.newcomers.put(text.into(), kept) {
+        if let Some(replaced) = self.newcomers.put(text, kept) {
             self.forget(&replaced);
         }
         while (self.len() > self.capacity || self.bytes() > MAX_TOTAL_BYTES)
@@ -192,7 +202,7 @@ impl Documents {
                 return false;
             }
             left -= 1;
-            left_bytes -= text.len();
+            left_bytes -= kept.bytes;
             leaving += 1;
         }
         for _ in 0..leaving {
@@ -212,13 +222,8 @@ impl Documents {
 
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize, usize) {
-        let texts = |part: &Part| {
-            part.by_text
-                .iter()
-                .map(|(text, _)| text.len())
-                .sum::<usize>()
-        };
-        let counted = texts(&self.newcomers) + texts(&self.established);
+        let documents = |part: &Part| part.by_text.iter().map(|(_, kept)| kept.bytes).sum::<usize>();
+        let counted = documents(&self.newcomers) + documents(&self.established);
         (counted, self.bytes(), self.by_sha256.len())
     }
 }

@@ -9,6 +9,7 @@ mod operation;
 mod plan_cache;
 mod reference;
 pub(crate) mod syntax;
+mod weight;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub use reference::{
 #[derive(Debug)]
 pub struct Document {
     schema: Arc<Schema>,
-    text: Box<str>,
+    text: Arc<str>,
     source: Source,
     executable: Valid<ExecutableDocument>,
     /// The variables of `@skip` and `@include`, by operation.

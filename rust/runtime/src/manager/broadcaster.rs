@@ -196,6 +196,10 @@ impl Broadcaster {
 
 impl Consumer for Broadcaster {
     fn filled(self: Arc<Self>, waiting: usize) {
+        // Whoever is busy looks at the queue afterwards, as in `run`. The actor could only do the same.
+        if self.is_busy.load(Acquire) {
+            return;
+        }
         if waiting > DIRECT_ITEMS {
             self.take_over.notify_one();
         } else {
