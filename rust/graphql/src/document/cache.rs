@@ -342,25 +342,35 @@ mod tests {
     #[test]
     fn documents_are_bounded_by_the_memory_that_they_take() {
         let cache = cache(100_000);
-        let comment = format!("#{}\n", "x".repeat(MAX_KEPT_BYTES - 100));
-        for number in 0..3_000 {
-            cache.get(&(numbered(number) + &comment)).unwrap();
+        let small = cache.get(&numbered(0)).unwrap();
+        let one = cache.documents.lock().sizes().1;
+        let fields = "tick ".repeat(200);
+        let large = format!("subscription {{ {fields} }}");
+        // A text of the same length, and of less to keep.
+        let comment = format!("subscription {{ tick }} #{}", "x".repeat(large.len() - 24));
+        let weights = [&comment, &large].map(|text| cache.get(text).unwrap().weigh());
+        assert!(weights[1] > 3 * weights[0], "{weights:?}");
+        assert!(cache.documents.lock().sizes().1 > one + weights[0] + weights[1]);
+
+        let documents = &mut *cache.documents.lock();
+        let count = 2 * MAX_TOTAL_BYTES / weights[1];
+        for number in 1..count {
+            let text = numbered(number).into();
+            documents.put(text, small.clone(), weights[1]);
+            let (counted, bytes, _) = documents.sizes();
+            assert_eq!(counted, bytes);
+            assert!(bytes <= MAX_TOTAL_BYTES);
         }
-        let (counted, bytes, _) = cache.documents.lock().sizes();
-        assert_eq!(counted, bytes);
-        assert!(bytes <= MAX_TOTAL_BYTES && cache.len() < 3_000);
-        // Of the same length, and of many parts.
-        let fields = "tick ".repeat(MAX_KEPT_BYTES / 5 - 20);
-        for number in 0..200 {
-            let text = format!("subscription S{number} {{ {fields} }}");
-            assert!(text.len() <= MAX_KEPT_BYTES);
-            cache.get(&text).unwrap();
-        }
-        let (counted, bytes, _) = cache.documents.lock().sizes();
-        assert_eq!(counted, bytes);
-        assert!(bytes <= MAX_TOTAL_BYTES && cache.len() < 200);
-        cache.get(&(numbered(0) + &comment + &comment)).unwrap();
-        assert_eq!(cache.documents.lock().sizes().1, bytes);
+        assert!((count / 3..count).contains(&documents.len()));
+    }
+
+    #[test]
+    fn a_document_that_takes_much_memory_is_not_kept() {
+        let cache = cache(100);
+        let document = cache.get(&numbered(0)).unwrap();
+        let documents = &mut *cache.documents.lock();
+        documents.put(numbered(1).into(), document, MAX_TOTAL_BYTES / 2);
+        assert_eq!(documents.len(), 1);
     }
 
     #[test]
