@@ -178,7 +178,9 @@ impl DocumentCache {
                 let document = Arc::new(document.with_plans(self.plans.clone()));
                 // Without the lock: it walks through the document.
                 let bytes = document.weigh();
-                self.documents.lock().put(document.text.clone(), document.clone(), bytes);
+                self.documents
+                    .lock()
+                    .put(document.text.clone(), document.clone(), bytes);
                 Ok(document)
             }
             Err(errors) => {

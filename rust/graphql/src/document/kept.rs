@@ -222,7 +222,12 @@ impl Documents {
 
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize, usize) {
-        let documents = |part: &Part| part.by_text.iter().map(|(_, kept)| kept.bytes).sum::<usize>();
+        let documents = |part: &Part| {
+            part.by_text
+                .iter()
+                .map(|(_, kept)| kept.bytes)
+                .sum::<usize>()
+        };
         let counted = documents(&self.newcomers) + documents(&self.established);
         (counted, self.bytes(), self.by_sha256.len())
     }

@@ -1,6 +1,5 @@
 //! Cache of compiled operations, bounded in bytes for all documents together.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,7 +13,7 @@ use crate::plan::Plan;
 pub(crate) const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Plans that are kept (count).
-const MAX_PLANS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8 * 1024 - 1);
+const MAX_PLANS: usize = 8 * 1024;
 
 /// A plan larger than [`MAX_BYTES`] divided by this is not kept, but compiled for each operation.
 const LARGEST_PART: usize = 16;
@@ -52,7 +51,8 @@ struct KeptPlans {
 impl Default for PlanCache {
     fn default() -> Self {
         Self(Mutex::new(KeptPlans {
-            plans: LruCache::new(MAX_PLANS),
+            // With a capacity it would reserve memory for as many plans, for each document that is parsed.
+            plans: LruCache::unbounded(),
             bytes: 0,
         }))
     }
@@ -69,10 +69,9 @@ impl PlanCache {
         }
         let kept = &mut *self.0.lock();
         kept.bytes += plan.bytes();
-        // The replaced plan, or the least recently used one.
-        let pushed_out = kept.plans.push(key, plan);
-        kept.bytes -= pushed_out.map_or(0, |(_, plan)| plan.bytes());
-        while kept.bytes > MAX_BYTES
+        let replaced = kept.plans.push(key, plan);
+        kept.bytes -= replaced.map_or(0, |(_, plan)| plan.bytes());
+        while (kept.bytes > MAX_BYTES || kept.plans.len() > MAX_PLANS)
             && let Some((_, oldest)) = kept.plans.pop_lru()
         {
             kept.bytes -= oldest.bytes();

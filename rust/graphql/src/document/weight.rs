@@ -71,7 +71,9 @@ impl Scale {
         for operation in document.operations.iter() {
             self.bytes += ENTRY + size_of::<(Name, usize)>();
             self.node(operation);
-            operation.name.iter().for_each(|name| self.name(name));
+            if let Some(name) = &operation.name {
+                self.name(name);
+            }
             self.list(&operation.variables);
             for variable in &operation.variables {
                 self.variable(variable);
@@ -106,7 +108,7 @@ impl Scale {
 
     fn directives(&mut self, directives: &DirectiveList) {
         self.list(&directives.0);
-        for directive in directives.iter() {
+        for directive in directives {
             self.node(directive);
             self.name(&directive.name);
             self.arguments(&directive.arguments);
@@ -132,7 +134,9 @@ impl Scale {
             Value::Float(number) => self.add(number.as_str().len()),
             Value::List(items) => {
                 self.list(items);
-                items.iter().for_each(|item| self.value(item));
+                for item in items {
+                    self.value(item);
+                }
             }
             Value::Object(members) => {
                 self.list(members);
@@ -150,7 +154,9 @@ impl Scale {
             match selection {
                 Selection::Field(field) => {
                     self.node(field);
-                    field.alias.iter().for_each(|alias| self.name(alias));
+                    if let Some(alias) = &field.alias {
+                        self.name(alias);
+                    }
                     self.name(&field.name);
                     self.arguments(&field.arguments);
                     self.directives(&field.directives);
@@ -163,8 +169,9 @@ impl Scale {
                 }
                 Selection::InlineFragment(fragment) => {
                     self.node(fragment);
-                    let condition = fragment.type_condition.iter();
-                    condition.for_each(|condition| self.name(condition));
+                    if let Some(condition) = &fragment.type_condition {
+                        self.name(condition);
+                    }
                     self.directives(&fragment.directives);
                     self.selections(&fragment.selection_set);
                 }
@@ -212,49 +219,6 @@ mod tests {
             "subscription($a:Boolean!){tick{b @skip(if:$a){a}}}",
         ] {
             assert!(parsed(text).weigh() > least, "{text}");
-        }
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn the_weight_is_about_what_the_process_takes() {
-        let resident = || {
-            let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-            let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
-            pages * 4096
-        };
-        let fields = |count: usize| -> String {
-            (0..count).map(|n| format!("f{n}: b(c: {n}) {{ a }} ")).collect()
-        };
-        let shapes = [
-            ("small", "a".to_owned(), 20_000),
-            ("medium", fields(30), 2_000),
-            ("large", fields(400), 200),
-            ("comment", format!("a #{}\n", "x".repeat(10_000)), 2_000),
-        ];
-        for (name, selection, count) in shapes {
-            let one = parsed("subscription { tick { a } }");
-            let before = resident();
-            let limits = DocumentLimits {
-                max_complexity: None,
-                max_aliases: None,
-                ..DocumentLimits::default()
-            };
-            let kept: Vec<Document> = (0..count)
-                .map(|number| {
-                    let text = format!("subscription S{number} {{ tick {{ {selection} }} }}");
-                    Document::parse(one.schema.clone(), limits, &text).unwrap()
-                })
-                .collect();
-            let taken = resident() - before;
-            let weight: usize = kept.iter().map(Document::weigh).sum();
-            let text: usize = kept.iter().map(|document| document.text.len()).sum();
-            println!(
-                "{name}: {} of text, {} counted, {} resident for each document",
-                text / count,
-                weight / count,
-                taken / count
-            );
         }
     }
 }
