@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads `--port N [--control N] [--redis redis://ADDRESS:N] [--workers N]`.
+    /// Reads `--port N [--control N] [--bus redis://ADDRESS:N] [--workers N]`.
     ///
     /// # Errors
     ///
@@ -32,10 +32,10 @@ impl Options {
         let (mut port, mut control, mut redis, mut workers) = (None, None, None, None);
         while let Some(name) = arguments.next() {
             let slot = match name.as_str() {
-                "--redis" => {
-                    let value = arguments.next().ok_or("`--redis` needs a URL")?;
+                "--bus" => {
+                    let value = arguments.next().ok_or("`--bus` needs a URL")?;
                     let address = value.trim_start_matches("redis://").parse();
-                    redis = Some(address.map_err(|e| format!("`--redis {value}`: {e}"))?);
+                    redis = Some(address.map_err(|e| format!("`--bus {value}`: {e}"))?);
                     continue;
                 }
                 "--port" => &mut port,

@@ -3,7 +3,7 @@
 //! It knows of HTTP, WebSocket and graphql-transport-ws what the load client needs, parses no
 //! GraphQL and answers every subscription with the event's data as published, filtered by the
 //! variable `key`. What another server costs beyond this is its own work and not the kernel's. With
-//! `--redis` the same lines come from a channel of Redis.
+//! `--bus` the same lines come from a channel of Redis.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
