@@ -79,6 +79,7 @@ class _Report:
                 _log,
                 logging.ERROR,
                 "the function of metrics= has raised: what it was called with is lost",
+                event="metrics.hook_raised",
                 kind="errors of metrics=",
                 exc_info=True,
             )

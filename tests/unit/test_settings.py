@@ -167,6 +167,8 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "publish_timeout": SECONDS,
         "node_name": [5, "", [], LONE, "x" * 129],
         "unready_after": ["1", -1, math.nan, True, 24 * 3600 + 1],
+        "metrics": [5, "x", {}],
+        "metrics_interval": [None, "1", 0, -1, math.nan, True, 24 * 3600 + 1],
         "security": [5, "x", Security, {}],
         "limits": [5, "x", Limits, {}],
         "history": [5, "x", History, {}],

@@ -281,7 +281,7 @@ mod tests {
         let other = cache.get(&numbered(20)).unwrap();
         for number in 1_000..10_000 {
             let mut documents = cache.documents.lock();
-            documents.put(numbered(number).into(), other.clone(), 1);
+            documents.put(numbered(number).into(), other.clone(), 1_000);
             documents.get(&numbered(number));
         }
         for (number, document) in used.iter().enumerate() {

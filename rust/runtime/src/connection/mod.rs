@@ -35,6 +35,7 @@ mod registry;
 mod retained;
 mod signal;
 mod task;
+mod transport;
 mod verdict;
 
 use liveness::Liveness;
@@ -46,18 +47,9 @@ pub use registry::Registry;
 use retained::{Charge, Retained};
 pub use signal::SignalStream;
 use task::Task;
+pub use transport::Transport;
 pub(crate) use verdict::Verdict;
 use verdict::VerdictSink;
-
-/// The connection's interface to its transport.
-pub trait Transport {
-    /// Aborts the transport at once, even with unwritten data.
-    fn shut_down(&self);
-    /// Whether it sends [`Outgoing::Ping`] as a ping of the transport.
-    fn has_pings(&self) -> bool;
-    /// Returns the observation of the client since the last call; called in each interval.
-    fn flow(&self) -> Flow;
-}
 
 /// One client connection.
 pub struct Connection {
