@@ -81,6 +81,12 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     help="Time that running operations have to end.",
 )
 @_option("--compression", is_flag=True, help="Compress results for WebSockets that offer it.")
+@_option(
+    "--trusted-proxy",
+    metavar="NETWORK",
+    multiple=True,
+    help='Proxy whose X-Forwarded-For or Forwarded is believed: an address, a network, or "unix".',
+)
 @_option("--main", metavar="MODULE:FUNCTION", help="Async function to run beside, to publish.")
 @_option(
     "--log-level",
@@ -169,6 +175,7 @@ def _server(
         tls=None if cert is None else TLS(cert=cert, key=key),
         drain=options["drain"],
         compression=options["compression"],
+        trusted_proxies=options["trusted_proxy"],
     )
 
 

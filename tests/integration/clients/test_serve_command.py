@@ -37,6 +37,19 @@ async def broken():
     raise ValueError("the database is away")
 """
 
+OF_ONE_CLIENT = """
+from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough
+
+async def authenticate(params):
+    return Identity("ada") if params.remote_address.startswith("203.0.113.7:") else None
+
+manager = SubscriptionManager(
+    [passthrough("orders", str, channel="orders")],
+    security=Security(authenticate=authenticate),
+    workers=1,
+)
+"""
+
 
 async def start(folder: Path, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
@@ -60,9 +73,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fields(url: str) -> str:
+def fields(url: str, **more: str) -> str:
     query = {"query": "{ __schema { subscriptionType { fields { name } } } }"}
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **more}
     request = urllib.request.Request(url, json.dumps(query).encode(), headers)
     with urllib.request.urlopen(request) as response:
         return response.read().decode()
@@ -88,6 +101,17 @@ async def test_a_unix_socket_counts_more_than_a_port_of_the_environment(folder):
     os.kill(process.pid, signal.SIGINT)
     assert (await finish(process))[0] == 0
     assert not (folder / "app.sock").exists()
+
+
+async def test_proxies_that_are_trusted_tell_the_client(folder):
+    (folder / "behind.py").write_text(OF_ONE_CLIENT)
+    trusted = ("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8")
+    process = await start(folder, "behind:manager", "--port", "0", *trusted)
+    url = (await read_line(process)).split()[6]
+    forwarded = {"x-forwarded-for": "203.0.113.7, 10.1.2.3"}
+    assert '"orders"' in await asyncio.to_thread(fields, url, **forwarded)
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process))[0] == 0
 
 
 async def test_main_that_returns_ends_the_server(folder):
