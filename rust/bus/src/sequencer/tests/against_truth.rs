@@ -391,7 +391,7 @@ impl World {
     }
 
     fn lose(&mut self) {
-        let Some(Message::Event(_)) = self.wire.front() else {
+        let Some(&Message::Event(lost)) = self.wire.front() else {
             return;
         };
         let is_shown = match self.engine.numbering {
@@ -411,7 +411,12 @@ impl World {
             if self.ready.is_some() || self.wire.len() < messages {
                 self.ask_for_ready();
             }
-            self.wire.push_front(Message::Doubt);
+            // The doubt is about its place in the order: events that it has overtaken come before.
+            let is_earlier =
+                |message: &Message| matches!(message, Message::Event(event) if event.id < lost.id);
+            let place = self.wire.iter().rposition(is_earlier);
+            self.wire
+                .insert(place.map_or(0, |place| place + 1), Message::Doubt);
         }
     }
 
@@ -541,4 +546,22 @@ proptest! {
     fn sparse_offsets_without_history(steps in steps()) {
         holds(Sparse, false, steps);
     }
+}
+
+#[test]
+fn an_event_that_is_lost_after_it_has_overtaken_another_is_told() {
+    use Step::*;
+    let steps = vec![
+        Publish { gap: 1 },
+        Cut,
+        PushReady,
+        Publish { gap: 1 },
+        Publish { gap: 1 },
+        Trim { keep: 0 },
+        Arrive,
+        Swap { place: 0 },
+        Lose,
+        Publish { gap: 1 },
+    ];
+    holds(Linked, false, steps);
 }
