@@ -19,5 +19,5 @@ fn what_every_connection_keeps_is_small() {
     assert_at_most::<Entry>(136);
     assert_at_most::<OperationSink>(144);
     assert_at_most::<ActiveOperation>(48);
-    assert_at_most::<SubscriptionActor>(152);
+    assert_at_most::<SubscriptionActor>(160);
 }

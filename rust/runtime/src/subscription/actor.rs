@@ -57,7 +57,7 @@ pub struct SubscriptionActor {
     /// Up to where outcomes are taken only while the sink has room.
     gate: Rc<Gate>,
     /// The way of responses that concern the sink alone.
-    passage: Option<OpenPassage>,
+    passage: Option<Box<OpenPassage>>,
     /// The replay of missed events, until the actor starts it.
     replay: Option<Box<Replay>>,
     /// Set while missed events are replayed.
@@ -279,7 +279,8 @@ impl Actor for SubscriptionActor {
         }));
         if let Some(registration) = &self.registration {
             let (passages, sink) = (registration.passages(), &self.sink);
-            self.passage = Some(OpenPassage::new(passages, lane, sink, &self.gate));
+            let passage = OpenPassage::new(passages, lane, sink, &self.gate);
+            self.passage = Some(Box::new(passage));
         }
         self.open_passage();
         lane.open();
