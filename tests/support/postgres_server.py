@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -114,6 +115,11 @@ class PostgresServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self.process is not None and self.process.returncode is None:
+            # At once, but it frees its shared memory, of which the system has a limited number.
+            self.process.send_signal(signal.SIGQUIT)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.process.wait(), PATIENCE)
         await self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 

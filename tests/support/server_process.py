@@ -131,14 +131,14 @@ class ServerProcess(LoggedProcess):
         await self.process.stdin.drain()
 
     async def metric(self, name: str, client: httpx.AsyncClient | None = None) -> int:
-        """Read a counter, through a connected client or a new one."""
+        """Read a counter, the sum of its labels, through a connected client or a new one."""
         if client is None:
             async with httpx.AsyncClient(timeout=PATIENCE) as new:
                 return await self.metric(name, new)
         text = (await client.get(f"http://127.0.0.1:{self.port}/metrics")).text
-        found = re.search(rf"^fraiseql_subs_{name}(?:_total)? (\d+)$", text, re.MULTILINE)
-        assert found is not None
-        return int(found[1])
+        sample = rf"^fraiseql_subs_{name}(?:_total)?(?:{{.*}})? (\d+)$"
+        assert f"# TYPE fraiseql_subs_{name}" in text, f"there is no {name}"
+        return sum(map(int, re.findall(sample, text, re.MULTILINE)))
 
     async def answers(self) -> bool:
         """Whether a new HTTP client receives an answer."""
