@@ -8,8 +8,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use actix_http::RequestHead;
+use actix_web::http::Uri;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::uri::Authority;
 use ipnet::IpNet;
+
+use crate::head::fault_of;
 
 /// Entries of a header that are looked at (count). Real paths have a few.
 const MAX_HOPS: usize = 32;
@@ -80,11 +84,16 @@ impl TrustedProxies {
         }
         let Some(told) = self.told(head) else { return };
         head.peer_addr = Some(told.client);
-        // A head with several hosts is refused for it.
-        let is_one = head.headers.get_all(header::HOST).count() <= 1;
-        let host = told.host.filter(|_| is_one);
-        if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
+        // A head that is refused keeps what it is refused for.
+        let has_fault = fault_of(head).is_some() || head.headers.get_all(header::HOST).count() > 1;
+        let Some(host) = told.host.filter(|_| !has_fault) else {
+            return;
+        };
+        let path = head.uri.path_and_query().cloned();
+        if let (Ok(host), Some(path)) = (HeaderValue::try_from(host), path) {
             head.headers.insert(header::HOST, host);
+            // The target may name the host that the proxy has asked for.
+            head.uri = Uri::from(path);
         }
     }
 
@@ -95,15 +104,25 @@ impl TrustedProxies {
             .any(|network| network.contains(&address))
     }
 
-    /// Returns what the headers tell; `None` without one, and if two differ: a proxy writes one of them,
-    /// and a client may have written the other.
+    /// Returns what the headers tell; `None` without one, and if two differ or one of two cannot be read: a
+    /// proxy writes one of them, and a client may have written the other.
     fn told(&self, head: &RequestHead) -> Option<Told> {
-        let x_forwarded = self.client(x_forwarded(head));
-        let forwarded = self.client(forwarded(head));
+        let x_forwarded = head.headers.contains_key(&X_FORWARDED_FOR);
+        let x_forwarded = x_forwarded.then(|| self.client(x_forwarded_hops(head)));
+        let forwarded = head.headers.contains_key(header::FORWARDED);
+        let forwarded = forwarded.then(|| self.client(forwarded_hops(head)?.into_iter()));
         match (x_forwarded, forwarded) {
-            (Some(one), Some(other)) if one.client.ip() != other.client.ip() => None,
-            (Some(one), _) => Some(one),
-            (None, other) => other,
+            (Some(one), Some(other)) => {
+                let (one, other) = (one?, other?);
+                let is_same_host =
+                    one.host.is_none() || other.host.is_none() || one.host == other.host;
+                let is_same = one.client.ip() == other.client.ip() && is_same_host;
+                is_same.then(|| Told {
+                    host: one.host.or(other.host),
+                    ..one
+                })
+            }
+            (one, other) => one.or(other)?,
         }
     }
 
@@ -125,103 +144,125 @@ impl TrustedProxies {
 
 /// Returns the hops of `X-Forwarded-For`, from the end. The host is that of `X-Forwarded-Host`, which the
 /// nearest proxy has written last.
-fn x_forwarded(head: &RequestHead) -> impl Iterator<Item = Hop> {
-    let host = entries(head, &X_FORWARDED_HOST).next().map(str::to_owned);
+fn x_forwarded_hops(head: &RequestHead) -> impl Iterator<Item = Hop> {
+    let host = entries(head, &X_FORWARDED_HOST).next().and_then(host);
     entries(head, &X_FORWARDED_FOR).map(move |entry| Hop {
         client: address(entry),
         host: host.clone(),
     })
 }
 
-/// Returns the hops of `Forwarded`, from the end.
-fn forwarded(head: &RequestHead) -> impl Iterator<Item = Hop> {
-    let values = head.headers.get_all(header::FORWARDED);
-    let mut elements: Vec<_> = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| split(text, ','))
-        .collect();
-    elements.reverse();
-    elements.into_iter().map(|element| {
-        let mut hop = Hop::default();
-        for pair in split(element, ';') {
-            let Some((name, value)) = pair.split_once('=') else {
-                continue;
-            };
-            let value = unquoted(value.trim());
-            match name.trim().to_ascii_lowercase().as_str() {
-                "for" => hop.client = address(&value),
-                "host" => hop.host = Some(value),
-                _ => {}
+/// Returns the hops of `Forwarded`, from the end. `None`: a line breaks the grammar, so it cannot be known
+/// which part of it the last proxy has written.
+fn forwarded_hops(head: &RequestHead) -> Option<Vec<Hop>> {
+    let mut hops = Vec::new();
+    for line in head.headers.get_all(header::FORWARDED) {
+        hops.extend(elements(line.to_str().ok()?)?);
+    }
+    hops.reverse();
+    Some(hops)
+}
+
+/// Reads the elements of a line of `Forwarded` (RFC 7239, section 4). Values that are no tokens, such as an
+/// address with a port, may lack quotes.
+fn elements(line: &str) -> Option<Vec<Hop>> {
+    let (mut hops, mut rest) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let (mut client, mut told_host, mut has_pair) = (None, None, false);
+        loop {
+            rest = rest.trim_start();
+            if !rest.is_empty() && !rest.starts_with([',', ';']) {
+                let (name, after) = rest.split_once('=')?;
+                let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
+                let (value, after) = value(after).filter(|_| is_token)?;
+                rest = after.trim_start();
+                has_pair = true;
+                let place = match name.to_ascii_lowercase().as_str() {
+                    "for" => Some(&mut client),
+                    "host" => Some(&mut told_host),
+                    _ => None,
+                };
+                if let Some(place) = place
+                    && place.replace(value).is_some()
+                {
+                    return None;
+                }
+            }
+            match rest.strip_prefix(';') {
+                Some(after) => rest = after,
+                None => break,
             }
         }
-        hop
-    })
+        if has_pair {
+            hops.push(Hop {
+                client: client.and_then(|client| address(client.as_bytes())),
+                host: told_host.and_then(|told| host(told.as_bytes())),
+            });
+        }
+        if !rest.is_empty() {
+            rest = rest.strip_prefix(',')?;
+        }
+    }
+    Some(hops)
+}
+
+/// Reads a value, and returns what follows it.
+fn value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([',', ';', '"', ' ', '\t']).unwrap_or(text.len());
+        let (value, rest) = text.split_at(end);
+        return (!value.is_empty()).then(|| (value.to_owned(), rest));
+    };
+    let mut content = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((content, &quoted[at + 1..])),
+            '\\' => content.push(characters.next()?.1),
+            _ => content.push(character),
+        }
+    }
+    None
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Returns the entries of a header, from the end.
 fn entries<'h>(
     head: &'h RequestHead,
     name: &HeaderName,
-) -> impl Iterator<Item = &'h str> + use<'h> {
+) -> impl Iterator<Item = &'h [u8]> + use<'h> {
     let mut values: Vec<_> = head.headers.get_all(name).collect();
     values.reverse();
-    let texts = values
-        .into_iter()
-        .map(|value| value.to_str().unwrap_or_default());
-    texts.flat_map(|text| text.rsplit(',')).map(str::trim)
-}
-
-/// Splits a text at a separator, but not inside of a quoted string.
-fn split(text: &str, separator: char) -> Vec<&str> {
-    let (mut parts, mut begin) = (Vec::new(), 0);
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for (at, character) in text.char_indices() {
-        match character {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ if character == separator && !is_quoted => {
-                parts.push(text[begin..at].trim());
-                begin = at + character.len_utf8();
-            }
-            _ => {}
-        }
-    }
-    parts.push(text[begin..].trim());
-    parts
-}
-
-/// Returns the content of a token or a quoted string (RFC 9110, section 5.6.4).
-fn unquoted(text: &str) -> String {
-    let Some(inner) = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    else {
-        return text.to_owned();
-    };
-    let mut content = String::with_capacity(inner.len());
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => content.extend(characters.next()),
-            _ => content.push(character),
-        }
-    }
-    content
+    let lists = values.into_iter().map(HeaderValue::as_bytes);
+    lists
+        .flat_map(|list| list.rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 /// Reads an address, with or without a port, which is 0 then.
-fn address(text: &str) -> Option<SocketAddr> {
+fn address(text: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(text).ok()?;
     let bare = || {
-        let text = text
+        let inner = text
             .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-            .unwrap_or(text);
-        text.parse().ok().map(|address| SocketAddr::new(address, 0))
+            .and_then(|text| text.strip_suffix(']'));
+        let address = inner.unwrap_or(text).parse().ok()?;
+        Some(SocketAddr::new(address, 0))
     };
     let with_port = text.parse::<SocketAddr>().ok();
     let found = with_port.or_else(bare)?;
     Some(SocketAddr::new(found.ip().to_canonical(), found.port()))
+}
+
+/// Reads the name of a host, with or without a port.
+fn host(text: &[u8]) -> Option<String> {
+    let host = Authority::try_from(text).ok()?;
+    let has_user = host.as_str().contains('@');
+    (!has_user && !host.host().is_empty()).then(|| host.as_str().to_owned())
 }
 
 #[cfg(test)]
@@ -366,7 +407,59 @@ mod tests {
             "203.0.113.7:0"
         );
         assert_eq!(both("203.0.113.7", "for=203.0.113.8"), PROXY);
-        assert_eq!(both("203.0.113.7", "for=_hidden"), "203.0.113.7:0");
+        for unreadable in [
+            "for=_hidden",
+            "for=203.0.113.7;x=\"",
+            "for=203.0.113.7;for=203.0.113.7",
+            "x",
+        ] {
+            assert_eq!(both("203.0.113.7", unreadable), PROXY, "{unreadable}");
+        }
+        assert_eq!(both("unknown", "for=203.0.113.7"), PROXY);
+    }
+
+    #[test]
+    fn a_client_cannot_hide_what_the_proxy_appends_to_its_header() {
+        let of = |name, value: &[u8]| {
+            let mut head = RequestHead::default();
+            head.peer_addr = Some(PROXY.parse().unwrap());
+            head.headers
+                .insert(name, HeaderValue::from_bytes(value).unwrap());
+            proxies().resolve(&mut head);
+            head.peer_addr.unwrap().to_string()
+        };
+        let x_forwarded = |value| of(X_FORWARDED_FOR, value);
+        assert_eq!(x_forwarded(b"\xff, 203.0.113.7"), "203.0.113.7:0");
+        assert_eq!(x_forwarded(b"6.6.6.6\", 203.0.113.7"), "203.0.113.7:0");
+        for value in [
+            &b"for=6.6.6.6;x=\", for=203.0.113.7"[..],
+            b"for=6.6.6.6;x=\", for=\"203.0.113.7:80\"",
+            b"for=6.6.6.6;x=\"\\\", for=\"203.0.113.7:80\"",
+            b"\xff, for=203.0.113.7",
+        ] {
+            assert_eq!(of(header::FORWARDED, value), PROXY, "{value:?}");
+        }
+        assert_eq!(
+            of(header::FORWARDED, b"for=6.6.6.6;x=\"a,b\", for=203.0.113.7"),
+            "203.0.113.7:0"
+        );
+    }
+
+    #[test]
+    fn the_target_does_not_contradict_the_host_that_is_told() {
+        let mut head = RequestHead::default();
+        head.peer_addr = Some(PROXY.parse().unwrap());
+        head.uri = "https://inner/graphql?a=b".parse().unwrap();
+        for (name, value) in [
+            (X_FORWARDED_FOR, "203.0.113.7"),
+            (X_FORWARDED_HOST, "example.com"),
+        ] {
+            head.headers.insert(name, HeaderValue::from_static(value));
+        }
+        proxies().resolve(&mut head);
+        assert_eq!(fault_of(&head), None);
+        assert_eq!(head.uri, "/graphql?a=b");
+        assert_eq!(head.headers.get(header::HOST).unwrap(), "example.com");
     }
 
     #[test]
@@ -382,6 +475,13 @@ mod tests {
             host(&[of, ("x-forwarded-host", "evil.test, example.com")]),
             "example.com"
         );
+        for unusable in ["", " ", "a b", "user@example.com", "example.com, "] {
+            assert_eq!(
+                host(&[of, ("x-forwarded-host", unusable)]),
+                "inner",
+                "{unusable:?}"
+            );
+        }
         let chain = "for=1.1.1.1;host=evil.test, for=203.0.113.7;host=\"example.com:81\", for=10.0.0.2;host=mid";
         assert_eq!(host(&[("forwarded", chain)]), "example.com:81");
     }

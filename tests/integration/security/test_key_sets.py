@@ -183,6 +183,14 @@ async def test_a_redirect_is_followed(credentials, monkeypatch, serve, connect):
         assert await is_accepted(keys.url, serve, connect)
 
 
+async def test_a_redirect_from_a_url_without_tls_is_not_followed(serve, connect, caplog):
+    async with key_server() as keys, key_server() as others:
+        keys.status, keys.header = "302 Found", f"Location: {others.url}"
+        assert not await is_accepted(keys.url, serve, connect)
+        assert (keys.asked, others.asked) == (1, 0)
+    assert await problem(caplog) == "answered 302"
+
+
 async def test_a_key_set_that_is_too_large(serve, connect, caplog):
     async with key_server() as keys:
         keys.padding = 2 * 1024 * 1024

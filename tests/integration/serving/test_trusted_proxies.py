@@ -197,3 +197,19 @@ async def test_nginx_passes_the_address_on(hook, serve, tmp_path):
 def test_what_names_no_proxy_is_refused(trusted):
     with pytest.raises(ConfigurationError, match="trusted_proxies"):
         manager_with().serve(trusted_proxies=trusted)
+
+
+async def test_a_host_that_a_proxy_tells_over_http_2(hook, serve, tmp_path):
+    credentials = Credentials(tmp_path)
+    server = await serve(
+        manager_with(hook, hosts=["api.example.com"]),
+        tls=credentials.tls,
+        trusted_proxies=["127.0.0.1"],
+    )
+    headers = {"X-Forwarded-For": CLIENT, "X-Forwarded-Host": "api.example.com"}
+    async with httpx.AsyncClient(
+        http2=True, verify=credentials.trusting, timeout=PATIENCE
+    ) as client:
+        sent = await client.post(server.http_url, json=OPERATION, headers=headers)
+    assert sent.status_code == 200
+    assert hook.hosts == ["api.example.com"]

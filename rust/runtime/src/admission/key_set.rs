@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use rustls::{ClientConfig, RootCertStore};
 use security::KeySet;
@@ -100,15 +101,17 @@ async fn fetch(url: &Arc<str>) -> Result<KeySet, String> {
 }
 
 /// Creates a client for one fetch. It uses the proxy that the environment names, but not for a URL
-/// without TLS, which is one of this machine.
+/// without TLS, which is one of this machine and leads to no other.
 fn client(url: &str) -> Result<Client, &'static str> {
     let has_tls = url.starts_with("https:");
     let mut builder = Client::builder()
         .timeout(TIMEOUT)
         .https_only(has_tls)
+        // A query of the URL may be a secret.
+        .referer(false)
         .tls_backend_preconfigured(tls()?);
     if !has_tls {
-        builder = builder.no_proxy();
+        builder = builder.no_proxy().redirect(Policy::none());
     }
     builder.build().map_err(|error| causes::of_request(&error))
 }
