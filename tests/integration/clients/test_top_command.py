@@ -192,8 +192,10 @@ async def test_the_screen_tells_of_what_is_refused(serve, connect, within):
             assert warnings(app) == "" and cells(app, "refused--dropped-and-failed") == {}
             with pytest.raises(Exception, match="403"):
                 await connect(server.url, origin="https://evil.example.com")
-            await eventually(lambda: "denied_origin +1" in warnings(app), "the warning is shown")
-            assert cells(app, "refused--dropped-and-failed")["denied origin"][0] == "1"
+            await eventually(
+                lambda: "denied (reason=origin) +1" in warnings(app), "the warning is shown"
+            )
+            assert cells(app, "refused--dropped-and-failed")["denied"][0] == "1"
 
 
 async def test_names_that_look_like_markup_are_shown_as_they_are():
