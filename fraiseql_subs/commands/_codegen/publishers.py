@@ -76,15 +76,7 @@ class Publishers:
         assert root is not None, "it has the subscription"
         of = root.fields[definition.field]
         data = options.data.get(definition.field) or self._data(definition, of)
-        taken = {
-            "publisher",
-            "channel",
-            "data",
-            "event_type",
-            "tenant_id",
-            "event_id",
-            "connection",
-        }
+        taken = set(_PARAMETERS)
         parameters, filled = [], []
         for name in dict.fromkeys(match[1] for match in _ARGUMENT.finditer(channel) if match[1]):
             written, value = self._argument(of.args[name].type, _parameter(name, taken))
