@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -73,10 +74,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Collect the objects that a failed test has left open, so that they do not fail other
-    tests.
+    """Undo what a test has left: its configuration of the root logger, which frameworks change, and
+    the objects that a failed test has left open.
     """
+    level, handlers = logging.root.level, logging.root.handlers[:]
     result = yield
+    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
     if item.stash.get(HAS_FAILED, False):
         # The frames of the failure refer to them.
         for name in ("last_exc", "last_value", "last_traceback"):

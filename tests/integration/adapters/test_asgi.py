@@ -43,7 +43,8 @@ def litestar_app(app: Any) -> Any:
     async def graphql(scope: Any, receive: Any, send: Any) -> None:
         await app(scope, receive, send)
 
-    return Litestar([graphql])
+    # Its default configures the root logger of the process.
+    return Litestar([graphql], logging_config=None)
 
 
 def quart_app(app: Any) -> Any:
