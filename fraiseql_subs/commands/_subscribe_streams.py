@@ -43,6 +43,7 @@ async def server_sent_results(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Re
     """
     event = b""
     data: list[bytes] = []
+    size = 0
     async for line in _lines(chunks):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
@@ -50,23 +51,52 @@ async def server_sent_results(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Re
             event = value
         elif name == b"data":
             data.append(value)
+            size += len(value) + 1
+            _check_size(size)
         elif not line:
             if event == b"complete":
                 return
             # The name is absent from some servers.
             if data and event in (b"next", b""):
                 yield read_result(b"\n".join(data))
-            event, data = b"", []
+            event, data, size = b"", [], 0
     raise ConnectionLost("the server has ended the stream")
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
+    pieces = _Pieces(_END, 2)
     async for chunk in chunks:
-        *lines, rest = _END.split(rest + chunk)
-        for line in lines:
+        for line in pieces.feed(chunk):
             yield line
-        _check_size(rest)
+
+
+class _Pieces:
+    """Splits a stream at its separators.
+
+    Searches each byte about once, however many chunks a piece has.
+
+    Args:
+        separator: Matches a separator, and not its beginning.
+        length: The longest separator (bytes).
+    """
+
+    def __init__(self, separator: re.Pattern[bytes], length: int) -> None:
+        self._separator = separator
+        self._overlap = length - 1
+        self.rest = bytearray()
+        """What has no separator yet."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the pieces that end in a chunk."""
+        at = max(len(self.rest) - self._overlap, 0)
+        self.rest += chunk
+        pieces, begin = [], 0
+        for found in self._separator.finditer(self.rest, at):
+            pieces.append(bytes(self.rest[begin : found.start()]))
+            begin = found.end()
+        del self.rest[:begin]
+        _check_size(len(self.rest))
+        return pieces
 
 
 async def multipart_results(
@@ -81,17 +111,16 @@ async def multipart_results(
     found = _BOUNDARY.search(content_type)
     boundary = (found[1] or found[2]) if found else "-"
     delimiter = f"\r\n--{boundary}".encode()
+    parts = _Pieces(re.compile(re.escape(delimiter)), len(delimiter))
     # The first delimiter may stand at the beginning.
-    rest = b"\r\n"
+    parts.feed(b"\r\n")
     is_first = True
     async for chunk in chunks:
-        *parts, rest = (rest + chunk).split(delimiter)
-        _check_size(rest)
-        for part in parts:
+        for part in parts.feed(chunk):
             if not is_first and (result := _read_part(part)) is not None:
                 yield result
             is_first = False
-        if not is_first and rest.startswith(b"--"):
+        if not is_first and parts.rest.startswith(b"--"):
             return
     raise ConnectionLost("the server has ended the stream")
 
@@ -111,6 +140,6 @@ def _read_part(part: bytes) -> Result | None:
     return payload
 
 
-def _check_size(rest: bytes) -> None:
-    if len(rest) > MAX_RESULT:
+def _check_size(size: int) -> None:
+    if size > MAX_RESULT:
         raise ServerRefusal(f"the server sent a result of more than {MAX_RESULT} bytes")

@@ -40,10 +40,12 @@ def main() -> None:
     else:
         data = run(options)
         sections = [] if options.quick or options.servers else written(data)
+    name = sections[0].name if sections else options.only.replace(",", "-") or "compare"
+    # First, so that no fault of the page loses them.
+    file = keep(data, sections, name)
     publish(data, sections)
     sys.stdout.write(report.tables(data))
-    name = sections[0].name if sections else options.only.replace(",", "-") or "compare"
-    sys.stdout.write(f"\n{keep(data, sections, name).relative_to(measure.ROOT)}\n")
+    sys.stdout.write(f"\n{file.relative_to(measure.ROOT)}\n")
 
 
 def keep(data: dict[str, Any], sections: list[report.Section], name: str) -> Path:

@@ -30,6 +30,7 @@ COLOURS = {
     "strawberry": "#e64980",
     "ariadne": "#ae3ec9",
     "floor-redis": "#5c636a",
+    "floor-redis-asyncio": "#a47148",
     "ours-redis": "#c2255c",
     "ours-redis-live": "#f783ac",
     "strawberry-redis": "#7048e8",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fraiseql_subs.commands import _subscribe_streams
 from fraiseql_subs.commands._subscribe_request import (
     ConnectionLost,
     SentOperation,
@@ -104,6 +105,23 @@ async def test_a_subscription_that_fails_as_a_whole_has_errors():
 async def test_what_is_no_result_is_refused(text):
     with pytest.raises(ServerRefusal):
         async for _ in server_sent_results(chunks(text, 1000)):
+            pass
+
+
+@pytest.mark.parametrize(
+    "text", [b"data: " + b"x" * 100, b"data: x\n" * 50], ids=["one line", "many lines"]
+)
+async def test_what_an_endless_event_takes_is_bounded(text, monkeypatch):
+    monkeypatch.setattr(_subscribe_streams, "MAX_RESULT", 90)
+    with pytest.raises(ServerRefusal, match="more than 90 bytes"):
+        async for _ in server_sent_results(chunks(text, 7)):
+            pass
+
+
+async def test_what_an_endless_part_takes_is_bounded(monkeypatch):
+    monkeypatch.setattr(_subscribe_streams, "MAX_RESULT", 90)
+    with pytest.raises(ServerRefusal, match="more than 90 bytes"):
+        async for _ in multipart_results(chunks(b"--b\r\n" + b"x" * 100, 7), "boundary=b"):
             pass
 
 

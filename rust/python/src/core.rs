@@ -100,15 +100,19 @@ impl Core {
             CoreState::New | CoreState::Running(_) | CoreState::Closed => {}
         }
         let running = Arc::new(self.setup.start(&event_loop)?);
+        // Before another thread can see this manager and close it.
+        if let Some(report) = &self.report
+            && let Err(error) = running.report(py, report)
+        {
+            Running::stop(running, py);
+            return Err(error);
+        }
         let previous =
             std::mem::replace(&mut *self.state.lock(), CoreState::Running(running.clone()));
         if matches!(previous, CoreState::Closed) && !again {
             // Another thread has closed the manager during the start.
             self.stop(py);
             return Err(manager_closed());
-        }
-        if let Some(report) = &self.report {
-            running.report(py, report)?;
         }
         let (state, started) = (Arc::downgrade(&self.state), Arc::downgrade(&running));
         running.bridge.when_loop_ends(move |py| {

@@ -78,6 +78,21 @@ async def test_a_manager_that_is_started_again_reports_again():
         assert reports.counted["results_sent"] == 3 * run
 
 
+async def test_a_start_that_cannot_report_leaves_nothing_running(monkeypatch):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reports = Reports()
+    manager = SubscriptionManager([feed], metrics=reports, metrics_interval=3600)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            await manager.start()
+    async with manager:
+        await deliver(manager, 3)
+    assert reports.counted["results_sent"] == 3
+
+
 async def test_counters_that_did_not_change_are_left_out():
     seen: list[Sequence[MetricSample]] = []
     async with SubscriptionManager([feed], metrics=seen.append, metrics_interval=3600) as manager:

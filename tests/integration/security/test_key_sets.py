@@ -86,6 +86,21 @@ async def test_another_authority_is_not_trusted(credentials, serve, connect, cap
     assert await problem(caplog) == NOT_TRUSTED
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize("place", ["absent", "empty"])
+async def test_a_place_without_certificates_is_not_replaced_by_others(
+    name, place, tmp_path, monkeypatch, credentials, serve, connect, caplog
+):
+    """The operator has named who is trusted, so no other authority is."""
+    if place == "empty":
+        path = tmp_path / place
+        path.touch() if name == "SSL_CERT_FILE" else path.mkdir()
+    monkeypatch.setenv(name, str(tmp_path / place))
+    async with key_server(credentials) as keys:
+        assert not await is_accepted(keys.url, serve, connect)
+    assert await problem(caplog) == "SSL_CERT_FILE or SSL_CERT_DIR names no readable certificate"
+
+
 async def test_a_certificate_of_another_host_is_not_accepted(
     tmp_path, monkeypatch, serve, connect, caplog
 ):

@@ -4,6 +4,7 @@
 //! manager, so one worker fetches for all; a restart loses nothing. It runs one fetch at a time,
 //! and later requests wait for it.
 
+use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,11 +117,15 @@ fn client(url: &str) -> Result<Client, &'static str> {
     builder.build().map_err(|error| causes::of_request(&error))
 }
 
-/// Trusts the certificates of the system; in an image that has none, those of Mozilla.
+/// Trusts the certificates of the system; in an image that has none, those of Mozilla. Not if the
+/// environment names which are trusted: then others are not.
 fn tls() -> Result<ClientConfig, &'static str> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
+        if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some()) {
+            return Err("SSL_CERT_FILE or SSL_CERT_DIR names no readable certificate");
+        }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

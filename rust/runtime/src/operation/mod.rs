@@ -263,7 +263,7 @@ impl Opener {
             place,
             sink,
         } = checked;
-        sink.start(&planned.definition);
+        let definition = planned.definition.clone();
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
@@ -272,7 +272,7 @@ impl Opener {
         let route = place.as_ref().map(|(route, _)| route);
         let hold = route.map(|route| channels.hold(route.channel()));
         let is_subscription = planned.operation.is_some();
-        let has_initial = planned.definition.has_initial;
+        let has_initial = definition.has_initial;
         let start = if is_subscription {
             StartPosition::find(
                 self.state.history_sources(),
@@ -285,6 +285,7 @@ impl Opener {
         };
         let operation = sink.operation();
         let source = self.source(planned, place, guard, client, operation)?;
+        sink.start(&definition);
         let actor = match start {
             StartPosition::Replay(missed) => {
                 let waiting = self.subscriptions.shard().register_stream();
