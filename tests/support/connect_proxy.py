@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 from contextlib import suppress
+from typing import Any
+
+from support.listening import listening
 
 
 class ConnectProxy:
@@ -22,17 +25,14 @@ class ConnectProxy:
         self.asked: list[str] = []
         self.refuses = False
         self._credentials = credentials
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> ConnectProxy:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._listening = listening(self._serve)
+        self.address = f"127.0.0.1:{await self._listening.__aenter__()}"
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._listening.__aexit__(*raised)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -41,15 +41,14 @@ class ConnectProxy:
         self.asked.append(target)
         if (status := self._refusal(head)) is not None:
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
-            writer.close()
             return
         port = int(target.rpartition(":")[2])
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        for one, other in ((reader, to_writer), (to_reader, writer)):
-            task = asyncio.create_task(self._pass_on(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        try:
+            await asyncio.gather(pass_on(reader, to_writer), pass_on(to_reader, writer))
+        finally:
+            to_writer.close()
 
     def _refusal(self, head: str) -> str | None:
         if self._credentials is not None:
@@ -58,8 +57,10 @@ class ConnectProxy:
                 return "407 Proxy Authentication Required"
         return "403 Forbidden" if self.refuses else None
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-        writer.close()
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write what is read until it ends, and then close."""
+    with suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+    writer.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from typing import Any
 
+from support.listening import listening
 from support.tokens import encode
 
 
@@ -31,13 +33,13 @@ class KeyServer:
         self._tls = tls
 
     async def __aenter__(self) -> KeyServer:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = listening(self._answer, self._tls)
+        self.port = await self._listening.__aenter__()
         self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/keys"
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._listening.__aexit__(*raised)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -50,4 +52,3 @@ class KeyServer:
         head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\n{self.header}\r\n\r\n"
         writer.write((head + body).encode())
         await writer.drain()
-        writer.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from typing import Any
 
 from typing_extensions import Self
+
+from support.listening import listening
 
 
 class RefusingProxy:
@@ -23,7 +25,6 @@ class RefusingProxy:
         self.refused = 0
         """How many connections were refused so far."""
         self._port = port
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -31,24 +32,12 @@ class RefusingProxy:
         return f"redis://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = listening(self._serve)
+        self.port = await self._listening.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await self._serve(reader, writer)
-        writer.close()
-        self._tasks.discard(task)
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._listening.__aexit__(*raised)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)

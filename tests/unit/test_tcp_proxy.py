@@ -9,33 +9,21 @@ from typing import Any
 
 import pytest
 from support import PATIENCE, eventually
+from support.listening import listening
 from support.tcp_proxy import Admission, TcpProxy
 
 
 @asynccontextmanager
 async def echo(mark: bytes = b"") -> AsyncIterator[int]:
     """Serve an echo of each line, with a prefix; yields the port."""
-    tasks = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
-        try:
-            while line := await reader.readline():
-                writer.write(mark + line)
-                await writer.drain()
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
+        while line := await reader.readline():
+            writer.write(mark + line)
+            await writer.drain()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with listening(answer) as port:
+        yield port
 
 
 class Client:

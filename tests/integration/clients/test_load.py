@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.certificates import Credentials
+from support.listening import listening
 from support.paths import ROOT
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
@@ -66,25 +67,11 @@ class Loaded:
 async def listen(stack: AsyncExitStack, publish) -> str:
     """A control socket: each line is an event for `publish(channel, data)`."""
 
-    serving: set[asyncio.Task] = set()
+    async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            await publish(**json.loads(line))
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
-        try:
-            while line := await reader.readline():
-                await publish(**json.loads(line))
-        finally:
-            writer.close()
-
-    async def end() -> None:
-        control.close()
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-    control = await asyncio.start_server(serve, "127.0.0.1", 0)
-    stack.push_async_callback(end)
-    return f"tcp://127.0.0.1:{control.sockets[0].getsockname()[1]}"
+    return f"tcp://127.0.0.1:{await stack.enter_async_context(listening(serve))}"
 
 
 def feeds() -> list:

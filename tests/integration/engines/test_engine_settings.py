@@ -9,6 +9,7 @@ import pytest
 from declared import feed, node
 from nodes import managers, take
 from support import PATIENCE, eventually
+from support.listening import listening
 from support.redis_server import RedisServer
 
 from fraiseql_subs import BusError, ConfigurationError, History, PublishError, SubscriptionManager
@@ -125,11 +126,8 @@ async def test_what_is_no_redis_is_told(caplog):
     async def answer(reader, writer) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(answer) as port:
         async with node(f"redis://127.0.0.1:{port}", publish_timeout=0.3) as manager:
             with pytest.raises((PublishError, BusError)):
                 await asyncio.wait_for(manager.publish("feed", 1), PATIENCE)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.key_server import KeyServer
+from support.listening import listening
 from support.tokens import SECRET, token
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -241,14 +242,11 @@ def test_keys_are_fetched_over_tls_only(url):
 
 
 async def test_keys_that_do_not_come_in_time_end_the_wait_of_a_client(serve, connect):
-    silent = asyncio.Event()
+    async def say_nothing(_reader, _writer):
+        await asyncio.Event().wait()
 
-    async def say_nothing(_reader, writer):
-        await silent.wait()
-        writer.close()
-
-    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as keys:
-        url = f"http://127.0.0.1:{keys.sockets[0].getsockname()[1]}/"
+    async with listening(say_nothing) as port:
+        url = f"http://127.0.0.1:{port}/"
         security = Security(jwt=JWT(jwks_url=url, algorithms=["HS256"]))
         limits = Limits(connection_init_timeout=1.0)
         server = await serve(SubscriptionManager([who], security=security, limits=limits))
@@ -256,4 +254,3 @@ async def test_keys_that_do_not_come_in_time_end_the_wait_of_a_client(serve, con
         token = of_key("one", SECRET)
         await client.send({"type": "connection_init", "payload": {"token": token}})
         await client.expect_close(4408, "Connection initialisation timeout")
-        silent.set()
