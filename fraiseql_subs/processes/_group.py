@@ -52,10 +52,14 @@ class Group:
         self._outlives_failures = outlives_failures
 
     def handle_signals(self) -> None:
-        """End all at SIGTERM and Ctrl-C; the second one ends the drain, the third one kills."""
+        """End all at SIGTERM and Ctrl-C; the second one ends the drain, the third one kills.
+
+        A shell ignores Ctrl-C for what it runs in the background: then it does nothing here either.
+        """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self._interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
 
     async def start(self) -> Child | None:
         """Start a process, and wait until it listens, or has ended.

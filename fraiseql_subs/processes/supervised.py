@@ -74,8 +74,10 @@ class Supervised:
             server: The server.
             text: What the program has to say.
         """
+        # Sent to all processes of the program, or to this one alone. New clients are refused with
+        # 503 until it has ended: nothing tells it that another process accepts them.
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, lambda: self._begin(self._leave(server)))
+        loop.add_signal_handler(signal.SIGTERM, lambda: self._end(server))
         self._tell({"listening": text})
         self._begin(self._follow(server))
 

@@ -62,7 +62,9 @@ class _Restart:
         self.places: list[Place] = []
         self._group = group
         self._is_asked = False
-        self._had_terminal = _has_terminal()
+        # `nohup` ignores the SIGHUP of a terminal that closes.
+        is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._had_terminal = not is_ignored and _has_terminal()
         self._work: asyncio.Future[None] | None = None
 
     def ask(self) -> None:

@@ -34,12 +34,24 @@ class SupervisedProgram:
         *arguments: str,
         target: str = "supervised_app:manager",
         terminal: int | None = None,
+        ignored: str = "",
         **variables: str,
     ) -> AsyncIterator[SupervisedProgram]:
-        """Start it, on a terminal or without one; all is killed at the end."""
+        """Start it, on a terminal or without one; all is killed at the end.
+
+        Args:
+            bus: The URL of the engine.
+            arguments: Further arguments of the command.
+            target: What it serves.
+            terminal: Its terminal.
+            ignored: Names of signals that it ignores at its start, as a shell sees to it.
+            variables: Of its environment.
+        """
+        ignoring = ("sh", "-c", f'trap "" {ignored}; exec "$@"', "sh") if ignored else ()
         with log_file() as log:
             process = await asyncio.create_subprocess_exec(
                 *(() if terminal is None else ("setsid", "--ctty")),
+                *ignoring,
                 *(sys.executable, "-m", "fraiseql_subs", "serve", target, "--processes", "2"),
                 *(*arguments, *(() if {"--unix", "--port"} & {*arguments} else ("--port", "0"))),
                 stdin=asyncio.subprocess.DEVNULL if terminal is None else terminal,

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from returning import after, begin, numbers, query
 from supervised_program import SupervisedProgram
-from support import eventually
+from support import PATIENCE, eventually
 from support.node import NodeProcess
 from support.protocol_client import ConnectionClosed
 
@@ -108,6 +108,23 @@ async def test_a_signal_to_all_drains_and_ends_with_0(redis, number):
         assert "ResourceWarning" not in program.log
 
 
+async def test_new_clients_are_refused_while_a_signal_to_all_drains(redis):
+    async with run(redis.url, "--drain", "3600") as program:
+        await program.serving()
+        client, _ = await program.connect()
+        id = await client.subscribe("subscription { endless }")
+        assert await client.receive_data(id) == {"endless": 1}
+        os.killpg(program.process.pid, signal.SIGTERM)
+        await program.logged("draining: 1 operation")
+        # Whichever process accepts.
+        for _ in range(8):
+            async with httpx.AsyncClient(timeout=PATIENCE) as http:
+                response = await http.post(program.http_url, json={"query": "{ __typename }"})
+                assert (response.status_code, "retry-after" in response.headers) == (503, True)
+        client.kill()
+        assert await program.ended() == 0
+
+
 async def test_a_second_signal_ends_at_once(redis):
     async with run(redis.url, "--drain", "3600") as program:
         await program.serving()
@@ -152,6 +169,30 @@ async def test_processes_end_with_their_terminal(redis):
         os.kill(program.process.pid, signal.SIGHUP)
         await program.logged("all processes are new")
         os.close(ours)
+        assert await program.ended() == 0
+
+
+async def test_nohup_lets_them_outlive_their_terminal(redis):
+    ours, theirs = os.openpty()
+    async with run(redis.url, terminal=theirs, ignored="HUP") as program:
+        os.close(theirs)
+        await program.serving()
+        os.close(ours)
+        for count in (1, 2):
+            os.kill(program.process.pid, signal.SIGHUP)
+            done = "all processes are new"
+            await eventually(lambda count=count: program.log.count(done) >= count, done)
+        client, _ = await program.connect()
+        await client.close()
+
+
+async def test_ctrl_c_does_not_end_what_a_shell_runs_in_the_background(redis):
+    async with run(redis.url, ignored="INT") as program:
+        await program.serving()
+        os.kill(program.process.pid, signal.SIGINT)
+        client, _ = await program.connect()
+        await client.close()
+        os.kill(program.process.pid, signal.SIGTERM)
         assert await program.ended() == 0
 
 
