@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._callables import check_callable
 from ._records import records
+from ._service_manager import tell_ready, tell_stopping
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ async def serve_with(
     try:
         async with server:
             listening(server)
+            tell_ready(f"serving on {server.url}")
             if main is not None:
                 program = asyncio.ensure_future(begin(main))
                 program.add_done_callback(lambda _: server.close())
             try:
                 await server.wait_closed()
             finally:
+                tell_stopping()
                 if program is not None:
                     await server.end_program(program)
     finally:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from typing_extensions import Self
 
+from .._service_manager import VARIABLE
 from .supervised import MARK
 
 _log = logging.getLogger("fraiseql_subs.processes")
@@ -62,13 +63,15 @@ class Child:
             OSError: The system starts no more processes.
         """
         ours, theirs = socket.socketpair()
+        # The supervisor speaks for all.
+        inherited = {name: value for name, value in os.environ.items() if name != VARIABLE}
         with theirs:
             numbers = (theirs.fileno(), listener.fileno())
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *sys.orig_argv[1:],
-                    env={**os.environ, MARK: ",".join(map(str, numbers))},
+                    env={**inherited, MARK: ",".join(map(str, numbers))},
                     pass_fds=numbers,
                 )
             except BaseException:

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable
 
+from .._service_manager import tell_ready, tell_stopping
 from ._child import Child
 
 _log = logging.getLogger("fraiseql_subs.processes")
@@ -97,6 +98,7 @@ class Group:
         if self._announce is not None:
             self._announce(text)
             self._announce = None
+            tell_ready(text.partition("\n")[0])
         self._assign_main()
         return True
 
@@ -114,6 +116,7 @@ class Group:
         if not self.ending.is_set():
             self._status = status
             self.ending.set()
+            tell_stopping()
 
     async def finish(self) -> int:
         """Drain all; return the status of the program."""

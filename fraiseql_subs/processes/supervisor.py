@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 
+from .._service_manager import tell_ready, tell_reloading
 from ._group import Group
 from ._place import Place
 
@@ -86,6 +87,7 @@ class _Restart:
     async def _run(self) -> None:
         while self._is_asked and not self._group.ending.is_set():
             self._is_asked = False
+            tell_reloading()
             _log.info("restarting %d processes, one by one", len(self.places))
             for number, place in enumerate(self.places):
                 if not await place.renew():
@@ -93,6 +95,8 @@ class _Restart:
                     break
             else:
                 _log.info("all processes are new")
+            if not self._group.ending.is_set():
+                tell_ready(f"serving by {len(self.places)} processes")
 
     def _tell_failure(self, number: int) -> None:
         if not self._group.ending.is_set():
