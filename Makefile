@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines bench-hops bench-documents compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines bench-hops bench-documents compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,10 +38,10 @@ test: test-rust test-python ## build and run every test
 test-rust: .libpython .redis .postgres ## Rust unit, property and integration tests
 	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -140,6 +140,12 @@ deny: ## licences, sources and known faults of the Rust dependencies
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --workspace --all-features check
 
+image: ## build the image of deploy/docker, by docker
+	docker build --file deploy/docker/Dockerfile --tag shop .
+
+image-steps: $(VENV)/.debug .node ## the build steps of that image without docker; IMAGE_PROFILE=dev is quicker
+	IMAGE_STEPS=1 $(BIN)/python -m pytest tests/integration/deploy/test_image_steps.py
+
 clean: ## remove what was built
 	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
 
@@ -223,6 +229,11 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 .promtool:
 	@command -v promtool >/dev/null || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus)
+
+# What checks the unit in deploy/systemd; without it tests are skipped.
+.systemd:
+	@command -v systemd-analyze >/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd)
 
 # Private servers of tests. The packages start no server where there is none to manage them.
 .postgres:
