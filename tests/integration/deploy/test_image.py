@@ -157,8 +157,8 @@ async def test_a_server_that_hangs_is_not_healthy(shop):
 async def test_it_is_healthy_with_tls_and_at_a_unix_socket(shop, tmp_path):
     credentials = Credentials(tmp_path, "shop.example.com")
     tls = {
-        "FRAISEQL_SUBS_TLS_CERT": str(credentials.tls.cert),
-        "FRAISEQL_SUBS_TLS_KEY": str(credentials.tls.key),
+        "FRAISEQL_SUBS_TLS_CERT": str(credentials.cert),
+        "FRAISEQL_SUBS_TLS_KEY": str(credentials.key),
     }
     unix = {"FRAISEQL_SUBS_UNIX": str(tmp_path / "node.sock")}
     async with shop.node() as node:
