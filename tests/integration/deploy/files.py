@@ -19,13 +19,10 @@ RESERVE = 5.0
 """What a program may take beyond its drain to end (seconds)."""
 
 
-def documents(path: Path) -> list[dict[str, Any]]:
-    """Return the documents of a file; a key that is there twice is an error."""
-    return list(YAML(typ="safe", pure=True).load_all(path))
-
-
-def document(path: Path) -> dict[str, Any]:
-    (only,) = documents(path)
+def document(text: str | Path) -> dict[str, Any]:
+    """Return the document of a text or a file; a key that is there twice is an error."""
+    (only,) = YAML(typ="safe", pure=True).load_all(text)
+    assert isinstance(only, dict)
     return only
 
 

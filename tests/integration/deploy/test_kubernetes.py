@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import textwrap
 from collections.abc import AsyncIterator
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from files import KUBERNETES, RESERVE, document, environment, of_image
 from shop import Shop
 from support import PATIENCE, eventually
+from support.paths import ROOT
 
 from fraiseql_subs import SubscriptionManager, subscription
 from fraiseql_subs.commands.serve import command as serve
@@ -141,3 +143,19 @@ def test_a_pod_starts_within_the_time_of_its_probe():
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 60
     (interval,) = re.findall(r"--start-period=(\d+)s", of_image("HEALTHCHECK"))
     assert int(interval) <= 60
+
+
+def test_manifests_of_the_documents_are_accepted():
+    text = (ROOT / "docs/how-to/deploy.md").read_text()
+    blocks = [textwrap.dedent(code) for code in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert blocks
+    for block in blocks:
+        for version in VERSIONS:
+            kubernetes_validate.validate(document(block), version, strict=True)
+
+
+async def test_the_metric_of_the_documents_is_there():
+    text = (ROOT / "docs/how-to/deploy.md").read_text()
+    (name,) = re.findall(r"metric: \{name: (\w+)\}", text)
+    async with SubscriptionManager([endless]) as manager:
+        assert f"# TYPE {name} gauge" in manager.prometheus()

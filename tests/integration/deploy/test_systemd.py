@@ -24,6 +24,7 @@ from fraiseql_subs.processes._group import _GRACE
 
 UNIT = unit()
 FILE = DEPLOY / "systemd/shop.service"
+DRAIN = "FRAISEQL_SUBS_DRAIN"
 
 APP = """
 import os
@@ -76,7 +77,7 @@ def test_systemd_finds_it_well_protected(tmp_path):
 
 def test_it_has_the_time_to_drain():
     """The supervisor waits for a process this much longer, and then kills it."""
-    drain = float(environment()["FRAISEQL_SUBS_DRAIN"])
+    drain = float(environment()[DRAIN])
     assert seconds(value("TimeoutStopSec")) >= drain + _GRACE + RESERVE
 
 
