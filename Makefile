@@ -74,9 +74,10 @@ lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(VENV)/.debug ## static types: the package, the examples, and the stubs against the compiled module
+types: $(VENV)/.debug ## static types: the package, the examples, what is in deploy, and the stubs against the compiled module
 	$(BIN)/mypy
 	$(BIN)/mypy examples
+	$(BIN)/mypy deploy
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
 check: lint types test test-pythons ## everything the gate runs

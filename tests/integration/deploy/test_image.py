@@ -18,9 +18,12 @@ from shop import Shop
 from support import PATIENCE, eventually
 from support.certificates import Credentials
 from support.paths import ROOT, SCRIPTS
+from support.programs import read_line, suspend
 from support.protocol_client import ConnectionClosed, ProtocolClient
 
 LINTER = SCRIPTS / "node_modules/dockerfile-utils/bin/dockerfile-utils"
+
+LIVE = '200 {"status":"live"}\n'
 
 IN_A_CONTAINER = (
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -122,7 +125,7 @@ def test_the_image_runs_no_shell_and_not_as_root():
 
 async def test_it_serves_is_healthy_and_drains(shop):
     async with shop.node() as node:
-        assert await node.health() == (0, '200 {"status":"live"}\n')
+        assert await node.health() == (0, LIVE)
         client = await ProtocolClient.connect(node.url.replace("http", "ws") + "/graphql")
         await client.init()
         await client.subscribe("subscription { orders { id } }")
@@ -149,9 +152,8 @@ async def test_a_node_whose_engine_is_away_is_healthy(shop):
 
 async def test_a_server_that_hangs_is_not_healthy(shop):
     async with shop.node() as node:
-        node.process.send_signal(signal.SIGSTOP)
+        suspend(node.process.pid)
         assert (await node.health())[0] == 1
-        node.process.send_signal(signal.SIGCONT)
 
 
 async def test_it_is_healthy_with_tls_and_at_a_unix_socket(shop, tmp_path):
@@ -171,13 +173,13 @@ async def test_it_is_healthy_with_tls_and_at_a_unix_socket(shop, tmp_path):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-            assert process.stdout is not None
-            line = (await process.stdout.readline()).decode()
-            if found := re.search(r"wss://[^:]+:(\d+)/", line):
-                variables["FRAISEQL_SUBS_PORT"] = found[1]
-            assert (await node.health(**variables)) == (0, '200 {"status":"live"}\n')
-            process.terminate()
-            await process.communicate()
+            try:
+                if found := re.search(r"wss://[^:]+:(\d+)/", await read_line(process)):
+                    variables["FRAISEQL_SUBS_PORT"] = found[1]
+                assert (await node.health(**variables)) == (0, LIVE)
+            finally:
+                process.kill()
+                await process.communicate()
 
 
 @pytest.mark.skipif(not can_contain(), reason="this user may not make namespaces")
