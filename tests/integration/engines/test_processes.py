@@ -180,8 +180,10 @@ async def test_nohup_lets_them_outlive_their_terminal(redis):
         os.close(ours)
         for count in (1, 2):
             os.kill(program.process.pid, signal.SIGHUP)
-            done = "all processes are new"
-            await eventually(lambda count=count: program.log.count(done) >= count, done)
+            await eventually(
+                lambda count=count: program.log.count("all processes are new") >= count,
+                f"restart {count} is done",
+            )
         client, _ = await program.connect()
         await client.close()
 
