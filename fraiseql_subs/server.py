@@ -117,6 +117,7 @@ class Server:
         self._task: asyncio.Task[Any] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._is_draining = False
+        self._is_left = False
         self._announcing: asyncio.Future[None] | None = None
         self._hurried = asyncio.Event()
         self._interrupted_by: int | None = None
@@ -169,7 +170,7 @@ class Server:
         self._closing, self._hurried = asyncio.Event(), asyncio.Event()
         self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
         self._is_draining, self._interrupted_by = False, None
-        self._left, self._announcing = self._drain, None
+        self._left, self._announcing, self._is_left = self._drain, None, False
         if self._is_closed_early:
             self._closing.set()
         try:
@@ -212,13 +213,9 @@ class Server:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_draining = True
-        if self._announcing is not None:
-            await asyncio.wait([self._announcing])
-        drain = AT_ONCE if self._hurried.is_set() else self._left
-        self._tell("server.draining", "%s drains for up to %g s", self.url, drain.seconds)
+        self._is_left = True
         try:
-            await self._leave(drain)
+            await self._leave()
         finally:
             self._tell("server.closed", "%s is closed", self.url)
             self._is_draining = False
@@ -234,10 +231,15 @@ class Server:
         fields = {"url": self.url}
         records.write(_log, logging.INFO, text, *args, event=event, fields=fields)
 
-    async def _leave(self, drain: Drain) -> None:
-        ownership, handle = self._ownership, self._handle
+    async def _leave(self) -> None:
+        ownership, handle, drain = self._ownership, self._handle, self._left
         assert ownership is not None, "it is entered"
         try:
+            if self._announcing is not None:
+                await asyncio.wait([self._announcing])
+            self._is_draining = True
+            drain = AT_ONCE if self._hurried.is_set() else self._left
+            self._tell("server.draining", "%s drains for up to %g s", self.url, drain.seconds)
             # Drains before it leaves: code that uses the manager for a client leaves during the
             # drain.
             if not ownership.is_last and handle.is_running and not handle.is_closing:
@@ -291,9 +293,10 @@ class Server:
         self._waiting += 1
         try:
             await self._closing.wait()
-            if self._announcing is None:
+            if self._announcing is None and not self._is_left:
                 self._announcing = asyncio.ensure_future(self._announce())
-            await asyncio.shield(self._announcing)
+            if self._announcing is not None:
+                await asyncio.shield(self._announcing)
         finally:
             self._waiting -= 1
 
