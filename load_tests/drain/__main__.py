@@ -117,7 +117,7 @@ async def measure(options: argparse.Namespace) -> Result:
             first=times[0] - begin,
             all_back=max(crowd.connected[1]) - begin,
             ended=ended_at - begin,
-            refused=len(crowd.opened[0]) - clients + sum(crowd.codes[0].values()) - clients,
+            refused=sum(crowd.codes[0].values()) - clients,
             codes=dict(crowd.codes[0]),
             subscriptions=subscriptions,
         )
@@ -127,7 +127,7 @@ def show(result: Result) -> None:
     """Print what was measured."""
     bound = result.closes_per_second
     verdict = "held" if result.most_per_second <= bound else "EXCEEDED"
-    print(f"machine              {machine()}")
+    print(f"machine              {', '.join(machine().values())}")
     print(f"clients              {result.clients}, pause before a reconnect: {result.wait}")
     print(f"drain                {result.drain:g} s, at most {bound:g} closes a second")
     print(f"reconnects a second  {result.most_per_second} at most: the bound is {verdict}")
