@@ -19,6 +19,7 @@ from fraiseql_subs import (
     Accepted,
     ConfigurationError,
     Deprecated,
+    Drain,
     Federation,
     History,
     Identity,
