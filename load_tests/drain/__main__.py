@@ -93,9 +93,7 @@ async def measure(options: argparse.Namespace) -> Result:
     async with (
         Node("memory://", arguments=draining) as first,
         Node("memory://") as second,
-        Crowd(
-            clients, options.processes, options.wait, QUERY, [first.url, second.url]
-        ) as crowd,
+        Crowd(clients, options.processes, options.wait, QUERY, [first.url, second.url]) as crowd,
     ):
         await crowd.until(lambda: len(crowd.connected[0]) == clients, PATIENCE)
         print(f"{clients} clients are connected", flush=True)

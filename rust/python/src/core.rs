@@ -472,7 +472,10 @@ impl Core {
 
     /// Drains, closes the remaining connections with 1001, and ends the server. The bus continues
     /// unless `whole`, and clients are accepted again if `readmit`.
-    #[allow(clippy::needless_pass_by_value, reason = "an argument of a Python call")]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an argument of a Python call"
+    )]
     fn drain<'py>(
         &self,
         py: Python<'py>,

@@ -43,7 +43,9 @@ async def closing(manager: SubscriptionManager, drain: float | Drain = ONE_BY_ON
         await asyncio.wait([task])
 
 
-async def subscribed(stack: contextlib.AsyncExitStack, url: str, count: int) -> list[ProtocolClient]:
+async def subscribed(
+    stack: contextlib.AsyncExitStack, url: str, count: int
+) -> list[ProtocolClient]:
     clients = []
     for _ in range(count):
         client = await ProtocolClient.connect(url)

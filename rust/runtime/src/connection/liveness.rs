@@ -184,7 +184,9 @@ mod tests {
     fn the_round_trip_of_an_unanswered_ping_grows() {
         let liveness = Liveness::new();
         assert_eq!(liveness.round_trip(), Duration::ZERO);
-        liveness.asked.set(NonZeroU32::new(now().get().wrapping_sub(300)));
+        liveness
+            .asked
+            .set(NonZeroU32::new(now().get().wrapping_sub(300)));
         // A further ping does not begin anew.
         liveness.ask();
         assert!(liveness.round_trip() >= Duration::from_millis(300));

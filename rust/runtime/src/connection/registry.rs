@@ -10,8 +10,8 @@ use hashbrown::HashMap;
 use protocol::Close;
 use tokio::time::Instant;
 
-use super::{ClientPath, Connection};
 use super::expiry::{Expiries, ExpiryClock};
+use super::{ClientPath, Connection};
 use crate::admission::{Connect, start_authentication};
 use crate::client::owner;
 use crate::operation::Opener;

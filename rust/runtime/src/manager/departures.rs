@@ -149,10 +149,7 @@ mod tests {
 
     #[test]
     fn clients_that_need_long_to_come_back_leave_first() {
-        let (near, far) = (
-            ClientPath::Long(SECOND / 4),
-            ClientPath::Long(SECOND),
-        );
+        let (near, far) = (ClientPath::Long(SECOND / 4), ClientPath::Long(SECOND));
         let clients = [
             ("short", ClientPath::Short),
             ("near", near),

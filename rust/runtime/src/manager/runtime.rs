@@ -434,7 +434,12 @@ impl Runtime {
 
     /// Closes all connections, one after the other; returns when the last one has its turn.
     async fn send_away(&self, drain: &DrainOptions, deadline: Instant) -> Instant {
-        let mut workers: Vec<_> = self.shards.live().into_iter().map(|one| (one, vec![])).collect();
+        let mut workers: Vec<_> = self
+            .shards
+            .live()
+            .into_iter()
+            .map(|one| (one, vec![]))
+            .collect();
         let mut clients = Vec::new();
         for (number, (shard, _)) in workers.iter().enumerate() {
             // An error means that the worker, and with it its connections, has ended.
