@@ -171,7 +171,7 @@ class _Watch:
         """Drain all managers.
 
         Args:
-            accepts: Whether the server still accepts clients; otherwise none need be sent elsewhere.
+            accepts: Whether the server still accepts clients, which may be sent elsewhere.
         """
         draining = []
         for handle, drain in list(self._drains.items()):

@@ -1,6 +1,6 @@
 """How fast clients reconnect when a node drains.
 
-    python -m load_tests.drain [--clients 10000] [--drain 30] [--closes-per-second 500] [--json FILE]
+    python -m load_tests.drain [--clients 10000] [--drain 30] [--closes-per-second 500]
 
 Two nodes serve. Clients of npm `graphql-ws` subscribe at the first one, which then receives SIGTERM
 and drains; they go on at the second one. Printed are the reconnects in the second that has most of

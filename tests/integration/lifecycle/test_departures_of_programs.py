@@ -1,4 +1,4 @@
-"""Programs under each server that are asked to end: readiness first, then clients one after the other."""
+"""Programs under each server that are asked to end: readiness first, then one client at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drain ends HTTP connections with their last response: the next request reaches another server."""
+"""A drain ends HTTP connections with their last response; the next one is to another server."""
 
 from __future__ import annotations
 
