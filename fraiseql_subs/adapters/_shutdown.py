@@ -55,6 +55,7 @@ class _Watch:
         self._previous: dict[int, Any] = {}
         self._sockets: tuple[socket.socket, ...] = ()
         self._has_begun = False
+        self._is_hurried = False
         self._held: Callable[[], object] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,7 +70,7 @@ class _Watch:
                 return
             self._drains.clear()
             self._event_loop, self._limit = event_loop, None
-            self._has_begun, self._held = False, None
+            self._has_begun, self._is_hurried, self._held = False, False, None
             watch(event_loop)
         self._drains[handle] = drain
 
@@ -149,12 +150,14 @@ class _Watch:
         await self._drain(accepts=False)
 
     def _told(self, hand_on: Callable[[], object]) -> None:
-        """Drain, then pass the signal on; a second signal ends the drain."""
+        """Drain, then pass the signal on; a second signal ends the drain, and a third passes."""
         if self._has_begun:
-            self._held = None
             for handle in list(self._drains):
                 handle.core.hurry()
-            hand_on()
+            if self._held is None or self._is_hurried:
+                hand_on()
+            # Otherwise the first one is passed on, a moment later: the clients are being closed.
+            self._is_hurried = True
             return
         self._has_begun, self._held = True, hand_on
         self._keep(self._end())

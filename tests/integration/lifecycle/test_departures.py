@@ -1,7 +1,7 @@
 """How a drain sends clients away: over every server, in which order and how fast.
 
-What each of them still receives is in `test_drain.py`. `ONE_BY_ONE` has the second connection closed
-more than a quarter of an hour after the first one, so a test sees who is the first.
+What each of them still receives is in `test_drain.py`. With `ONE_BY_ONE`, the second connection is
+closed more than a quarter of an hour after the first one, so a test sees who is the first.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 
 import httpx
@@ -50,6 +51,11 @@ NO_WAY_BACK = (1001, 1012)
 """Close codes after which clients reconnect: ours, and that of uvicorn."""
 
 
+def send_again(process: asyncio.subprocess.Process) -> None:
+    """Send a second signal, to all processes like a terminal: granian does not hand it on."""
+    os.killpg(process.pid, signal.SIGTERM)
+
+
 def application(name: str, folder, delay: float) -> Application:
     if name == "serve":
         return Application(name, folder, (MANAGER, SERVE.format(delay=delay)))
@@ -67,7 +73,9 @@ async def connected(stack: contextlib.AsyncExitStack, url: str) -> ProtocolClien
 
 async def closed(client: ProtocolClient) -> int | None:
     with pytest.raises(ConnectionClosed):
-        await client.socket.recv()
+        while True:
+            # Keepalive.
+            assert b'"ping"' in await client.socket.recv(decode=False)
     return client.socket.close_code
 
 
@@ -86,7 +94,7 @@ async def test_readiness_turns_before_the_drain_begins(name, tmp_path):
 
             await eventually(is_unready, "clients are sent elsewhere")
         clients.append(await connected(stack, program.url))
-        process.send_signal(signal.SIGTERM)
+        send_again(process)
         for client in clients:
             assert await asyncio.wait_for(closed(client), PATIENCE) in NO_WAY_BACK
         status, err = await ended(process)
@@ -107,7 +115,7 @@ async def test_clients_are_closed_one_after_the_other_until_a_second_signal(name
         )
         assert [one.result() for one in first] == [1001]
         assert len(staying) == 3
-        process.send_signal(signal.SIGTERM)
+        send_again(process)
         await asyncio.wait(staying, timeout=PATIENCE)
         assert all(one.result() in NO_WAY_BACK for one in staying)
         status, err = await ended(process)
