@@ -49,19 +49,19 @@ pub(crate) struct Liveness {
     /// Intervals in a row (count).
     stuck: Cell<u32>,
     /// When the client was pinged, until it answers.
-    asked: Cell<Option<Moment>>,
+    asked: Cell<Option<Millis>>,
     /// Time from the last ping that it has answered until then (milliseconds).
     round_trip: Cell<u32>,
 }
 
 /// A time of the monotonic clock (milliseconds from 1); it may wrap around.
-type Moment = NonZeroU32;
+type Millis = NonZeroU32;
 
-fn now() -> Moment {
+fn now() -> Millis {
     NonZeroU32::MIN.saturating_add(running_millis() as u32)
 }
 
-fn since(moment: Moment) -> u32 {
+fn since(moment: Millis) -> u32 {
     now().get().wrapping_sub(moment.get())
 }
 
