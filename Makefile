@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines bench-hops bench-documents compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines bench-hops bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -110,6 +110,10 @@ bench-hops: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor .strace ## sy
 bench-documents: $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed | $(BIN)/python ## first documents, beside other executors
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python -m load_tests.first_documents
+
+bench-drain: $(VENV)/.release tests/js/node_modules/.installed ## reconnects in a second while a node drains; CLIENTS=10000 DRAIN=30 CLOSES=500 WAIT=default
+	$(BIN)/python -m load_tests.drain $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(DRAIN),--drain $(DRAIN)) \
+		$(if $(CLOSES),--closes-per-second $(CLOSES)) $(if $(WAIT),--wait $(WAIT))
 
 compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed .redis .postgres ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
 	$(BIN)/python -m pip install --quiet --group compare

@@ -5,7 +5,7 @@ from ._core import Call, Event, Receipt
 from ._core import __version__ as __version__
 from .channel_names import channel_name
 from .cluster import ClusterConnections, Disconnected, Node
-from .config import Accepted, ConnectionParams, History, Identity, Limits
+from .config import Accepted, ConnectionParams, Drain, History, Identity, Limits
 from .decorators import passthrough, subscription
 from .engines import Nats, Postgres, Redis, Table
 from .errors import (
@@ -57,6 +57,7 @@ __all__ = [
     "Context",
     "Deprecated",
     "Disconnected",
+    "Drain",
     "Event",
     "ExecutionResult",
     "Executor",

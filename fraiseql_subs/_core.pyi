@@ -11,7 +11,7 @@ from typing_extensions import Self
 from ._bus import BusOptions
 from ._membership import Disconnecting
 from .adapters._tasks import Peer
-from .config import History, Identity, Limits
+from .config import Drain, History, Identity, Limits
 from .definition import Definition
 from .engines import Nats, Postgres, Redis
 from .schema import SchemaSource
@@ -436,8 +436,10 @@ class Core:
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
         """List the open connections; see `ConnectionInfo`."""
-    def drain(self, drain: float, whole: bool, readmit: bool) -> asyncio.Future[None]:
-        """Drain for at most `drain` seconds, then close the remaining connections with 1001."""
+    def announce(self, delay: float) -> asyncio.Future[None]:
+        """Say that further clients should go elsewhere; done after `delay` seconds."""
+    def drain(self, drain: Drain, whole: bool, readmit: bool) -> asyncio.Future[None]:
+        """Drain, then close the remaining connections with 1001."""
     def hurry(self) -> None:
         """End the running drain at once."""
     def not_cut(self) -> None:

@@ -21,7 +21,7 @@ from .response_stream import PendingSubscription
 if TYPE_CHECKING:
     from ._core import Core
     from ._entries import Entries
-    from .config import Identity
+    from .config import Drain, Identity
 
 
 class Closable(Protocol):
@@ -89,8 +89,8 @@ class CoreHandle:
         """Whether `close` is running."""
         return self._end is not None
 
-    async def close(self, drain: float) -> None:
-        """Drain for that many seconds, then stop; see `SubscriptionManager.close`.
+    async def close(self, drain: Drain) -> None:
+        """Drain, then stop; see `SubscriptionManager.close`.
 
         Concurrent calls, from any thread, wait for the same end. Cancelling one of them ends the
         drain at once: clients receive that the server is going away before their operations are

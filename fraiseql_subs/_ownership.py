@@ -11,6 +11,7 @@ from ._entries import Entries
 
 if TYPE_CHECKING:
     from ._core_handle import CoreHandle
+    from .config import Drain
 
 
 class Ownership:
@@ -54,7 +55,7 @@ class Ownership:
         self._entries.is_over = self._entries.count == 0
         return self._entries.is_over
 
-    async def leave(self, drain: float) -> None:
+    async def leave(self, drain: Drain) -> None:
         """Leave; the last one closes the manager."""
         if self.let_go():
             await self._handle.close(drain)

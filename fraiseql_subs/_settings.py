@@ -13,11 +13,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from ._core import PublishKeys
 from ._texts import LONE_SURROGATE, has_utf8
-from .config import History, is_number, refuse
+from .config import MAX_DRAIN, Drain, History, is_number, refuse
 from .errors import ConfigurationError
-
-MAX_DRAIN = 24 * 3600
-"""Longest drain (seconds)."""
 
 PUBLISH_PATH = "/publish"
 """Default path at which programs publish."""
@@ -97,11 +94,13 @@ def check_history(value: object) -> None:
         )
 
 
-def check_drain(value: object) -> float:
-    """Refuse a value that is not a time in seconds, from 0 to `MAX_DRAIN`."""
+def check_drain(value: object) -> Drain:
+    """Return how to drain; refuse what is neither a Drain nor a time from 0 to `MAX_DRAIN`."""
+    if isinstance(value, Drain):
+        return value
     if not (is_number(value) and isinstance(value, int | float) and 0 <= value <= MAX_DRAIN):
-        refuse("drain", value, f"pass a number of seconds from 0 to {MAX_DRAIN}")
-    return value
+        refuse("drain", value, f"pass a number of seconds from 0 to {MAX_DRAIN}, or Drain(...)")
+    return Drain(value)
 
 
 def _check_utf8(setting: str, value: object) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from fraiseql_subs._texts import LONE_SURROGATE, has_utf8
@@ -218,6 +218,60 @@ class History:
 
 DRAIN = 10.0
 """Seconds that running operations have to end when a manager or server closes."""
+
+MAX_DRAIN = 24 * 3600
+"""Longest drain (seconds)."""
+
+_MAX_CLOSES = 1_000_000
+"""The most closes in one second (count)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Sets how a manager or a server ends: `drain=10.0` is `drain=Drain(10.0)`.
+
+    Attributes:
+        seconds: Time that running operations have to end (seconds, 0 to 24 hours).
+        ready_delay: How long clients are let in before that, while `/health/ready` and `is_ready()`
+            already send them elsewhere (seconds): the time in which a load balancer notices. It is
+            not part of `seconds`.
+        closes_per_second: The most connections that are closed in one second, so that their clients
+            do not all reconnect at once (above 0). If `seconds` is too short for that, they are
+            closed faster, and a warning is logged. None: 20, or more without a warning.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    seconds: float = DRAIN
+    ready_delay: float = field(default=0.0, kw_only=True)
+    closes_per_second: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "ready_delay"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value <= MAX_DRAIN):
+                remedy = f"pass a number of seconds from 0 to {MAX_DRAIN}"
+                refuse(f"Drain.{name}", value, remedy)
+        closes = self.closes_per_second
+        if not (closes is None or (is_number(closes) and 0 < closes <= _MAX_CLOSES)):
+            remedy = f"pass a number above 0, at most {_MAX_CLOSES}, or None for the default"
+            refuse("Drain.closes_per_second", closes, remedy)
+
+    @property
+    def longest(self) -> float:
+        """How long it takes at most (seconds)."""
+        return self.ready_delay + self.seconds
+
+    def announced(self) -> Drain:
+        """Return the same once clients go elsewhere, or cannot come any more."""
+        return replace(self, ready_delay=0.0)
+
+
+AT_ONCE = Drain(0.0)
+"""Waits for nothing."""
+
+DEFAULT_DRAIN = Drain()
 
 DEFAULT_HISTORY = History()
 

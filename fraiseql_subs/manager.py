@@ -52,10 +52,12 @@ from ._settings import (
 )
 from ._texts import naming_lone_surrogates
 from .config import (
+    DEFAULT_DRAIN,
     DEFAULT_HISTORY,
     DRAIN,
     KEEPALIVE_PATIENCE,
     TRANSPORTS,
+    Drain,
     History,
     Identity,
     Limits,
@@ -293,28 +295,28 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         """
         self._core.start()
 
-    async def close(self, *, drain: float = DRAIN) -> None:
+    async def close(self, *, drain: float | Drain = DRAIN) -> None:
         """Refuse new clients, finish running operations, close all connections and stop.
 
         Queries, mutations and source streams have `drain` seconds to end. Subscriptions receive the
         events that were published before. Then, or after `drain` seconds, WebSockets are closed
         with 1001 and streams over HTTP end without `complete`, so that clients reconnect to the
-        next server; many connections are closed one after the other. Events are accepted until the
-        last connection is closed. In-process subscriptions end: their iteration stops after the
-        events that were published before.
+        next server; many connections are closed one after the other, first those whose clients are
+        behind or far away. Events are accepted until the last connection is closed. In-process
+        subscriptions end: their iteration stops after the events that were published before.
 
         Returns when all threads have ended. Closing twice is allowed, also concurrently: both calls
         wait for the same end. While the drain waits for operations, a record of level INFO has
         their number.
 
         Args:
-            drain: Time that running operations have to end (seconds, at least 0).
+            drain: Time that running operations have to end (seconds, at least 0); or `Drain(...)`,
+                which also sets how clients are sent away.
 
         Raises:
             ConfigurationError: `drain` is not such a time; nothing was closed.
         """
-        check_drain(drain)
-        await self._handle.close(drain)
+        await self._handle.close(check_drain(drain))
 
     async def __aenter__(self) -> Self:
         """Start the manager unless it is running.
@@ -334,7 +336,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         ownership = self._entered.take()
         if ownership is None:
             return await self.close()
-        await ownership.leave(DRAIN)
+        await ownership.leave(DEFAULT_DRAIN)
 
     def serve(
         self,
@@ -343,7 +345,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         *,
         path: str = "/graphql",
         tls: TLS | None = None,
-        drain: float = DRAIN,
+        drain: float | Drain = DRAIN,
         unix: str | Path | None = None,
         reuse_port: bool = False,
         publish_key: str | Collection[str] | None = None,
@@ -361,7 +363,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
             port: Port to bind; 0 picks a free one, which is `server.port`.
             path: Path of the GraphQL endpoint; literal, not a pattern, and none of the paths above.
             tls: Certificate and key; None: no TLS.
-            drain: Time that running operations have to end at shutdown (seconds); see `close`.
+            drain: Time that running operations have to end at shutdown (seconds), or `Drain(...)`;
+                see `close`.
             unix: Path of a unix socket to listen at, instead of host and port, which must not be
                 passed then; it is removed at the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
@@ -390,7 +393,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         """
         check_endpoint(path)
         publish = check_publishing(publish_key, publish_path, path)
-        check_drain(drain)
+        how_to_drain = check_drain(drain)
         if not (tls is None or isinstance(tls, TLS)):
             # The error does not contain the value: it may be a secret.
             kind = type(tls).__name__
@@ -411,7 +414,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
             host,
             port,
             path,
-            drain,
+            how_to_drain,
             tls,
             unix=unix,
             reuse_port=reuse_port,
@@ -428,7 +431,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         *,
         path: str = "/graphql",
         tls: TLS | None = None,
-        drain: float = DRAIN,
+        drain: float | Drain = DRAIN,
         unix: str | Path | None = None,
         reuse_port: bool = False,
         publish_key: str | Collection[str] | None = None,

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from ._records import records
 from ._settings import PublishSettings
 from ._signals import SIGNALS
 from ._texts import naming_lone_surrogates
-from .errors import ConfigurationError
+from .config import AT_ONCE, Drain
+from .errors import ConfigurationError, ManagerClosed
 from .security import TLS
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Server:
         host: str,
         port: int,
         path: str,
-        drain: float,
+        drain: Drain,
         tls: TLS | None = None,
         *,
         unix: str | Path | None = None,
@@ -105,6 +107,8 @@ class Server:
         self._trusted_proxies = list(trusted_proxies)
         self._handle = handle
         self._drain = drain
+        # What is left of it.
+        self._left = drain
         self._tls = tls
         self._ownership: Ownership | None = None
         self._closing = asyncio.Event()
@@ -113,6 +117,8 @@ class Server:
         self._task: asyncio.Task[Any] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._is_draining = False
+        self._is_left = False
+        self._announcing: asyncio.Future[None] | None = None
         self._hurried = asyncio.Event()
         self._interrupted_by: int | None = None
 
@@ -164,6 +170,7 @@ class Server:
         self._closing, self._hurried = asyncio.Event(), asyncio.Event()
         self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
         self._is_draining, self._interrupted_by = False, None
+        self._left, self._announcing, self._is_left = self._drain, None, False
         if self._is_closed_early:
             self._closing.set()
         try:
@@ -206,11 +213,9 @@ class Server:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_draining = True
-        drain = 0 if self._hurried.is_set() else self._drain
-        self._tell("server.draining", "%s drains for up to %g s", self.url, drain)
+        self._is_left = True
         try:
-            await self._leave(drain)
+            await self._leave()
         finally:
             self._tell("server.closed", "%s is closed", self.url)
             self._is_draining = False
@@ -226,16 +231,21 @@ class Server:
         fields = {"url": self.url}
         records.write(_log, logging.INFO, text, *args, event=event, fields=fields)
 
-    async def _leave(self, drain: float) -> None:
-        ownership, handle = self._ownership, self._handle
+    async def _leave(self) -> None:
+        ownership, handle, drain = self._ownership, self._handle, self._left
         assert ownership is not None, "it is entered"
         try:
+            if self._announcing is not None:
+                await asyncio.wait([self._announcing])
+            self._is_draining = True
+            drain = AT_ONCE if self._hurried.is_set() else self._left
+            self._tell("server.draining", "%s drains for up to %g s", self.url, drain.seconds)
             # Drains before it leaves: code that uses the manager for a client leaves during the
             # drain.
             if not ownership.is_last and handle.is_running and not handle.is_closing:
                 await handle.core.drain(drain, False, True)
         except asyncio.CancelledError:
-            drain = 0
+            drain = AT_ONCE
             raise
         finally:
             await ownership.leave(drain)
@@ -259,16 +269,19 @@ class Server:
         """Leave new connections in the queue of `listener`, for other processes that have it.
 
         Clients whose handshakes or requests are under way are served: this returns half a second
-        later. Then leave the `async with`.
+        later. Then leave the `async with`; the other processes are ready, so it does not wait until
+        clients are sent elsewhere.
         """
         await self._handle.core.stop_accepting()
+        self._left = self._left.announced()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._hurried.wait(), min(_UNDER_WAY, self._drain / 2))
+            await asyncio.wait_for(self._hurried.wait(), min(_UNDER_WAY, self._left.seconds / 2))
 
     async def wait_closed(self) -> None:
         """Wait until the server has to end: SIGTERM, Ctrl-C, `close()`, or its manager is closed.
 
-        Then leave the `async with`, which drains. Several tasks may wait.
+        Then leave the `async with`, which drains. Several tasks may wait. With
+        `Drain(ready_delay=)`, it returns after that time, and `/health/ready` is 503 at once.
 
         Raises:
             ConfigurationError: The server was not entered, so it does not listen.
@@ -280,8 +293,23 @@ class Server:
         self._waiting += 1
         try:
             await self._closing.wait()
+            if self._announcing is None and not self._is_left:
+                self._announcing = asyncio.ensure_future(self._announce())
+            if self._announcing is not None:
+                await asyncio.shield(self._announcing)
         finally:
             self._waiting -= 1
+
+    async def _announce(self) -> None:
+        """Send clients elsewhere, and still serve those that come, for `ready_delay`."""
+        delay, self._left = self._left.ready_delay, self._left.announced()
+        if not self._handle.is_running or self._handle.is_closing:
+            return
+        self._is_draining = delay > 0
+        # The manager may be closed before.
+        with contextlib.suppress(ManagerClosed):
+            await self._handle.core.announce(delay)
+        self._is_draining = False
 
     async def end_program(self, program: asyncio.Task[object]) -> None:
         """Cancel `main`, and subtract the time that it needs from the drain.
@@ -293,9 +321,11 @@ class Server:
         begun = time.monotonic()
         hurried = asyncio.ensure_future(self._hurried.wait())
         either: list[asyncio.Future[Any]] = [program, hurried]
-        await asyncio.wait(either, timeout=self._drain / 2, return_when=asyncio.FIRST_COMPLETED)
+        longest = self._left.seconds / 2
+        await asyncio.wait(either, timeout=longest, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        self._drain = max(0.0, self._drain - (time.monotonic() - begun))
+        left = max(0.0, self._left.seconds - (time.monotonic() - begun))
+        self._left = replace(self._left, seconds=left)
 
     # Used by the signal handlers.
 

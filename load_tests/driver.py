@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,13 +30,21 @@ class Node:
         bus: URL of its bus.
         has_history: Whether it keeps events for clients that return.
         table: Table of PostgreSQL whose rows are events.
+        arguments: Further arguments of its program.
 
     Attributes:
         url: Where clients connect.
     """
 
-    def __init__(self, bus: str, *, has_history: bool = True, table: str | None = None) -> None:
-        self._command = [sys.executable, str(NODE), "--bus", bus]
+    def __init__(
+        self,
+        bus: str,
+        *,
+        has_history: bool = True,
+        table: str | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self._command = [sys.executable, str(NODE), "--bus", bus, *arguments]
         if not has_history:
             self._command.append("--no-history")
         if table is not None:
@@ -55,13 +65,19 @@ class Node:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.kill()
+        if self._process.returncode is None:
+            self._process.kill()
         await self._process.wait()
 
     @property
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
+
+    async def wait(self) -> float:
+        """Wait until it has ended; return when (seconds since the epoch)."""
+        await self._process.wait()
+        return time.time()
 
     async def _read(self) -> str:
         assert self._process.stdout is not None

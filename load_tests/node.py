@@ -1,6 +1,6 @@
 """A node that is measured: it serves, publishes on command, and reports its CPU time.
 
-    python load_tests/node.py --bus URL [--no-history] [--table NAME]
+    python load_tests/node.py --bus URL [--no-history] [--table NAME] [--drain SECONDS]
 
 It prints its address, then obeys lines of its input: `publish N` publishes a batch of N events,
 `stats` prints CPU time and counters as JSON, `until N` does so once N events were broadcast, or no
@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from fraiseql_subs import History, Limits, Postgres, SubscriptionManager, Table, passthrough
+from fraiseql_subs import Drain, History, Limits, Postgres, SubscriptionManager, Table, passthrough
 
 POLL = 0.005
 """Time between two looks at the counters (seconds)."""
@@ -78,8 +78,8 @@ async def obey(manager: SubscriptionManager, line: str) -> None:
     sys.stdout.flush()
 
 
-async def serve(bus: str, history: History | None, table: str | None) -> None:
-    """Serve until the input ends."""
+async def serve(bus: str, history: History | None, table: str | None, drain: Drain) -> None:
+    """Serve until the input ends, or SIGTERM."""
     tables = [Table(table, channel="{channel}", events=("insert",))] if table else []
     manager = SubscriptionManager(
         [feed],
@@ -101,7 +101,7 @@ async def serve(bus: str, history: History | None, table: str | None) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    async with manager.serve(port=0, drain=0.0) as server:
+    async with manager.serve(port=0, drain=drain) as server:
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
         loop.add_reader(0, read)
@@ -114,9 +114,12 @@ def main() -> None:
     parser.add_argument("--bus", required=True)
     parser.add_argument("--no-history", action="store_true")
     parser.add_argument("--table", help="whose rows are events, in the channel of a column")
+    parser.add_argument("--drain", type=float, default=0.0)
+    parser.add_argument("--closes-per-second", type=float)
     options = parser.parse_args()
     history = None if options.no_history else History()
-    asyncio.run(serve(options.bus, history, options.table))
+    drain = Drain(options.drain, closes_per_second=options.closes_per_second)
+    asyncio.run(serve(options.bus, history, options.table, drain))
 
 
 if __name__ == "__main__":

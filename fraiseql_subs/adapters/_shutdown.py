@@ -18,25 +18,27 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .._core_handle import CoreHandle
+    from ..config import Drain
 
 POLL = 0.1
 """Interval between polls of the multiprocessing event (seconds); hypercorn's is the same."""
 
 
-def watch_shutdown(handle: CoreHandle, drain: float) -> None:
+def watch_shutdown(handle: CoreHandle, drain: Drain) -> None:
     """Drain a manager when the server is asked to end. Call it on the server's event loop.
 
     Does nothing unless a supported server handles SIGTERM.
 
     Args:
         handle: The manager to drain.
-        drain: Time that running operations have to end (seconds).
+        drain: How it drains.
     """
     if threading.current_thread() is threading.main_thread():
         _WATCH.add(handle, drain)
@@ -46,17 +48,18 @@ class _Watch:
     """The managers of this process that run inside another server."""
 
     def __init__(self) -> None:
-        self._drains: weakref.WeakKeyDictionary[CoreHandle, float]
+        self._drains: weakref.WeakKeyDictionary[CoreHandle, Drain]
         self._drains = weakref.WeakKeyDictionary()
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._limit: float | None = None
         self._previous: dict[int, Any] = {}
         self._sockets: tuple[socket.socket, ...] = ()
         self._has_begun = False
+        self._is_hurried = False
         self._held: Callable[[], object] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, handle: CoreHandle, drain: float) -> None:
+    def add(self, handle: CoreHandle, drain: Drain) -> None:
         """Start watching for a manager, if the server can be watched."""
         event_loop = asyncio.get_running_loop()
         handler = signal.getsignal(signal.SIGTERM)
@@ -67,7 +70,7 @@ class _Watch:
                 return
             self._drains.clear()
             self._event_loop, self._limit = event_loop, None
-            self._has_begun, self._held = False, None
+            self._has_begun, self._is_hurried, self._held = False, False, None
             watch(event_loop)
         self._drains[handle] = drain
 
@@ -104,7 +107,7 @@ class _Watch:
             await asyncio.sleep(POLL)
         if not self._has_begun:
             self._has_begun = True
-            await self._drain()
+            await self._drain(accepts=False)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         """Receive a signal, at any point of the main thread."""
@@ -144,34 +147,44 @@ class _Watch:
         # Another process sets it.
         while not event.is_set():  # noqa: ASYNC110
             await asyncio.sleep(POLL)
-        await self._drain()
+        await self._drain(accepts=False)
 
     def _told(self, hand_on: Callable[[], object]) -> None:
-        """Drain, then pass the signal on; a second signal ends the drain."""
+        """Drain, then pass the signal on; a second signal ends the drain, and a third passes."""
         if self._has_begun:
-            self._held = None
             for handle in list(self._drains):
                 handle.core.hurry()
-            hand_on()
+            if self._held is None or self._is_hurried:
+                hand_on()
+            # Otherwise the first one is passed on, a moment later: the clients are being closed.
+            self._is_hurried = True
             return
         self._has_begun, self._held = True, hand_on
         self._keep(self._end())
 
     async def _end(self) -> None:
         try:
-            await self._drain()
+            await self._drain(accepts=True)
         finally:
             held, self._held = self._held, None
             if held is not None:
                 held()
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, accepts: bool) -> None:
+        """Drain all managers.
+
+        Args:
+            accepts: Whether the server still accepts clients, which may be sent elsewhere.
+        """
         draining = []
         for handle, drain in list(self._drains.items()):
             if handle.is_running:
-                seconds = drain if self._limit is None else min(drain, self._limit)
+                if self._limit is not None:
+                    drain = replace(drain, seconds=min(drain.seconds, self._limit))
+                if not accepts:
+                    drain = drain.announced()
                 # Clients are not accepted again, because this process ends.
-                draining.append(handle.core.drain(seconds, False, False))
+                draining.append(handle.core.drain(drain, False, False))
         if draining:
             await asyncio.gather(*draining, return_exceptions=True)
 

@@ -15,7 +15,7 @@ from .._core import CLOSE_TIMEOUT
 from .._core_handle import CoreHandle
 from .._ownership import Ownership
 from .._settings import check_drain
-from ..config import DRAIN
+from ..config import DRAIN, Drain
 from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
@@ -40,7 +40,8 @@ class GraphQLApp:
             manager closes it.
         context: Function, async or not, that takes the ASGI scope. Resolvers find its result as
             `context.value`, and `Security.authenticate` as `params.context`. None: no value.
-        drain: Time that operations under way have when the server is asked to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds), or
+            `Drain(...)`, which also sets how clients are sent away.
 
     Raises:
         ConfigurationError: An argument is out of its range.
@@ -51,14 +52,13 @@ class GraphQLApp:
         manager: SubscriptionManager,
         *,
         context: Callable[[Scope], Any] | None = None,
-        drain: float = DRAIN,
+        drain: float | Drain = DRAIN,
     ) -> None:
         self._handle = handle_of(manager)
-        check_drain(drain)
         if context is not None:
             check_callable("context", context, "scope")
         self._context = context
-        self._drain = drain
+        self._drain = check_drain(drain)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, request or lifespan."""
@@ -77,7 +77,8 @@ class GraphQLApp:
         ownership = Ownership.enter(self._handle, starts=False)
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
-        await ownership.leave(self._drain)
+        # No client can come any more.
+        await ownership.leave(self._drain.announced())
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -97,7 +98,7 @@ class ASGICall:
     receive: Receive
     send: Send
     context: Any
-    drain: float
+    drain: Drain
 
 
 async def serve_websocket(call: ASGICall) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
 
 from .._core_handle import CoreHandle
 from .._settings import check_drain, check_route, items
-from ..config import DRAIN, refuse
+from ..config import DRAIN, Drain, refuse
 from ._handle import handle_of
 from .asgi import ASGICall, Receive, Scope, Send, serve_http, serve_websocket, spellings
 
@@ -29,7 +29,8 @@ class SubscriptionRouterFactory:
         context: A dependency. Resolvers find its value as `context.value`, and
             `Security.authenticate` as `params.context`. It may have dependencies, and takes
             `fastapi.requests.HTTPConnection` if it needs the request or socket.
-        drain: Time that operations under way have when the server is asked to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds), or
+            `Drain(...)`, which also sets how clients are sent away.
 
     Raises:
         ConfigurationError: An argument is out of its range.
@@ -40,15 +41,14 @@ class SubscriptionRouterFactory:
         manager: SubscriptionManager,
         *,
         context: Callable[..., Any] | None = None,
-        drain: float = DRAIN,
+        drain: float | Drain = DRAIN,
     ) -> None:
         self._handle = handle_of(manager)
-        check_drain(drain)
+        self._drain = check_drain(drain)
         if not (context is None or callable(context)):
             refuse(
                 "context", context, "pass a dependency: a function, or a class, that FastAPI calls"
             )
-        self._drain = drain
         self._context = context or _nothing
 
     def create_router(
@@ -96,7 +96,7 @@ def _nothing() -> None:
 class _Answer(Response):
     """A response that the manager writes."""
 
-    def __init__(self, handle: CoreHandle, context: Any, drain: float) -> None:
+    def __init__(self, handle: CoreHandle, context: Any, drain: Drain) -> None:
         super().__init__()
         self._drain = drain
         self._handle = handle

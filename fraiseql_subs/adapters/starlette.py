@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from .._callables import check_callable
 from .._ownership import Ownership
 from .._settings import check_drain, check_route
-from ..config import DRAIN
+from ..config import DRAIN, Drain
 from ._handle import handle_of
 from .asgi import GraphQLApp, Scope, spellings
 
@@ -27,7 +27,7 @@ def create_subscription_app(
     *,
     path: str | None = None,
     context: Callable[[HTTPConnection], Any] | None = None,
-    drain: float = DRAIN,
+    drain: float | Drain = DRAIN,
 ) -> Starlette:
     """Create an application for WebSocket and HTTP clients.
 
@@ -41,13 +41,14 @@ def create_subscription_app(
             `app.mount("/graphql", create_subscription_app(manager))` serves `/graphql/`.
         context: Function, async or not, that takes the connection. Resolvers find its result as
             `context.value`, and `Security.authenticate` as `params.context`. None: no value.
-        drain: Time that operations under way have when the server is asked to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds), or
+            `Drain(...)`, which also sets how clients are sent away.
 
     Raises:
         ConfigurationError: An argument is out of its range.
     """
     handle = handle_of(manager)
-    check_drain(drain)
+    settings = check_drain(drain)
     if path is not None:
         check_route(path)
     if context is not None:
@@ -65,7 +66,8 @@ def create_subscription_app(
         try:
             yield
         finally:
-            await ownership.leave(drain)
+            # No client can come any more.
+            await ownership.leave(settings.announced())
 
     served = GraphQLApp(manager, context=read_context, drain=drain)
     if path is None:

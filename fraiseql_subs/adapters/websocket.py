@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._core import CLOSE_TIMEOUT
 from .._core_handle import CoreHandle
 from .._settings import check_drain
-from ..config import DRAIN
+from ..config import DRAIN, Drain
 from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._tasks import Peer, first_of, last_word
@@ -124,10 +124,9 @@ class GraphQLTransportWSHandler:
         ConfigurationError: An argument is out of its range.
     """
 
-    def __init__(self, manager: SubscriptionManager, *, drain: float = DRAIN) -> None:
+    def __init__(self, manager: SubscriptionManager, *, drain: float | Drain = DRAIN) -> None:
         self._handle = handle_of(manager)
-        check_drain(drain)
-        self._drain = drain
+        self._drain = check_drain(drain)
 
     async def handle_connection(self, adapter: WebSocketAdapter, *, context: Any = None) -> None:
         """Serve one socket until it ends.
@@ -146,7 +145,7 @@ class GraphQLTransportWSHandler:
 
 
 async def serve_socket(
-    handle: CoreHandle, adapter: WebSocketAdapter, context: Any, drain: float
+    handle: CoreHandle, adapter: WebSocketAdapter, context: Any, drain: Drain
 ) -> None:
     """Serve one socket until it ends; see `GraphQLTransportWSHandler.handle_connection`."""
     watch_shutdown(handle, drain)

@@ -10,12 +10,14 @@ import importlib
 import logging
 import os
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .._settings import DEFAULT_HOST, DEFAULT_PORT, check_address, check_drain
+from ..config import Drain
 from ..errors import ConfigurationError
 from ..manager import SubscriptionManager
 from ..processes.sockets import open_socket
@@ -33,6 +35,19 @@ def configure_logging(options: dict[str, Any]) -> None:
     logging.basicConfig(
         level=options["log_level"].upper(),
         format=f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s",
+    )
+
+
+def drain_of(options: dict[str, Any]) -> Drain:
+    """Return how the options say to drain.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+    return replace(
+        check_drain(options["drain"]),
+        ready_delay=options["ready_delay"],
+        closes_per_second=options["closes_per_second"],
     )
 
 
@@ -71,7 +86,7 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any]) -> int:
     try:
         has_tls = options["tls_cert"] is not None
         check_address(host, port, unix, has_tls=has_tls, reuse_port=False)
-        check_drain(options["drain"])
+        drain_of(options)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     configure_logging(options)
@@ -98,7 +113,7 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _serving(listener: Any, folder: Path, options: dict[str, Any]) -> Coroutine[Any, Any, int]:
-    drain = options["drain"]
+    drain = drain_of(options).longest
     if not options["reload"]:
         return supervise(listener, options["processes"], drain=drain, announce=click.echo)
     # Needs watchfiles.

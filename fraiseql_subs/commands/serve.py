@@ -24,7 +24,13 @@ from ..manager import SubscriptionManager
 from ..processes.supervised import Supervised
 from ..security import TLS
 from ..server import Server
-from ._processes import MAX_PROCESSES, check_engine, configure_logging, serve_by_processes
+from ._processes import (
+    MAX_PROCESSES,
+    check_engine,
+    configure_logging,
+    drain_of,
+    serve_by_processes,
+)
 from ._status import FAILURE
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
@@ -79,6 +85,20 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     default=DRAIN,
     show_default=True,
     help="Time that running operations have to end.",
+)
+@_option(
+    "--ready-delay",
+    metavar="SECONDS",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Time before the drain in which /health/ready is 503 and clients are let in.",
+)
+@_option(
+    "--closes-per-second",
+    metavar="COUNT",
+    type=float,
+    help="Most connections that a process closes in one second while it drains (default: 20).",
 )
 @_option("--compression", is_flag=True, help="Compress results for WebSockets that offer it.")
 @_option(
@@ -173,7 +193,7 @@ def _server(
         **address,
         path=options["path"],
         tls=None if cert is None else TLS(cert=cert, key=key),
-        drain=options["drain"],
+        drain=drain_of(options),
         compression=options["compression"],
         trusted_proxies=options["trusted_proxy"],
     )

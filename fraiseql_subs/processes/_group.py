@@ -29,7 +29,7 @@ class Group:
 
     Args:
         listener: The socket.
-        drain: Time that running operations have to end (seconds).
+        drain: How long their drain takes at most (seconds).
         announce: Called with what the first process has to say.
         outlives_failures: Whether a `main` that raises does not end the program.
     """

@@ -38,7 +38,7 @@ async def serve_and_reload(
     Args:
         listener: The socket that it serves at.
         folder: The folder that is watched.
-        drain: Time that running operations have to end when the program ends (seconds).
+        drain: How long the drain takes at most when the program ends (seconds).
         announce: Called with what the first process has to say.
 
     Returns:

@@ -24,7 +24,7 @@ async def supervise(
     Args:
         listener: The socket that they share.
         count: How many there are.
-        drain: Time that running operations have to end (seconds).
+        drain: How long their drain takes at most (seconds).
         announce: Called with what the first process has to say.
 
     Returns:

@@ -19,6 +19,7 @@ from fraiseql_subs import (
     Accepted,
     ConfigurationError,
     Deprecated,
+    Drain,
     Federation,
     History,
     Identity,
@@ -227,6 +228,11 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "publish_key": [5, "short"],
         "publish_path": [None, "publish"],
         "main": [5, "main", lambda a: None],
+    },
+    Drain: {
+        "seconds": DRAIN,
+        "ready_delay": DRAIN,
+        "closes_per_second": [0, -1, True, "x", math.nan, math.inf, 1e300, []],
     },
     Limits: {
         **each(

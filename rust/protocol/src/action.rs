@@ -32,6 +32,8 @@ pub enum Action {
         /// Its id.
         id: OperationId,
     },
+    /// Note that the client has answered a ping.
+    Answered,
     /// Close the socket, or end the body; the session is over.
     Close(Close),
 }

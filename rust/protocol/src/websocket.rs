@@ -154,7 +154,7 @@ impl WebSocket {
                 vec![Action::Send(frame::connection("pong", payload))]
             }
             // A pong needs no answer, also without a ping.
-            ClientMessage::Pong => Vec::new(),
+            ClientMessage::Pong => vec![Action::Answered],
             ClientMessage::Subscribe { id, request } => {
                 self.subscribe(id, request).into_iter().collect()
             }

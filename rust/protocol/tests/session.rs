@@ -92,7 +92,7 @@ proptest! {
                     let answered = matches!(session.receive_text(r#"{"type":"ping"}"#)[..], [Action::Send(_)]);
                     prop_assert!(answered);
                 }
-                Step::Pong => prop_assert_eq!(session.receive_text(r#"{"type":"pong"}"#), []),
+                Step::Pong => prop_assert_eq!(session.receive_text(r#"{"type":"pong"}"#), [Action::Answered]),
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
 use crate::drafts::{Content, draft};
-use crate::draining;
+use crate::draining::{self, PyDrain};
 use crate::error::{
     config_error, exceptions, manager_closed, optional_text, publish_error, request_errors,
     runtime_error, server_error, text, tls_error,
@@ -465,16 +465,25 @@ impl Core {
         Ok(address)
     }
 
-    /// Drains for at most `drain` seconds, closes the remaining connections with 1001, and ends the
-    /// server. The bus continues unless `whole`, and clients are accepted again if `readmit`.
+    /// Says that further clients should go elsewhere; the future is done after `delay` seconds.
+    fn announce<'py>(&self, py: Python<'py>, delay: f64) -> PyResult<Bound<'py, PyAny>> {
+        draining::announce(py, &self.running(py)?, delay)
+    }
+
+    /// Drains, closes the remaining connections with 1001, and ends the server. The bus continues
+    /// unless `whole`, and clients are accepted again if `readmit`.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an argument of a Python call"
+    )]
     fn drain<'py>(
         &self,
         py: Python<'py>,
-        drain: f64,
+        drain: PyDrain,
         whole: bool,
         readmit: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        draining::drain(py, &self.running(py)?, drain, whole, readmit)
+        draining::drain(py, &self.running(py)?, &drain, whole, readmit)
     }
 
     /// Leaves new connections in the queue of the socket, for other processes that have it; serves

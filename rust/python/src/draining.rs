@@ -4,31 +4,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use runtime::DrainOptions;
 use server::Server;
 
 use crate::error::exceptions;
 use crate::future::future;
 use crate::running::Running;
 
+/// `fraiseql_subs.Drain`.
+#[derive(FromPyObject)]
+pub(crate) struct PyDrain {
+    seconds: f64,
+    ready_delay: f64,
+    closes_per_second: Option<f64>,
+}
+
+impl PyDrain {
+    fn read(&self) -> PyResult<DrainOptions> {
+        Ok(DrainOptions {
+            limit: time("drain", self.seconds)?,
+            ready_delay: time("ready_delay", self.ready_delay)?,
+            closes_per_second: self.closes_per_second,
+        })
+    }
+}
+
+fn time(name: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        exceptions::ConfigurationError::new_err(format!(
+            "{name}={seconds} is not a time: pass a number of seconds of at least 0"
+        ))
+    })
+}
+
 /// See `Core::drain`.
 pub(crate) fn drain<'py>(
     py: Python<'py>,
     running: &Arc<Running>,
-    drain: f64,
+    drain: &PyDrain,
     whole: bool,
     readmit: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let limit = Duration::try_from_secs_f64(drain).map_err(|_| {
-        exceptions::ConfigurationError::new_err(format!(
-            "drain={drain} is not a time: pass a number of seconds of at least 0"
-        ))
-    })?;
+    let options = drain.read()?;
     let working = running.clone();
     let work = async move {
         if whole {
-            working.runtime.drain(limit).await;
+            working.runtime.drain(&options).await;
         } else {
-            working.runtime.drain_connections(limit).await;
+            working.runtime.drain_connections(&options).await;
         }
         // The server stays stored for `stop`, which also waits for its end.
         let server = working.server.lock().as_ref().map(Server::handle);
@@ -40,6 +63,20 @@ pub(crate) fn drain<'py>(
             working.runtime.readmit();
         }
     };
+    future(py, &running.bridge, &running.runtime, work, |py, ()| {
+        Ok(py.None())
+    })
+}
+
+/// See `Core::announce`.
+pub(crate) fn announce<'py>(
+    py: Python<'py>,
+    running: &Arc<Running>,
+    delay: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let delay = time("ready_delay", delay)?;
+    let working = running.clone();
+    let work = async move { working.runtime.announce(delay).await };
     future(py, &running.bridge, &running.runtime, work, |py, ()| {
         Ok(py.None())
     })

@@ -60,7 +60,9 @@ pub use connection::{
 };
 pub use error::{DefinitionError, RuntimeError};
 pub use journal::CONNECTIONS;
-pub use manager::{Disconnected, EnginePublisher, Listed, Reached, Runtime, WorkerFactory};
+pub use manager::{
+    Disconnected, DrainOptions, EnginePublisher, Listed, Reached, Runtime, WorkerFactory,
+};
 pub use metrics::{Family, Format, Kind, Metrics, Sample, Snapshot, UNWRITTEN, Value};
 pub use places::Place;
 pub use random::{opaque_id, random_key};

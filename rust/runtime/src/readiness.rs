@@ -7,7 +7,7 @@ use std::time::Duration;
 pub enum Readiness {
     /// They should.
     Ready,
-    /// It drains, and lets no client in.
+    /// It drains, or is about to, and lets no client in then.
     Draining,
     /// It cannot reach its engine, and that counts. Clients are let in, and keep their connections.
     BusAway,
@@ -18,7 +18,7 @@ impl Readiness {
     /// a time that the application has set.
     #[must_use]
     pub(crate) fn of(
-        is_draining: bool,
+        is_leaving: bool,
         away_for: Option<Duration>,
         with_bus: bool,
         unready_after: Option<Duration>,
@@ -27,7 +27,7 @@ impl Readiness {
             with_bus || unready_after.is_some_and(|longest| away_for >= longest)
         };
         match away_for {
-            _ if is_draining => Self::Draining,
+            _ if is_leaving => Self::Draining,
             Some(away_for) if counts(away_for) => Self::BusAway,
             Some(_) | None => Self::Ready,
         }

@@ -124,6 +124,8 @@ pub struct RuntimeState {
     unready_after: Option<Duration>,
     /// Name of the engine; `None`: there is one process.
     engine_name: Option<&'static str>,
+    /// Whether further clients should go elsewhere. They are let in until `draining`.
+    leaving: AtomicBool,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -196,6 +198,7 @@ impl RuntimeState {
             page: config.page,
             notices,
             unready_after: config.unready_after,
+            leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
         }
@@ -422,7 +425,8 @@ impl RuntimeState {
     #[must_use]
     pub fn readiness(&self, with_bus: bool) -> Readiness {
         let away_for = self.bus_away_for();
-        Readiness::of(self.is_draining(), away_for, with_bus, self.unready_after)
+        let is_leaving = self.leaving.load(Ordering::Relaxed);
+        Readiness::of(is_leaving, away_for, with_bus, self.unready_after)
     }
 
     /// Whether connections are being drained, so that no further client is let in.
@@ -431,7 +435,13 @@ impl RuntimeState {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Says that further clients should go elsewhere, and still lets them in.
+    pub(crate) fn set_leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_draining(&self, draining: bool) {
+        self.leaving.store(draining, Ordering::Relaxed);
         self.draining.store(draining, Ordering::Relaxed);
     }
 

@@ -10,8 +10,8 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use protocol::Head;
 use protocol::http::Response;
+use protocol::{Close, Head};
 use runtime::{
     Body, ConnectionHandle, KeptBytes, Outgoing, Place, Reply, Responder, TransportHandle,
     stuck_time,
@@ -111,6 +111,10 @@ pub(crate) async fn answer(
         let head = response.head_mut();
         head.no_chunking(true);
         head.set_connection_type(ConnectionType::Close);
+    }
+    if responder.state().is_draining() {
+        // The next request is for another server.
+        return closing(response);
     }
     response
 }
@@ -224,7 +228,7 @@ fn respond_keeping(
         is_over: length.is_some(),
         remote,
         _kept: kept,
-        _held: socket.zip(reply.place).map(|(socket, place)| Held {
+        held: socket.zip(reply.place).map(|(socket, place)| Held {
             socket,
             place: Some(place),
         }),
@@ -252,7 +256,7 @@ struct Parts {
     remote: Option<ConnectionHandle>,
     /// The initially ready bytes, counted for their connection.
     _kept: Option<KeptBytes>,
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl Parts {
@@ -307,7 +311,14 @@ impl MessageBody for Parts {
             for outgoing in outgoing {
                 match outgoing {
                     Outgoing::Text(part) => self.ready.push(&part),
-                    Outgoing::Close(_) => self.is_over = true,
+                    Outgoing::Close(close) => {
+                        self.is_over = true;
+                        if let Some(held) = self.held.as_ref()
+                            && close == Close::going_away()
+                        {
+                            held.socket.leave();
+                        }
+                    }
                     Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                 }
             }

@@ -140,8 +140,14 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     timeout: Duration,
 ) -> Option<Reason> {
     let mut idle: Option<Idle> = None;
+    let mut is_leaving = false;
     poll_fn(|cx| {
         turn.begin();
+        if !is_leaving && streams.responder.state().is_draining() {
+            // The client opens another connection for its next request, and finds another server.
+            is_leaving = true;
+            connection.graceful_shutdown();
+        }
         while let Poll::Ready(accepted) = connection.poll_accept(cx) {
             let (request, respond) = match accepted {
                 Some(Ok(asked)) => asked,

@@ -21,7 +21,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::deadline::{Deadline, Pace};
+use crate::deadline::{Deadline, LINGER, Pace};
 use crate::scan::BodyFault;
 
 /// Limit of unsent bytes in the kernel (bytes). Further data stays in the outbox, where the
@@ -104,6 +104,8 @@ pub(crate) struct Socket<T> {
 #[derive(Default)]
 struct SocketState {
     is_ended: AtomicBool,
+    /// Whether no further request is expected.
+    is_leaving: AtomicBool,
     /// Whether another component enforces the time limits.
     is_unwatched: AtomicBool,
     /// Requests whose responses are not complete (count).
@@ -139,6 +141,12 @@ impl SocketHandle {
     pub(crate) fn shut_down(&self) {
         self.0.is_ended.store(true, Release);
         self.0.task.wake();
+    }
+
+    /// Closes the socket shortly after its requests, as the server drains: the client's next one is for
+    /// another server.
+    pub(crate) fn leave(&self) {
+        self.0.is_leaving.store(true, Relaxed);
     }
 
     /// Records a request; it runs until the returned guard is dropped.
@@ -268,7 +276,9 @@ impl<T: Accepted> Socket<T> {
             self.begun = begun;
             self.head = None;
         }
-        let span = self.request_timeout;
+        let is_leaving = self.state.is_leaving.load(Relaxed);
+        let longest = if is_leaving { LINGER } else { Duration::MAX };
+        let span = self.request_timeout.min(longest);
         let head = self.head.get_or_insert_with(|| Deadline::new(span));
         if head.poll(cx).is_ready() {
             return Err(io::ErrorKind::TimedOut.into());

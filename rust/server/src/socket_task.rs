@@ -124,6 +124,10 @@ impl Transport for SocketTask {
             (false, false) => Flow::Idle,
         }
     }
+
+    fn is_behind(&self) -> bool {
+        self.0.is_full.get()
+    }
 }
 
 /// A socket that the actor reads and the socket task writes, on one thread.

@@ -138,6 +138,28 @@ async def test_a_second_signal_ends_at_once(redis):
         client.kill()
 
 
+async def test_processes_are_replaced_without_the_delay_of_an_end(redis):
+    """While the others are ready, no client has to be sent elsewhere."""
+    async with run(redis.url, "--ready-delay", "3600") as program:
+        await program.serving()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("all processes are new")
+        client, _ = await program.connect()
+        os.kill(program.process.pid, signal.SIGTERM)
+        async with httpx.AsyncClient() as probe:
+            url = program.http_url.replace("/graphql", "/health/ready")
+
+            async def is_unready() -> bool:
+                return (await probe.get(url)).status_code == 503
+
+            await eventually(is_unready, "clients are sent elsewhere")
+        other, _ = await program.connect()
+        os.kill(program.process.pid, signal.SIGTERM)
+        for ended in (client, other):
+            await ended.expect_close(1001)
+        assert await program.ended() == 0
+
+
 async def test_a_third_signal_kills_what_does_not_end(redis):
     async with run(redis.url) as program:
         await program.serving()

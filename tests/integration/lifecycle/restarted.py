@@ -107,13 +107,19 @@ def free_port() -> int:
 
 
 class Application:
-    """A program in a folder, on one port, run once or again."""
+    """A program in a folder, on one port, run once or again.
 
-    def __init__(self, name: str, folder: Path) -> None:
-        code, command = PROGRAMS[name]
+    Args:
+        name: One of `PROGRAMS`.
+        folder: Where it is written.
+        program: Its code and its command; None: those of `PROGRAMS`.
+    """
+
+    def __init__(self, name: str, folder: Path, program: tuple[str, str] | None = None) -> None:
+        code, command = PROGRAMS[name] if program is None else program
         self.folder = folder
         self.port = free_port()
-        (folder / "app.py").write_text(MANAGER + code)
+        (folder / "app.py").write_text(code if program else MANAGER + code)
         binaries = Path(sys.executable).parent
         self._command = f"exec {binaries}/{command.format(port=self.port)}"
 

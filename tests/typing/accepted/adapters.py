@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from typing_extensions import assert_type
 
-from fraiseql_subs import SubscriptionManager
+from fraiseql_subs import Drain, SubscriptionManager
 from fraiseql_subs.adapters.asgi import GraphQLApp
 from fraiseql_subs.adapters.fastapi import SubscriptionRouterFactory
 from fraiseql_subs.adapters.starlette import create_subscription_app
@@ -18,6 +18,7 @@ from fraiseql_subs.adapters.websocket import GraphQLTransportWSHandler, WebSocke
 manager = SubscriptionManager()
 
 asgi = GraphQLApp(manager, context=lambda scope: scope["client"], drain=1.0)
+slower = GraphQLApp(manager, drain=Drain(1.0, ready_delay=5))
 
 
 def user(connection: HTTPConnection) -> str | None:

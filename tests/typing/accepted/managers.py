@@ -19,6 +19,7 @@ from fraiseql_subs import (
     ConnectionInfo,
     Context,
     Disconnected,
+    Drain,
     Event,
     ExecutionResult,
     Executor,
@@ -94,6 +95,7 @@ async def serve(manager: SubscriptionManager) -> None:
         pass
     await manager.start()
     await manager.close(drain=5)
+    await manager.close(drain=Drain(30, ready_delay=5.0, closes_per_second=200))
 
 
 def run(manager: SubscriptionManager) -> None:

@@ -4,7 +4,10 @@
 //! (`clock`).
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::time::Duration;
+
+use crate::clock::running_millis;
 
 /// Intervals in a row in which a pinged client sends nothing and reads nothing (count). A client
 /// with pending data has [`STUCK_INTERVALS`], because the ping is queued behind all data in the
@@ -45,6 +48,21 @@ pub(crate) struct Liveness {
     silent: Cell<u32>,
     /// Intervals in a row (count).
     stuck: Cell<u32>,
+    /// When the client was pinged, until it answers.
+    asked: Cell<Option<Millis>>,
+    /// Time from the last ping that it has answered until then (milliseconds).
+    round_trip: Cell<u32>,
+}
+
+/// A time of the monotonic clock (milliseconds from 1); it may wrap around.
+type Millis = NonZeroU32;
+
+fn now() -> Millis {
+    NonZeroU32::MIN.saturating_add(running_millis() as u32)
+}
+
+fn since(moment: Millis) -> u32 {
+    now().get().wrapping_sub(moment.get())
 }
 
 impl Liveness {
@@ -55,12 +73,34 @@ impl Liveness {
             was_behind: Cell::new(false),
             silent: Cell::new(0),
             stuck: Cell::new(0),
+            asked: Cell::new(None),
+            round_trip: Cell::new(0),
         }
     }
 
     /// Records that data was received.
     pub(crate) fn hear(&self) {
         self.is_heard.set(true);
+    }
+
+    /// Records that the client is pinged.
+    pub(crate) fn ask(&self) {
+        self.asked.set(self.asked.get().or_else(|| Some(now())));
+    }
+
+    /// Records that it has answered a ping, or has sent an answer to none.
+    pub(crate) fn answer(&self) {
+        self.hear();
+        if let Some(asked) = self.asked.take() {
+            self.round_trip.set(since(asked));
+        }
+    }
+
+    /// Returns the time of its last round trip, or of the one that takes longer by now; zero: none
+    /// was measured.
+    pub(crate) fn round_trip(&self) -> Duration {
+        let pending = self.asked.get().map_or(0, since);
+        Duration::from_millis(self.round_trip.get().max(pending).into())
     }
 
     /// Whether the client is gone; call it once in each interval. `is_asked`: the client receives
@@ -138,6 +178,24 @@ mod tests {
             liveness.is_gone(Flow::Stuck, true)
         });
         assert_eq!(end, Some(5));
+    }
+
+    #[test]
+    fn the_round_trip_of_an_unanswered_ping_grows() {
+        let liveness = Liveness::new();
+        assert_eq!(liveness.round_trip(), Duration::ZERO);
+        liveness
+            .asked
+            .set(NonZeroU32::new(now().get().wrapping_sub(300)));
+        // A further ping does not begin anew.
+        liveness.ask();
+        assert!(liveness.round_trip() >= Duration::from_millis(300));
+        liveness.answer();
+        let measured = liveness.round_trip();
+        assert!(measured >= Duration::from_millis(300));
+        // It is no answer to a ping.
+        liveness.answer();
+        assert_eq!(liveness.round_trip(), measured);
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod initialisation;
 mod liveness;
 mod operation_sink;
 mod outbox;
+mod path;
 mod rates;
 mod registry;
 mod retained;
@@ -43,6 +44,7 @@ pub use liveness::{Flow, stuck_time};
 use operation_sink::OperationSink;
 use outbox::OperationMark;
 pub use outbox::{Outbox, Outgoing};
+pub(crate) use path::ClientPath;
 pub use registry::Registry;
 use retained::{Charge, Retained};
 pub use signal::SignalStream;
@@ -246,7 +248,7 @@ impl Connection {
 
     /// Receives a pong of the transport.
     pub fn receive_pong(&self) {
-        self.liveness.hear();
+        self.liveness.answer();
     }
 
     /// Records that the client has opened its reserved stream.
@@ -320,6 +322,7 @@ impl Connection {
                     self.subscribe(id, &PreparedRequest::new(request));
                 }
                 Action::Complete { id } => self.client_completed(&id),
+                Action::Answered => self.liveness.answer(),
                 Action::Close(close) => self.close(close),
             }
         }
@@ -548,7 +551,7 @@ impl Connection {
             ping,
         ) {
             (false, None) => {}
-            (false, Some(ping)) => self.outbox.push_control(ping),
+            (false, Some(ping)) => self.ping(ping),
             // If the client reads again, it receives the reason.
             (true, Some(_)) => self.close(Close::no_answer()),
             (true, None) => {

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Recipient;
 use bus::cluster::{Owner, Selector};
@@ -11,8 +10,8 @@ use hashbrown::HashMap;
 use protocol::Close;
 use tokio::time::Instant;
 
-use super::Connection;
 use super::expiry::{Expiries, ExpiryClock};
+use super::{ClientPath, Connection};
 use crate::admission::{Connect, start_authentication};
 use crate::client::owner;
 use crate::operation::Opener;
@@ -114,16 +113,26 @@ impl Registry {
         }
     }
 
-    /// Closes the connections evenly over `window`.
-    pub(crate) fn drain(&self, window: Duration) {
-        let connections = self.connections.borrow();
-        let leaving: Vec<_> = connections.values().cloned().collect();
-        let count = u32::try_from(leaving.len()).unwrap_or(u32::MAX);
-        let (begin, step) = (Instant::now(), window / count.max(1));
+    /// Returns the keys of the open connections, and the ways to their clients.
+    pub(crate) fn paths(&self) -> Vec<(u64, ClientPath)> {
+        let live = self.live();
+        live.iter().map(|one| (one.key, one.path())).collect()
+    }
+
+    /// Closes connections, each at its time, in this order.
+    pub(crate) fn drain(self: &Rc<Self>, departures: Vec<(u64, Instant)>) {
+        let registry = Rc::downgrade(self);
         actix::spawn(async move {
-            for (place, connection) in (0..).zip(leaving) {
-                tokio::time::sleep_until(begin + step * place).await;
-                if let Some(connection) = connection.upgrade() {
+            for (key, time) in departures {
+                tokio::time::sleep_until(time).await;
+                let Some(registry) = registry.upgrade() else {
+                    return;
+                };
+                if registry.state().is_hurried() {
+                    // The drain closes all of them.
+                    return;
+                }
+                if let Some(connection) = registry.find(key) {
                     connection.leave();
                 }
             }

@@ -10,4 +10,6 @@ pub trait Transport {
     fn has_pings(&self) -> bool;
     /// Returns the observation of the client since the last call; called in each interval.
     fn flow(&self) -> Flow;
+    /// Whether it has data that the client has not taken.
+    fn is_behind(&self) -> bool;
 }

@@ -1,6 +1,7 @@
 //! A started manager: its threads, its event bus, its drain and its end.
 
 mod broadcaster;
+mod departures;
 mod engine_publisher;
 mod event_bus;
 mod link_thread;
@@ -11,6 +12,7 @@ mod system;
 mod worker_factory;
 mod worker_pool;
 
+pub use departures::DrainOptions;
 pub use engine_publisher::EnginePublisher;
 pub use nodes::{Disconnected, Listed, Reached};
 pub use runtime::Runtime;

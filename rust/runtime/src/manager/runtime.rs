@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::broadcaster::{Broadcaster, ShardList};
+use super::departures::{Departures, DrainOptions};
 use super::event_bus::EventBusActor;
 use super::link_thread::{ClusterLosses, LinkThread, Node};
 use super::local_node::LocalNode;
@@ -30,7 +31,7 @@ use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
-use crate::worker::{DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker};
+use crate::worker::{DrainConnections, ListPaths, RunOnWorker, ShardActor, StopWorker, Worker};
 
 /// Interval at which a drain checks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -43,10 +44,6 @@ const LEAVE_TIME: Duration = Duration::from_millis(250);
 
 /// Time after which what still holds a drain is told.
 const TELL_AFTER: Duration = Duration::from_millis(100);
-
-/// Longest time between two connections that a drain closes, so that their clients do not reconnect
-/// all at once. It is shorter when the drain would exceed its limit.
-const PACE: Duration = Duration::from_millis(50);
 
 /// A started manager.
 pub struct Runtime {
@@ -343,11 +340,13 @@ impl Runtime {
         }
     }
 
-    /// Drains all connections within `limit`, then accepts no further event and ends the operations
-    /// without a connection. No client can connect any more.
-    pub async fn drain(&self, limit: Duration) {
+    /// Drains all connections, then accepts no further event and ends the operations without a
+    /// connection. No client can connect any more.
+    pub async fn drain(&self, drain: &DrainOptions) {
+        let limit = drain.limit;
+        self.announce(drain.ready_delay).await;
         let begin = Instant::now();
-        self.drain_connections(limit).await;
+        self.drain_announced(drain).await;
         // After the connections: a mutation that is under way may publish.
         self.state.intake.close();
         let deadline = (begin + limit).max(Instant::now() + limit.min(CLOSE_TIME));
@@ -383,27 +382,44 @@ impl Runtime {
         }
     }
 
+    /// Says that further clients should go elsewhere. Returns after `delay`, for which they are still
+    /// let in: what distributes them needs a moment to notice.
+    pub async fn announce(&self, delay: Duration) {
+        if self.state.is_draining() {
+            return;
+        }
+        self.state.set_leaving();
+        if !delay.is_zero() && !self.state.is_hurried() {
+            let seconds = delay.as_secs_f64();
+            tracing::info!(
+                name: "drain.announced",
+                target: "fraiseql_subs",
+                "not ready any more: clients are let in for another {seconds:.1} s, then the drain begins"
+            );
+        }
+        self.wait_while(|| true, Instant::now() + delay).await;
+    }
+
     /// Drains all connections, one after the other. Each sends the results of events that were
-    /// published before, waits until `limit` for operations that end by themselves, and closes with
-    /// 1001. No client can connect until [`Self::readmit`].
-    pub async fn drain_connections(&self, limit: Duration) {
+    /// published before, waits for operations that end by themselves, and closes with 1001. No
+    /// client can connect until [`Self::readmit`].
+    pub async fn drain_connections(&self, drain: &DrainOptions) {
+        self.announce(drain.ready_delay).await;
+        self.drain_announced(drain).await;
+    }
+
+    async fn drain_announced(&self, drain: &DrainOptions) {
         let state = &self.state;
         state.set_draining(true);
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + drain.limit;
         let published = state.intake.accepted();
         self.wait_while(|| self.broadcaster.sent() < published, deadline)
             .await;
-        let connections = state.metrics.connections.get();
-        let paced = PACE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
-        let window = paced.min(limit);
-        for shard in self.shards.live() {
-            // An error means that the worker, and with it its connections, has ended.
-            shard.send(DrainConnections { window }).await.ok();
-        }
+        let last = self.send_away(drain, deadline).await;
         let publishing = || state.places.publishers() > 0;
         let connected = || state.metrics.connections.get() > 0 || publishing();
         // Those without an operation under way have left by then.
-        let told_at = Instant::now() + window + TELL_AFTER;
+        let told_at = last + TELL_AFTER;
         self.wait_while(connected, told_at.min(deadline)).await;
         if connected() && !state.is_hurried() {
             let listed = state.roster.list();
@@ -414,6 +430,39 @@ impl Runtime {
             .await;
         // Waits until the close frames are written.
         wait_while(connected, Instant::now() + CLOSE_TIME).await;
+    }
+
+    /// Closes all connections, one after the other; returns when the last one has its turn.
+    async fn send_away(&self, drain: &DrainOptions, deadline: Instant) -> Instant {
+        let mut workers: Vec<_> = self
+            .shards
+            .live()
+            .into_iter()
+            .map(|one| (one, vec![]))
+            .collect();
+        let mut clients = Vec::new();
+        for (number, (shard, _)) in workers.iter().enumerate() {
+            // An error means that the worker, and with it its connections, has ended.
+            let paths = shard.send(ListPaths).await.unwrap_or_default();
+            clients.extend(paths.into_iter().map(|(key, path)| ((number, key), path)));
+        }
+        let begin = Instant::now();
+        let left = DrainOptions {
+            limit: deadline.saturating_duration_since(begin),
+            ..*drain
+        };
+        let departures = Departures::plan(clients, &left);
+        if !self.state.is_hurried() {
+            departures.tell();
+        }
+        let last = begin + departures.duration();
+        for ((number, key), after) in departures.times {
+            workers[number].1.push((key, begin + after));
+        }
+        for (shard, departures) in workers {
+            shard.send(DrainConnections { departures }).await.ok();
+        }
+        last
     }
 
     /// Ends the drain that is under way without waiting for answers.

@@ -331,6 +331,10 @@ impl Transport for HandleTransport {
             (false, _) => Flow::Idle,
         }
     }
+
+    fn is_behind(&self) -> bool {
+        !self.slot.0.lock().outgoing.is_empty()
+    }
 }
 
 /// Notifies the transport when the worker drops the connection, also if the worker was never

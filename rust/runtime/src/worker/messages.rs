@@ -2,14 +2,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Message;
 use bus::StreamItem;
 use bus::cluster::Selector;
 use protocol::Close;
+use tokio::time::Instant;
 
 use super::Worker;
+use crate::connection::ClientPath;
 
 /// A batch that is under way. The next one is sent when the last shard has dropped it.
 pub trait Turn: Send + Sync {
@@ -38,14 +39,20 @@ pub struct RunOnWorker(pub WorkerJob);
 /// The function of [`RunOnWorker`].
 pub(crate) type WorkerJob = Box<dyn FnOnce(&Rc<Worker>) + Send>;
 
-/// Command: close the connections of a worker, one after the other.
+/// Question: which connections a worker has.
+/// Sender: the runtime when it drains. Reply: their keys, and the ways to their clients.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Vec<(u64, ClientPath)>")]
+pub(crate) struct ListPaths;
+
+/// Command: close connections of a worker, one after the other.
 /// Sender: the runtime when it drains. Reply: `()`; connections close after their running
 /// operations.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct DrainConnections {
-    /// The time over which they are closed, so that their clients do not all reconnect at once.
-    pub window: Duration,
+    /// Their keys, and when their turn is, in this order.
+    pub departures: Vec<(u64, Instant)>,
 }
 
 /// Command: end the worker's actor, which owns the worker.

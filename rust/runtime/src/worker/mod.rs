@@ -16,7 +16,7 @@ use crate::subscription::{WokenWorker, WorkerAddress};
 
 pub(crate) use messages::RunOnWorker;
 pub(crate) use messages::{
-    Broadcast, CloseConnections, CloseRevoked, DrainConnections, StopWorker, Turn,
+    Broadcast, CloseConnections, CloseRevoked, DrainConnections, ListPaths, StopWorker, Turn,
 };
 pub use shard_actor::ShardActor;
 

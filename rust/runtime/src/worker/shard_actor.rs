@@ -7,14 +7,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult,
+    ResponseFuture, WrapFuture,
 };
 
 use super::Worker;
 use super::messages::{
-    Broadcast, CloseConnections, CloseRevoked, DrainConnections, RunOnWorker, StopWorker,
+    Broadcast, CloseConnections, CloseRevoked, DrainConnections, ListPaths, RunOnWorker, StopWorker,
 };
 use crate::clock::run_for;
+use crate::connection::ClientPath;
 use crate::subscription::{CallGroupCommand, PassOn};
 
 /// Interval of the checks for expired identities; a connection outlives its identity by at most
@@ -101,11 +103,24 @@ impl Handler<PassOn> for ShardActor {
     }
 }
 
+impl Handler<ListPaths> for ShardActor {
+    type Result = ResponseFuture<Vec<(u64, ClientPath)>>;
+
+    fn handle(&mut self, _: ListPaths, _: &mut Context<Self>) -> Self::Result {
+        let registry = self.worker.registry().clone();
+        Box::pin(async move {
+            // First the connections write what was delivered just now.
+            tokio::task::yield_now().await;
+            registry.paths()
+        })
+    }
+}
+
 impl Handler<DrainConnections> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, drain: DrainConnections, _: &mut Context<Self>) {
-        self.worker.registry().drain(drain.window);
+        self.worker.registry().drain(drain.departures);
     }
 }
 
