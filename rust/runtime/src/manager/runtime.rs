@@ -26,6 +26,7 @@ use super::worker_pool::WorkerPool;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client};
 use crate::error::RuntimeError;
+use crate::journal::{self, OperationEnd};
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
@@ -244,6 +245,8 @@ impl Runtime {
             }
         }
         let (mut reply, opened) = oneshot::channel();
+        let client = Arc::new(client);
+        let subscriber = client.clone();
         let prepared = PreparedRequest::new(request);
         let asked = prepared.resume().is_ok_and(|resume| resume.is_asked);
         let is_limited = |buckets: &Arc<Buckets>| {
@@ -252,6 +255,7 @@ impl Runtime {
         };
         let sink = StreamSink {
             stream: stream.clone(),
+            client: client.clone(),
             events: OnceCell::new(),
             buckets: client.buckets.clone().filter(is_limited),
             metrics: self.state.metrics.clone(),
@@ -279,10 +283,7 @@ impl Runtime {
                 // Fails only when the caller has given up waiting.
                 reply.send(result).ok();
             };
-            match worker
-                .opener()
-                .open(&prepared, &Arc::new(client), Rc::new(sink))
-            {
+            match worker.opener().open(&prepared, &client, Rc::new(sink)) {
                 OpenResult::Ready(opened) => finish(reply, opened),
                 OpenResult::Pending(pending) => {
                     actix::spawn(async move {
@@ -293,6 +294,9 @@ impl Runtime {
             }
         })));
         let opened = opened.await.map_err(|_| RuntimeError::Closed)?;
+        if let Err(errors) = &opened {
+            journal::operation_refused(&*subscriber, None, errors);
+        }
         Ok(opened.map(|()| stream))
     }
 
@@ -305,6 +309,10 @@ impl Runtime {
     /// Ends an in-process operation. Returns false when it has ended before. `stream` identifies
     /// it: another operation may have its id by now.
     pub fn complete(&self, id: &str, stream: &Arc<ResponseStream>) -> bool {
+        self.end_operation(id, stream, OperationEnd::Client)
+    }
+
+    fn end_operation(&self, id: &str, stream: &Arc<ResponseStream>, reason: OperationEnd) -> bool {
         let removed = self.operations.remove_if(id, |_, found| found.is(stream));
         let Some((_, operation)) = removed else {
             return false;
@@ -312,7 +320,7 @@ impl Runtime {
         if let Some(actor) = operation.actor {
             actor.do_send(StopSubscription);
         }
-        operation.stream.end(Response::Complete);
+        operation.stream.end(Response::Complete, reason);
         true
     }
 
@@ -322,7 +330,7 @@ impl Runtime {
             .map(|found| (found.key().clone(), found.stream.clone()))
             .collect();
         for (id, stream) in operations {
-            self.complete(&id, &stream);
+            self.end_operation(&id, &stream, OperationEnd::Drain);
         }
     }
 
