@@ -208,7 +208,7 @@ class Server:
     ) -> None:
         self._is_draining = True
         drain = 0 if self._hurried.is_set() else self._drain
-        self._tell("server.draining", "%s drains for up to %g s", self.url, drain)
+        self._tell("server.draining", "%s drains for up to %g s", self.url, _rounded(drain))
         try:
             await self._leave(drain)
         finally:
@@ -337,6 +337,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _rounded(seconds: float) -> float:
+    """Return what is left of a time as people write it (seconds)."""
+    return round(seconds, 1 if seconds >= 1 else 2)
 
 
 def _exit(number: int) -> None:
