@@ -72,6 +72,14 @@ REFUSED = {
     "tenants of a server": ((*PUBLISH, *HTTP, "--isolated"), "--isolated: the server"),
     "key of an engine": ((*PUBLISH, *REDIS, "--key-env", "MINE"), "--key-env: only a URL of HTTP"),
     "folder of no module": ((*PUBLISH, *REDIS, "--app-dir", "."), "--app-dir: there is no module"),
+    "a role without a name": (
+        ("postgres", "install", "--print", "--node", ""),
+        "Invalid value for '--node': it is empty: write a name",
+    ),
+    "a slot without a name": (
+        ("postgres", "uninstall", "--print", "--slot", ""),
+        "Invalid value for '--slot': it is empty: write a name",
+    ),
     "another protocol": (
         (*PUBLISH, "--to", "ftp://127.0.0.1"),
         '--to: the scheme "ftp" is unknown: write http://, https://, redis://',
