@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from ._bus import BusOptions
 from ._membership import Disconnecting
+from ._summary import DocumentSummary
 from .adapters._tasks import Peer
 from .config import Drain, History, Identity, Limits
 from .definition import Definition
@@ -367,8 +368,8 @@ class Core:
     @property
     def sdl(self) -> str:
         """The served schema, as SDL."""
-    def validate(self, document: str, /) -> None:
-        """Check a document as that of a client.
+    def validate(self, document: str, /) -> DocumentSummary:
+        """Check a document as that of a client, and return what it asks for.
 
         Raises:
             ValidationError: A client would be refused.

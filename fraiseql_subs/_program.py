@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,8 +28,23 @@ Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
 
 
 def announce(server: Server) -> None:
-    """Print where a server listens."""
-    print(f"serving GraphQL subscriptions on {server.url}", flush=True)
+    """Print where a server listens, unless the log says it."""
+    say(f"serving GraphQL subscriptions on {server.url}", is_logged=is_listening_logged())
+
+
+def is_listening_logged() -> bool:
+    """Whether the program has configured logging so that `server.listening` is written."""
+    logger = logging.getLogger("fraiseql_subs.server")
+    return logger.hasHandlers() and logger.isEnabledFor(logging.INFO)
+
+
+def say(text: str, *, is_logged: bool) -> None:
+    """Print a line for people: on a terminal, or where the log does not say it."""
+    if sys.stdout is None or (is_logged and not sys.stdout.isatty()):
+        return
+    # A server goes on without a reader.
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 async def serve_with(

@@ -50,7 +50,6 @@ from ._settings import (
     check_workers,
     items,
 )
-from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_DRAIN,
     DEFAULT_HISTORY,
@@ -67,7 +66,7 @@ from .config import (
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .engines import Nats, Postgres, Redis
-from .errors import ConfigurationError, ValidationError
+from .errors import ConfigurationError
 from .executor import Executor
 from .given_schema import read_schema
 from .graphiql import read_page
@@ -275,8 +274,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         Raises:
             ValidationError: A client would be refused; `errors` has `locations`.
         """
-        with naming_lone_surrogates(ValidationError):
-            self._core.validate(document)
+        self.summarize(document)
 
     @property
     def executor(self) -> Executor:

@@ -239,7 +239,8 @@ class Server:
                 await asyncio.wait([self._announcing])
             self._is_draining = True
             drain = AT_ONCE if self._hurried.is_set() else self._left
-            self._tell("server.draining", "%s drains for up to %g s", self.url, drain.seconds)
+            seconds = _rounded(drain.seconds)
+            self._tell("server.draining", "%s drains for up to %g s", self.url, seconds)
             # Drains before it leaves: code that uses the manager for a client leaves during the
             # drain.
             if not ownership.is_last and handle.is_running and not handle.is_closing:
@@ -367,6 +368,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _rounded(seconds: float) -> float:
+    """Return what is left of a time as people write it (seconds)."""
+    return round(seconds, 1 if seconds >= 1 else 2)
 
 
 def _exit(number: int) -> None:

@@ -36,6 +36,13 @@ _SCHEMES = {"ws": False, "wss": True, "http": False, "https": True}
 _UNIX = re.compile(r"(?:(?P<scheme>ws|http)\+)?unix:(?!//)(?P<socket>[^:]+)(?::(?P<path>/.*))?")
 _UNIX_URL = re.compile(r"(?P<scheme>ws|http)\+unix://(?P<socket>[^/]+)(?P<path>/.*)?")
 _NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What a client of TLS makes of an answer without it."""
+_ALERT = re.compile(r"\x15\x03|\\x15\\x03|illegal (?:status|request) line")
+"""What a client makes of the alert with which a server of TLS refuses a request without it."""
+_NO_ANSWER = re.compile(
+    "disconnected without sending|closed while reading HTTP|closed connection without response"
+)
 _PROBES = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """How a lost network is noticed while a server has nothing to say (seconds, seconds, count)."""
 
@@ -208,11 +215,37 @@ def _read_tls(ca: str | None, *, insecure: bool) -> ssl.SSLContext:
     return context
 
 
-def cause_of(error: BaseException) -> str:
+def tls_problem(error: BaseException, *, has_tls: bool) -> str | None:
+    """Return what is wrong if only one of client and server speaks TLS; None: it is another thing.
+
+    Args:
+        error: Why there is no connection.
+        has_tls: Whether the client speaks TLS.
+    """
+    for each in _causes(error):
+        text = str(each)
+        if has_tls and isinstance(each, ssl.SSLError) and each.reason in _NO_TLS:
+            return "the server does not speak TLS there: write ws:// or http://"
+        if not has_tls and _ALERT.search(text):
+            return "the server speaks TLS there: write wss:// or https://"
+        if not has_tls and _NO_ANSWER.search(text):
+            return "the server closed the connection: if it speaks TLS, write wss:// or https://"
+    return None
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an exception, and what has caused it; the first cause is the last."""
+    causes = [error]
+    while isinstance(cause := causes[-1].__cause__ or causes[-1].__context__, Exception):
+        causes.append(cause)
+    return causes
+
+
+def cause_of(error: BaseException, endpoint: Endpoint) -> str:
     """Return why there is no connection, as the system says it."""
-    seen = error
-    while isinstance(cause := seen.__cause__ or seen.__context__, Exception):
-        seen = cause
+    if (problem := tls_problem(error, has_tls=endpoint.tls is not None)) is not None:
+        return problem
+    seen = _causes(error)[-1]
     if isinstance(seen, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({seen.verify_message}): use --ca FILE"
     if isinstance(seen, OSError) and seen.strerror:

@@ -16,26 +16,55 @@ from typing import Any
 
 import click
 
+from .._program import is_listening_logged, say
 from .._settings import DEFAULT_HOST, DEFAULT_PORT, check_address, check_drain
 from ..config import Drain
 from ..errors import ConfigurationError
+from ..logs import JSONFormatter
 from ..manager import SubscriptionManager
 from ..processes.sockets import open_socket
 from ..processes.supervisor import supervise
+from ._options import option_text
 from ._status import FAILURE
 from ._target import app_folder
 
 MAX_PROCESSES = 256
 """The most processes that share a port (count)."""
 
+SETTINGS = {
+    "host": "--host",
+    "port": "--port",
+    "unix": "--unix",
+    "path": "--path",
+    "tls": "--tls-cert",
+    "TLS.cert": "--tls-cert",
+    "TLS.key": "--tls-key",
+    "workers": "--workers",
+    "drain": "--drain",
+    "trusted_proxies": "--trusted-proxy",
+    "publish_key": "--publish-key-file",
+    "publish_path": "--publish-path",
+}
+"""The option of each setting of a server."""
 
-def configure_logging(options: dict[str, Any]) -> None:
-    """Write the log to stderr, unless that is configured already."""
-    process = " [%(process)d]" if _has_processes(options) else ""
-    logging.basicConfig(
-        level=options["log_level"].upper(),
-        format=f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s",
-    )
+
+def configure_logging(options: dict[str, Any]) -> bool:
+    """Write the log to stderr, unless the module configures it; return whether it does so.
+
+    Only what it does for INFO counts, at which the log says where the server listens.
+    """
+    is_configured = is_listening_logged()
+    handler = logging.StreamHandler()
+    handler.setFormatter(_formatter(options["log_format"], by_process=_has_processes(options)))
+    logging.basicConfig(level=options["log_level"].upper(), handlers=[handler])
+    return is_configured
+
+
+def _formatter(form: str, *, by_process: bool) -> logging.Formatter:
+    if form == "json":
+        return JSONFormatter(static={"process": os.getpid()} if by_process else {})
+    process = " [%(process)d]" if by_process else ""
+    return logging.Formatter(f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s")
 
 
 def drain_of(options: dict[str, Any]) -> Drain:
@@ -88,7 +117,7 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any]) -> int:
         check_address(host, port, unix, has_tls=has_tls, reuse_port=False)
         drain_of(options)
     except ConfigurationError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(option_text(error, SETTINGS)) from None
     configure_logging(options)
     try:
         with open_socket(host, port, unix) as listener:
@@ -115,8 +144,14 @@ def _check(options: dict[str, Any]) -> None:
 def _serving(listener: Any, folder: Path, options: dict[str, Any]) -> Coroutine[Any, Any, int]:
     drain = drain_of(options).longest
     if not options["reload"]:
-        return supervise(listener, options["processes"], drain=drain, announce=click.echo)
+        return supervise(listener, options["processes"], drain=drain, announce=announce_server)
     # Needs watchfiles.
     from ..processes.reloader import serve_and_reload
 
-    return serve_and_reload(listener, folder, drain=drain, announce=click.echo)
+    return serve_and_reload(listener, folder, drain=drain, announce=announce_server)
+
+
+def announce_server(text: str) -> None:
+    """Print where clients are served; the text is empty where the log says it."""
+    if text:
+        say(text, is_logged=False)

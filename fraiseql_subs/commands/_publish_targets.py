@@ -25,6 +25,7 @@ from ..engines import Nats, Postgres, Redis
 from ..errors import FraiseQLSubsError, PublishError
 from ..publisher import Publisher
 from ..security import TenantIsolation
+from ._endpoint import tls_problem
 
 _PLACE = re.compile(r"events\[(?P<index>[0-9]{1,4})\]: ")
 """How a server names the event of a request that it refuses."""
@@ -196,13 +197,13 @@ class HttpTarget:
         try:
             connection = self._connect()
         except (OSError, ValueError) as error:
-            return EventAnswer.failed(f"{self._place}: {_told(error)}", retryable=True)
+            return EventAnswer.failed(f"{self._place}: {self._told(error)}", retryable=True)
         try:
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            message = f"{self._place}: {_told(error)}"
+            message = f"{self._place}: {self._told(error)}"
             return EventAnswer.failed(message, retryable=True, outcome="unknown")
         finally:
             connection.close()
@@ -250,14 +251,15 @@ class HttpTarget:
         if status == 404:
             return EventAnswer.failed(
                 f"{self._place}{self._path}: nothing is published there (404): start the server"
-                " with serve(publish_key=...), and use its publish_path"
+                " with serve(publish_key=...) or fraiseql-subs serve --publish-key-file, and use"
+                " its publish path"
             )
         # It may come from a proxy, which does not say what became of the request.
         message = f"{self._place}{self._path}: an answer that cannot be read (status {status})"
         is_retryable = status >= 500 or status in (408, 429)
         return EventAnswer.failed(message, retryable=is_retryable, outcome="unknown")
 
-
-def _told(error: Exception) -> str:
-    """Return the text of an error, which may be empty."""
-    return str(error) or type(error).__name__
+    def _told(self, error: Exception) -> str:
+        """Return the text of an error, which may be empty."""
+        problem = tls_problem(error, has_tls=self._url.scheme == "https")
+        return problem or str(error) or type(error).__name__

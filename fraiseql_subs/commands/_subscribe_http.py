@@ -44,7 +44,7 @@ def http_transport(endpoint: Endpoint, protocol: str) -> Transport:
                     async for answer in answers:
                         yield answer
         except httpx.TransportError as error:
-            raise ConnectionLost(cause_of(error)) from error
+            raise ConnectionLost(cause_of(error, endpoint)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerRefusal(str(error)) from error
 

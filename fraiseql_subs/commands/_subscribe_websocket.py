@@ -88,7 +88,7 @@ def websocket_transport(
                 raise ConnectionLost(text, retry_after=wait) from error
             raise ServerRefusal(refusal_of(response.status_code, response.headers)) from error
         except (InvalidMessage, OSError) as error:
-            raise ConnectionLost(cause_of(error)) from error
+            raise ConnectionLost(cause_of(error, endpoint)) from error
         except WebSocketException as error:
             raise ServerRefusal(str(error)) from error
 

@@ -195,7 +195,7 @@ class MetricsReader:
         try:
             response = await self._client.get(self._endpoint.http_url, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise MetricsUnreadable(printable(cause_of(error))) from None
+            raise MetricsUnreadable(printable(cause_of(error, self._endpoint))) from None
         if response.status_code != 200:
             text = printable(f"{response.status_code} {response.reason_phrase}")
             raise MetricsUnreadable(f"{text}: {_ADVICE}")

@@ -5,6 +5,7 @@ Not here: what is written (`_codegen`); how documents and schemas are found (`_d
 
 from __future__ import annotations
 
+import builtins
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,11 +18,12 @@ from ..schema.build import SchemaSource
 from ._codegen.documents import DocumentTypes, RepeatedOperationError
 from ._codegen.publishers import PublisherOptions, Publishers
 from ._codegen.types import SchemaTypes
-from ._codegen.writing import Module, Names
-from ._documents import SUFFIXES, check_document, load_schema, read_documents, with_source
+from ._codegen.writing import IMPORTED, Module, Names
+from ._documents import check_document, load_schema, read_documents, with_source
 from ._extra import require
 from ._generated import compare, write
 from ._status import FAILURE
+from ._target import find_attribute, load_module
 
 _ABOUT = """Types of a GraphQL schema, and functions that publish its events.
 
@@ -81,10 +83,16 @@ def command(context: click.Context, /, **options: Any) -> int:
         raise click.UsageError("--output writes the file and --check reads it: use one of them")
     data = _named_types("--data", options["data"])
     scalars = _named_types("--scalar", options["scalar"])
-    if data and options["target"] is None:
-        raise click.UsageError("--data is for functions that publish: name --target app:manager")
+    if options["target"] is None:
+        for option, is_given in (("--data", bool(data)), ("--sync", options["is_sync"])):
+            if is_given:
+                text = f"{option} is for functions that publish: name --target app:manager"
+                raise click.UsageError(text)
     require("graphql", "codegen")
     manager = load_schema(options["target"], options["schema"], options["app_dir"])
+    for option, types in (("--data", data), ("--scalar", scalars)):
+        for written in types.values():
+            _check_type(option, written, options["app_dir"])
     documents = _documents(manager, options["documents"])
     if documents is None:
         return FAILURE
@@ -115,18 +123,29 @@ def _named_types(option: str, given: Iterable[str]) -> dict[str, str]:
     return types
 
 
+def _check_type(option: str, written: str, app_dir: str) -> None:
+    """Refuse a type that the generated module could not import."""
+    module, _, name = written.rpartition(".")
+    if not module:
+        if not (hasattr(builtins, name) or name in IMPORTED):
+            text = f"{option}: {name} is no type of Python: write its module too, app.models.{name}"
+            raise click.UsageError(text)
+        return
+    try:
+        find_attribute(load_module(f"{module}:{name}", app_dir)[0], name)
+    except click.UsageError as error:
+        raise click.UsageError(f"{option} {written}: {error.message}") from None
+
+
 def _documents(
     manager: SubscriptionManager, paths: tuple[str, ...]
 ) -> list[tuple[str, str]] | None:
     """Return the documents; None: one is refused, which is said."""
     documents = [*read_documents(paths)]
-    if paths and not documents:
-        kinds = " or ".join(f"*{suffix}" for suffix in SUFFIXES)
-        raise click.ClickException(f"no file {kinds} in {', '.join(paths)}")
-    problems = [each for name, text in documents for each in check_document(manager, name, text)]
+    problems = [each for document in documents for each in check_document(manager, document)[0]]
     for problem in problems:
         click.echo(with_source(problem), err=True)
-    return None if problems else documents
+    return None if problems else [(each.name, each.text) for each in documents]
 
 
 class _Generation:

@@ -5,14 +5,15 @@ Not here: the subcommands themselves. Each is a module beside this one, imported
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import sys
 from collections.abc import Sequence
 
 import click
 
 from .._core import __version__
-from ._status import FAILURE, INTERRUPTED
+from ._output import checking_output
+from ._status import INTERRUPTED
 
 _SUBCOMMANDS = (
     "serve",
@@ -63,15 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 for success, 1 for a failure, 2 for an invalid command line, 130 after
         Ctrl-C; see the subcommands for others.
     """
+    return checking_output(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         status = fraiseql_subs.main(arguments, "fraiseql-subs", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        # The status says the rest.
+        with contextlib.suppress(OSError):
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end.
-        sys.stdout = None
-        return FAILURE
     return status if isinstance(status, int) else 0

@@ -62,7 +62,19 @@ def _with_target(function: _Function) -> _Function:
 
 def _with_names(option: str, metavar: str, text: str) -> Callable[[_Function], _Function]:
     """Add an option that may be repeated."""
-    return click.option(option, metavar=metavar, multiple=True, help=f"{text}; may be repeated.")
+    return click.option(
+        option,
+        metavar=metavar,
+        multiple=True,
+        callback=_refuse_empty,
+        help=f"{text}; may be repeated.",
+    )
+
+
+def _refuse_empty(_context: object, _parameter: object, names: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in names:
+        raise click.BadParameter("it is empty: write a name, or leave the option out")
+    return names
 
 
 @command.command("install", short_help="Create the schema and its publication, or update them.")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +23,22 @@ from .._texts import has_utf8
 from ..config import DEFAULT_HISTORY, History
 from ..errors import ConfigurationError
 from ..security import TenantIsolation
+from ._options import option_text
 from ._publish_input import InputError, data_of, lines_of_stdin, whole_stdin
+from ._publish_keys import KEY
 from ._publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
-from ._status import FAILURE, INTERRUPTED
+from ._status import INTERRUPTED
 
 TO = "FRAISEQL_SUBS_PUBLISH_TO"
 """Environment variable with the default of `--to`, which may have a password."""
 
-KEY = "FRAISEQL_SUBS_PUBLISH_KEY"
-"""Environment variable with the key for a URL of HTTP."""
+HTTP = ("http://", "https://")
+"""How URLs of endpoints begin; others are those of engines."""
+
+_OF_SERVERS = ("isolated", "history_events", "history_seconds")
+"""Options that say how servers are configured."""
+
+_HISTORY = {"History.events": "--history-events", "History.seconds": "--history-seconds"}
 
 BATCH = 500
 """Events that are sent together (count)."""
@@ -49,10 +57,6 @@ The exit status is 0 if all events were published, 1 if one was not, 2 for an in
 A URL of an engine may have a password: set {TO} in place of --to.
 The key for a URL of HTTP is read from {KEY}.
 """
-
-
-class _OutputError(Exception):
-    """What is printed cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -148,38 +152,37 @@ def command(context: click.Context, /, **options: Any) -> int:
     stdin, and negative numbers are written after --.
     """
     if options["target"] is not None:
-        _refuse_beside_target(context)
+        _refuse_given(context, ("to", "key_env", *_OF_SERVERS), "the manager of --target says it")
+    else:
+        _refuse_given(context, ("app_dir",), "there is no module without --target")
+        url = options["to"] or os.environ.get(TO, "")
+        if url.startswith(HTTP):
+            _refuse_given(context, _OF_SERVERS, "the server at the URL says it")
+        elif url:
+            _refuse_given(context, ("key_env",), "only a URL of HTTP needs a key")
     return _run(_Options(**options))
 
 
-def _refuse_beside_target(context: click.Context) -> None:
-    """Refuse what the manager says itself."""
-    for name in ("to", "key_env", "isolated", "history_events", "history_seconds"):
+def _refuse_given(context: click.Context, names: Iterable[str], reason: str) -> None:
+    """Refuse options that would have no effect."""
+    for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option}: the manager of --target says it: leave it out")
+            raise click.UsageError(f"{option}: {reason}: leave it out")
 
 
 def _run(options: _Options) -> int:
     _check(options)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # An id may have characters that the terminal has not.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    # The outcome of each event is printed, so the log need not say what the engine does. A module
+    # that configures logging is heard.
+    logging.getLogger("fraiseql_subs").addHandler(logging.NullHandler())
     publication = _Publication(options, _target(options))
     try:
         return asyncio.run(publication.run())
     except KeyboardInterrupt:
-        with contextlib.suppress(_OutputError):
+        with contextlib.suppress(OSError):
             _complain(f"stopped: {publication.published} events were published")
         return INTERRUPTED
-    except _OutputError as error:
-        cause = error.__cause__
-        if not isinstance(cause, BrokenPipeError):
-            with contextlib.suppress(_OutputError):
-                _complain(f"fraiseql-subs publish: stdout cannot be written: {cause}")
-        # The interpreter flushes stdout once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILURE
 
 
 def _check(options: _Options) -> None:
@@ -211,12 +214,12 @@ def _target(options: _Options) -> Target:
         raise click.UsageError(
             f"--to is missing: write redis://host:6379 or http://host:8000/publish, or set {TO}"
         )
-    if url.startswith(("http://", "https://")):
+    if url.startswith(HTTP):
         key = os.environ.get(options.key_env)
         if not key:
             raise click.UsageError(
-                f"the environment variable {options.key_env} is not set: it has the key that the"
-                " server was given as publish_key="
+                f"the environment variable {options.key_env} is not set: it has the key of the"
+                " server, serve(publish_key=...) or fraiseql-subs serve --publish-key-file"
             )
         if not is_header_text(key):
             raise click.UsageError(
@@ -230,15 +233,21 @@ def _target(options: _Options) -> Target:
     if url.startswith("memory:"):
         raise click.UsageError(
             "--to: memory:// reaches no other process: write the endpoint of the server,"
-            " http://host:8000/publish, and start it with serve(publish_key=...)"
+            " http://host:8000/publish, and start it with a key, such as by fraiseql-subs serve"
+            " --publish-key-file"
         )
     try:
         history = History(events=options.history_events, seconds=options.history_seconds)
-        is_isolated = options.isolated or options.tenant is not None
-        tenant = TenantIsolation() if is_isolated else None
+    except ConfigurationError as error:
+        raise click.UsageError(option_text(error, _HISTORY)) from None
+    is_isolated = options.isolated or options.tenant is not None
+    tenant = TenantIsolation() if is_isolated else None
+    try:
         return EngineTarget(url, history, tenant, timeout=options.timeout)
     except ConfigurationError as error:
-        raise click.UsageError(f"--to: {error}") from None
+        # What a manager may have as its bus is not all that events can be sent to.
+        text = str(error).removeprefix("bus: ").replace("memory://", "http://, https://")
+        raise click.UsageError(f"--to: {text}") from None
 
 
 def _target_of_manager(target: str, options: _Options) -> Target:
@@ -250,9 +259,9 @@ def _target_of_manager(target: str, options: _Options) -> Target:
     if not manager.has_engine:
         raise click.UsageError(
             f"--target: {target} has the bus memory://, which reaches no other process: write the"
-            " endpoint of the server, --to http://host:8000/publish, and start it with"
-            " serve(publish_key=...), or give the manager an engine, such as bus="
-            '"redis://127.0.0.1:6379"'
+            " endpoint of the server, --to http://host:8000/publish, and start it with a key, such"
+            " as by fraiseql-subs serve --publish-key-file, or give the manager an engine, such as"
+            ' bus="redis://127.0.0.1:6379"'
         )
     tenant = manager.tenant_isolation
     if options.tenant is not None and tenant is None:
@@ -352,17 +361,10 @@ class _Publication:
 
 
 def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        raise _OutputError from error
+    print(text, flush=True)
 
 
 def _complain(text: str) -> None:
     # Without stderr `print` would write to stdout.
-    if sys.stderr is None:
-        return
-    try:
+    if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
-    except OSError as error:
-        raise _OutputError from error

@@ -116,6 +116,7 @@ async def _introspection(manager: SubscriptionManager) -> str:
 def _check(path: Path, text: str, advice: str, *, is_json: bool, only_breaking: bool) -> int:
     """Print how a file differs, and which changes break clients; return the exit status."""
     known = read(path)
+    _check_form(path, known, is_json=is_json)
     if not show_difference(known, text, str(path), "served"):
         return 0
     counted = ""
@@ -138,3 +139,13 @@ def _check(path: Path, text: str, advice: str, *, is_json: bool, only_breaking: 
         return 0
     click.echo(f"{path} is not the schema that is served{counted}; to write it: {advice}", err=True)
     return FAILURE
+
+
+def _check_form(path: Path, text: str, *, is_json: bool) -> None:
+    """Refuse SDL in place of the result of introspection, and the other way round."""
+    # No SDL begins with an object.
+    has_json = text.lstrip().startswith("{")
+    if is_json and text.strip() and not has_json:
+        raise click.ClickException(f"--check: {path} is no JSON: compare SDL without --json")
+    if has_json and not is_json:
+        raise click.ClickException(f"--check: {path} is JSON: compare it with --json")

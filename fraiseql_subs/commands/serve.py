@@ -18,19 +18,24 @@ import click
 from click.core import ParameterSource
 
 from .._program import Main, check_main, serve_with
+from .._settings import PUBLISH_PATH
 from ..config import DRAIN
 from ..errors import ConfigurationError
 from ..manager import SubscriptionManager
 from ..processes.supervised import Supervised
 from ..security import TLS
 from ..server import Server
+from ._options import option_text
 from ._processes import (
     MAX_PROCESSES,
+    SETTINGS,
+    announce_server,
     check_engine,
     configure_logging,
     drain_of,
     serve_by_processes,
 )
+from ._publish_keys import KEY, read_publish_keys
 from ._status import FAILURE
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
@@ -47,6 +52,7 @@ Examples:
   fraiseql-subs serve app --unix /run/app.sock
   fraiseql-subs serve app:manager --processes 4
   fraiseql-subs serve app:manager --reload
+  fraiseql-subs serve app:manager --publish-key-file /run/secrets/publish_key
 
 The exit status is 0 after a drain (SIGTERM, Ctrl-C, or the end of --main), 1 if it cannot serve,
 --main raises or a process had to be killed, 2 for an invalid command line.
@@ -107,7 +113,21 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     multiple=True,
     help='Proxy whose X-Forwarded-For or Forwarded is believed: an address, a network, or "unix".',
 )
+@_option(
+    "--publish-key-file",
+    metavar="FILE",
+    help="Keys with which programs publish by POST, one in each line; without it they are those of"
+    f" the environment variable {KEY}.",
+)
+@_option("--publish-path", default=PUBLISH_PATH, show_default=True, help="Path of such a POST.")
 @_option("--main", metavar="MODULE:FUNCTION", help="Async function to run beside, to publish.")
+@_option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the log is written to stderr, unless the module configures logging.",
+)
 @_option(
     "--log-level",
     type=click.Choice(_LEVELS),
@@ -138,14 +158,18 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
         check_engine(manager, options["processes"])
     main = _main(options["main"], options["app_dir"])
     # What the module has configured stays.
-    configure_logging(options)
+    is_logged = configure_logging(options)
+    keys, source = read_publish_keys(options["publish_key_file"])
     try:
         if options["workers"] is not None:
             manager.workers = options["workers"]
-        server = _server(manager, address, options)
+        server = _server(manager, address, keys, options)
     except ConfigurationError as error:
-        raise click.UsageError(str(error)) from None
-    return _run(server, main, supervised, has_page=manager.has_page)
+        text = option_text(error, {**SETTINGS, "publish_key": source})
+        raise click.UsageError(text) from None
+    # A traceback that shows variables must not show the keys.
+    del keys
+    return _run(server, main, supervised, has_page=manager.has_page, is_logged=is_logged)
 
 
 def _check_tls(options: dict[str, Any]) -> None:
@@ -181,12 +205,17 @@ def _main(target: str | None, app_dir: str) -> Main | None:
     try:
         check_main(main)
     except ConfigurationError as error:
-        raise click.UsageError(f"--main: {error}") from None
+        # It names the function by its representation, or `main` as what is called.
+        text = str(error).replace(f"main={main!r}", target).replace("main is", f"{target} is", 1)
+        raise click.UsageError(f"--main: {option_text(text, {})}") from None
     return main
 
 
 def _server(
-    manager: SubscriptionManager, address: dict[str, Any], options: dict[str, Any]
+    manager: SubscriptionManager,
+    address: dict[str, Any],
+    keys: list[str] | None,
+    options: dict[str, Any],
 ) -> Server:
     cert, key = options["tls_cert"], options["tls_key"]
     return manager.serve(
@@ -196,22 +225,27 @@ def _server(
         drain=drain_of(options),
         compression=options["compression"],
         trusted_proxies=options["trusted_proxy"],
+        publish_key=keys,
+        publish_path=options["publish_path"],
     )
 
 
 def _run(
-    server: Server, main: Main | None, supervised: Supervised | None, *, has_page: bool
+    server: Server,
+    main: Main | None,
+    supervised: Supervised | None,
+    *,
+    has_page: bool,
+    is_logged: bool,
 ) -> int:
     has_served = False
 
     def announce(server: Server) -> None:
         nonlocal has_served
         has_served = True
-        text = f"serving GraphQL subscriptions on {server.url} and {server.http_url}"
-        if has_page and server.unix is None and sys.stdout.isatty():
-            text += f"\nopen {_page(server)} in a browser"
+        text = _announcement(server, has_page=has_page, is_logged=is_logged)
         if supervised is None:
-            click.echo(text)
+            announce_server(text)
         else:
             supervised.follow(server, text)
 
@@ -225,10 +259,23 @@ def _run(
         if has_served:
             raise TargetError(told(error, "--main raises")) from None
         if isinstance(error, ConfigurationError):
-            click.echo(f"fraiseql-subs serve: {error}", err=True)
+            click.echo(f"fraiseql-subs serve: {option_text(error, SETTINGS)}", err=True)
             return FAILURE
         raise
     return 0
+
+
+def _announcement(server: Server, *, has_page: bool, is_logged: bool) -> str:
+    """Return the line that says the URLs; on a terminal there is a page to open as well."""
+    has_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if is_logged and not has_terminal:
+        return ""
+    text = f"serving GraphQL subscriptions on {server.url} and {server.http_url}"
+    if server.publish_url is not None:
+        text += f", programs publish to {server.publish_url}"
+    if has_page and server.unix is None and has_terminal:
+        text += f"\nopen {_page(server)} in a browser"
+    return text
 
 
 def _page(server: Server) -> str:

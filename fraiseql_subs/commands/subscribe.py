@@ -7,7 +7,6 @@ Not here: the server it names (`_endpoint`), protocols, and how it connects agai
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import sys
 from pathlib import Path
@@ -103,9 +102,6 @@ def command(
         reconnects=not no_reconnect,
         is_pretty=not as_json and sys.stdout.isatty(),
     )
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Results may have characters that the terminal has not.
-        sys.stdout.reconfigure(errors="backslashreplace")
     session = Session(SentOperation(text, values, operation), transport, options)
     return asyncio.run(_run(session, timeout))
 

@@ -1,23 +1,29 @@
 """The command `fraiseql-subs validate`: checks documents of clients as the server would.
 
-Not here: the rules, which the core has; how documents and schemas are found (`_documents`).
+Not here: the rules, which the core has; how documents and schemas are found (`_documents`), and
+what is told of those that are valid (`_summaries`).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import click
 
+from .._summary import DocumentSummary
+from ..config import Limits
+from ..manager import SubscriptionManager
 from ._documents import (
-    SUFFIXES,
     Problem,
+    ReadDocument,
     check_document,
     load_schema,
     read_documents,
     with_source,
 )
 from ._status import FAILURE
+from ._summaries import json_of_limits, json_of_summary, text_of_summary
 
 _FORMATS = ("text", "json", "github")
 
@@ -26,10 +32,11 @@ Examples:
   fraiseql-subs validate web/queries --target app:manager
   fraiseql-subs validate orders.graphql --schema schema.graphql
   fraiseql-subs validate web --target app:manager --format github
+  fraiseql-subs validate web --target app:manager --counts
   echo 'subscription { orders }' | fraiseql-subs validate - --target app:manager
 
-The exit status is 0, 1 if a document is refused, none is found, or the module raises, 2 for an
-invalid command line.
+The exit status is 0, 1 if a document is refused or cannot be read, a folder has none, or the module
+raises, 2 for an invalid command line.
 """
 
 
@@ -46,10 +53,22 @@ invalid command line.
     help="How problems are printed; github: as annotations of a pull request.",
 )
 @click.option(
+    "--counts",
+    "has_counts",
+    is_flag=True,
+    help="Also what each document asks for: its size beside the limits, the permissions it needs.",
+)
+@click.option(
     "--app-dir", metavar="FOLDER", default=".", help="Folder of the module (default: this one)."
 )
 def command(
-    documents: tuple[str, ...], *, target: str | None, schema: str | None, form: str, app_dir: str
+    documents: tuple[str, ...],
+    *,
+    target: str | None,
+    schema: str | None,
+    form: str,
+    has_counts: bool,
+    app_dir: str,
 ) -> int:
     """Check DOCUMENTS as the server would: syntax, the schema, limits of documents.
 
@@ -57,30 +76,53 @@ def command(
     document. Variables and permissions belong to a client and are not checked. With --schema the
     limits are those of Limits().
     """
+    if has_counts and form == "github":
+        raise click.UsageError("--counts is printed as text or JSON: leave --format github out")
     manager = load_schema(target, schema, app_dir)
-    count = 0
-    problems: list[Problem] = []
-    for name, text in read_documents(documents):
-        count += 1
-        problems += check_document(manager, name, text)
-    if count == 0:
-        kinds = " or ".join(f"*{suffix}" for suffix in SUFFIXES)
-        raise click.ClickException(f"no file {kinds} in {', '.join(documents)}")
-    _print(problems, form)
+    count, problems, summaries = _check(manager, read_documents(documents))
+    if form == "json":
+        _print_json(problems, (summaries, manager.limits) if has_counts else None)
+    else:
+        for problem in problems:
+            click.echo(_annotation(problem) if form == "github" else with_source(problem))
+        for name, summary in summaries if has_counts else ():
+            click.echo(text_of_summary(name, summary, manager.limits))
     click.echo(f"{_counted(count, 'document')}: {_counted(len(problems), 'problem')}", err=True)
     return FAILURE if problems else 0
 
 
-def _print(problems: list[Problem], form: str) -> None:
-    if form == "json":
-        told = [
-            {"file": each.file, "line": each.line, "column": each.column, "message": each.message}
-            for each in problems
-        ]
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        return
-    for problem in problems:
-        click.echo(_annotation(problem) if form == "github" else with_source(problem))
+def _check(
+    manager: SubscriptionManager, documents: Iterable[ReadDocument]
+) -> tuple[int, list[Problem], list[tuple[str, DocumentSummary]]]:
+    """Return how many documents there are, what is wrong with them, and what the others ask for."""
+    count = 0
+    problems: list[Problem] = []
+    summaries = []
+    for document in documents:
+        count += 1
+        found, summary = check_document(manager, document)
+        problems += found
+        if summary is not None:
+            summaries.append((document.name, summary))
+    return count, problems, summaries
+
+
+def _print_json(
+    problems: list[Problem], counts: tuple[list[tuple[str, DocumentSummary]], Limits] | None
+) -> None:
+    told = [
+        {"file": each.file, "line": each.line, "column": each.column, "message": each.message}
+        for each in problems
+    ]
+    if counts is None:
+        return click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    summaries, limits = counts
+    told_of_all = {
+        "problems": told,
+        "documents": [json_of_summary(name, summary) for name, summary in summaries],
+        "limits": json_of_limits(limits),
+    }
+    click.echo(json.dumps(told_of_all, indent=2, ensure_ascii=False))
 
 
 def _annotation(problem: Problem) -> str:

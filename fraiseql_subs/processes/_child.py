@@ -17,9 +17,8 @@ from collections.abc import Callable
 from typing_extensions import Self
 
 from .._service_manager import VARIABLE
+from ._events import tell
 from .supervised import MARK
-
-_log = logging.getLogger("fraiseql_subs.processes")
 
 _LAST_WORDS = 1.0
 """How long the channel of a process that has ended is read (seconds)."""
@@ -122,7 +121,14 @@ class Child:
         await asyncio.wait([self.ended], timeout=patience)
         if not self.ended.done():
             text = "process %d has not ended %.0f s after it was asked: it is killed"
-            _log.warning(text, self.pid, patience)
+            tell(
+                logging.WARNING,
+                text,
+                self.pid,
+                patience,
+                event="process.killed",
+                process=self.pid,
+            )
             self.send_signal(signal.SIGKILL)
         return await self.ended
 

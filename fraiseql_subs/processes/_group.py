@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from .._service_manager import tell_ready, tell_stopping
 from ._child import Child
-
-_log = logging.getLogger("fraiseql_subs.processes")
+from ._events import tell
 
 _GRACE = 10.0
 """How long a process may take beyond its drain until it is killed (seconds)."""
@@ -80,7 +79,8 @@ class Group:
         try:
             child = await Child.start(self._listener, self._main_is_over)
         except OSError as error:
-            _log.error("the system starts no more processes: %s", error)
+            text = "the system starts no more processes: %s"
+            tell(logging.ERROR, text, error, event="process.not_started", cause=error)
             return None
         self._children.add(child)
         child.ended.add_done_callback(lambda _: self._forget(child))
@@ -90,13 +90,14 @@ class Group:
 
     async def admit(self, child: Child) -> bool:
         """Wait until a process listens, and return True; False: it has ended before."""
-        text = await child.ready
-        if text is None:
+        announcement = await child.ready
+        if announcement is None:
             return False
         self._failures = 0
-        _log.info("process %d serves", child.pid)
+        text = "process %d serves"
+        tell(logging.INFO, text, child.pid, event="process.serving", process=child.pid)
         if self._announce is not None:
-            self._announce(text)
+            self._announce(announcement)
             self._announce = None
             tell_ready(text.partition("\n")[0])
         self._assign_main()
@@ -107,7 +108,8 @@ class Group:
         self._failures += 1
         if self._failures < _MAX_FAILURES or any(child.listens for child in self._children):
             return False
-        _log.error("no process can be started: the last %d attempts failed", self._failures)
+        text = "no process can be started: the last %d attempts failed"
+        tell(logging.ERROR, text, self._failures, event="processes.failed")
         self.end(1)
         return True
 

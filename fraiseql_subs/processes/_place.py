@@ -8,9 +8,8 @@ import logging
 
 from ._back_off import BackOff
 from ._child import Child
+from ._events import tell
 from ._group import Group
-
-_log = logging.getLogger("fraiseql_subs.processes")
 
 
 class Place:
@@ -42,11 +41,12 @@ class Place:
             if new is None or new.ready.result() is None:
                 if new is not None and not self._group.ending.is_set():
                     await new.ended
-                    _log.error("process %d has ended (%s) before it served", new.pid, new.reason)
+                    _tell_failure(new)
                 return False
             old, self._child = self._child, new
         if old is not None and not old.ended.done():
-            _log.info("process %d drains", old.pid)
+            text = "process %d drains"
+            tell(logging.INFO, text, old.pid, event="process.draining", process=old.pid)
             await old.end("leave", self._group.patience)
         return True
 
@@ -57,6 +57,28 @@ class Place:
         if child is not None:
             text = "process %d has ended (%s)%s: another one takes its place in %.1f s"
             when = "" if child.served else " before it served"
-            _log.warning(text, child.pid, child.reason, when, pause)
+            tell(
+                logging.WARNING,
+                text,
+                child.pid,
+                child.reason,
+                when,
+                pause,
+                event="process.ended",
+                process=child.pid,
+                reason=child.reason,
+            )
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._group.ending.wait(), pause)
+
+
+def _tell_failure(child: Child) -> None:
+    tell(
+        logging.ERROR,
+        "process %d has ended (%s) before it served",
+        child.pid,
+        child.reason,
+        event="process.failed",
+        process=child.pid,
+        reason=child.reason,
+    )

@@ -14,9 +14,8 @@ from watchfiles import Change, DefaultFilter, awatch
 
 from ..errors import ConfigurationError
 from ._child import Child
+from ._events import tell
 from ._group import Group
-
-_log = logging.getLogger("fraiseql_subs.processes")
 
 _SUFFIXES = (".py", ".graphql", ".gql")
 """The files whose change is one of the program."""
@@ -100,7 +99,14 @@ class _Reloaded:
             return
         if child.ended.result() == _INVALID and not self._has_served:
             return self._group.end(_INVALID)
-        _log.warning("the process has ended (%s): it starts when a file changes", child.reason)
+        tell(
+            logging.WARNING,
+            "the process has ended (%s): it starts when a file changes",
+            child.reason,
+            event="process.ended",
+            process=child.pid,
+            reason=child.reason,
+        )
 
     async def _wait_for_change(self) -> None:
         changed = asyncio.ensure_future(self._changed.wait())
@@ -113,8 +119,8 @@ class _Reloaded:
     async def _watch(self, folder: Path) -> None:
         try:
             async for changes in awatch(folder, watch_filter=_Sources()):
-                names = sorted({_name(path, folder) for _, path in changes})
-                _log.info("reloading: %s", ", ".join(names))
+                names = ", ".join(sorted({_name(path, folder) for _, path in changes}))
+                tell(logging.INFO, "reloading: %s", names, event="reload.begun", files=names)
                 self._changed.set()
         except OSError as error:
             raise ConfigurationError(f"--reload: {folder} cannot be watched: {error}") from None

@@ -10,10 +10,9 @@ import socket
 from collections.abc import Callable
 
 from .._service_manager import tell_ready, tell_reloading
+from ._events import tell
 from ._group import Group
 from ._place import Place
-
-_log = logging.getLogger("fraiseql_subs.processes")
 
 
 async def supervise(
@@ -52,7 +51,9 @@ async def _failed(group: Group, status: int | None) -> int:
     if group.ending.is_set():
         return await group.finish()
     if status is not None and status < 0:
-        _log.error("the first process was ended by signal %d before it served", -status)
+        text = "the first process was ended by signal %d before it served"
+        reason = f"signal {-status}"
+        tell(logging.ERROR, text, -status, event="process.failed", reason=reason)
     return status if status is not None and status > 0 else 1
 
 
@@ -88,20 +89,22 @@ class _Restart:
         while self._is_asked and not self._group.ending.is_set():
             self._is_asked = False
             tell_reloading()
-            _log.info("restarting %d processes, one by one", len(self.places))
+            text = "restarting %d processes, one by one"
+            tell(logging.INFO, text, len(self.places), event="restart.begun")
             for number, place in enumerate(self.places):
                 if not await place.renew():
                     self._tell_failure(number)
                     break
             else:
-                _log.info("all processes are new")
+                tell(logging.INFO, "all processes are new", event="restart.done")
             if not self._group.ending.is_set():
                 tell_ready(f"serving by {len(self.places)} processes")
 
     def _tell_failure(self, number: int) -> None:
         if not self._group.ending.is_set():
             left = len(self.places) - number
-            _log.error("the restart has failed: %d processes go on as they were", left)
+            text = "the restart has failed: %d processes go on as they were"
+            tell(logging.ERROR, text, left, event="restart.failed")
 
 
 def _has_terminal() -> bool:

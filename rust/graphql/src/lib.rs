@@ -57,15 +57,15 @@ mod write;
 pub use comparison::{Compared, Comparison, DataType, Member, spell};
 pub use document::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, Document, DocumentCache,
-    DocumentReference, Operation, OperationKind, QueryOperation, SubscriptionOperation,
-    TrustedDocuments,
+    DocumentReference, DocumentSummary, Operation, OperationKind, OperationSummary, QueryOperation,
+    SubscriptionOperation, TrustedDocuments,
 };
 pub use error::{
     CODE_BAD_USER_INPUT, CODE_FORBIDDEN, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
     CODE_VALIDATION_FAILED, Fault, FieldFault, GraphQLError, Location, PathSegment, ResolverError,
     SchemaError, SchemaProblem, errors_to_json,
 };
-pub use limits::DocumentLimits;
+pub use limits::{DocumentLimits, OperationSize};
 pub use plan::Plan;
 pub use schema::{
     ArgumentSignature, FieldRequirement, FieldSignature, Returned, ReturnedKind, Schema,

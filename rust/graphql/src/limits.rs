@@ -3,11 +3,12 @@
 //! The counts include fragments at each spread, so they may be exponential in the text. They are
 //! computed once for each fragment and saturate, so counting takes linear time.
 
-use apollo_compiler::Node;
 use apollo_compiler::ast::{
-    Argument, Definition, Directive, Document, FragmentDefinition, OperationType, Selection, Value,
+    Argument, Definition, Directive, Document, FragmentDefinition, OperationDefinition,
+    OperationType, Selection, Value,
 };
-use apollo_parser::{Lexer, TokenKind};
+use apollo_compiler::{Name, Node};
+use apollo_parser::{Lexer, Token, TokenKind};
 use hashbrown::{HashMap, HashSet};
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
@@ -64,6 +65,19 @@ pub struct DocumentLimits {
     pub no_introspection: bool,
 }
 
+/// The size of an operation, each fragment counted wherever it is spread; the counts saturate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OperationSize {
+    /// Nested fields (count), which `max_depth` limits.
+    pub depth: usize,
+    /// Fields (count), which `max_complexity` limits.
+    pub fields: usize,
+    /// Aliased fields (count).
+    pub aliases: usize,
+    /// Directives (count).
+    pub directives: usize,
+}
+
 /// The cost of one selection set; the counts saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Cost {
@@ -117,26 +131,34 @@ pub(crate) fn most_tokens(limits: DocumentLimits) -> usize {
     limits.max_tokens.unwrap_or(MAX_TOKENS)
 }
 
+/// Returns the lexical tokens of a text.
+fn lexed(text: &str) -> impl Iterator<Item = Token<'_>> {
+    // The parser reports the text that is not a token.
+    Lexer::new(text).filter_map(Result::ok).filter(|token| {
+        !matches!(
+            token.kind(),
+            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
+        )
+    })
+}
+
+/// Returns the number of lexical tokens of a text, which `max_tokens` limits.
+pub(crate) fn tokens(text: &str) -> usize {
+    lexed(text).count()
+}
+
 /// Refuses a text with too many tokens or a name that is too long, before it is parsed.
 pub(crate) fn check_tokens(text: &str, limits: DocumentLimits) -> Result<(), Vec<GraphQLError>> {
     let limit = most_tokens(limits);
-    let mut count = 0;
-    // The parser reports the text that is not a token.
-    for token in Lexer::new(text).filter_map(Result::ok) {
-        match token.kind() {
-            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {
-                continue;
-            }
-            TokenKind::Name if token.data().len() > MAX_NAME_BYTES => {
-                let message = format!(
-                    "a name of the document has {} bytes, over the limit of {MAX_NAME_BYTES}",
-                    token.data().len()
-                );
-                return Err(request_error(message, CODE_VALIDATION_FAILED));
-            }
-            _ => count += 1,
+    for (before, token) in lexed(text).enumerate() {
+        if token.kind() == TokenKind::Name && token.data().len() > MAX_NAME_BYTES {
+            let message = format!(
+                "a name of the document has {} bytes, over the limit of {MAX_NAME_BYTES}",
+                token.data().len()
+            );
+            return Err(request_error(message, CODE_VALIDATION_FAILED));
         }
-        if count > limit {
+        if before >= limit {
             let message = format!(
                 "the document has more tokens than the limit of {limit} (max_tokens): ask for less at once"
             );
@@ -152,12 +174,7 @@ pub(crate) fn check(
     limits: DocumentLimits,
     source: &Source,
 ) -> Result<(), Vec<GraphQLError>> {
-    let mut measure = Measure {
-        fragments: fragments(document),
-        costs: HashMap::new(),
-        level: 0,
-        is_too_deep: false,
-    };
+    let mut measure = Measure::new(document);
     let mut errors = Vec::new();
     if limits.no_introspection {
         refuse_introspection(document, source, &mut errors);
@@ -172,9 +189,7 @@ pub(crate) fn check(
             }
             _ => continue,
         };
-        let cost = measure
-            .selections(&operation.selection_set)
-            .and(Cost::own(&operation.directives, &[]));
+        let cost = measure.operation(operation);
         total = total.saturating_add(cost.nodes);
         let asks_schema = operation.operation_type == OperationType::Query
             && !measure.is_too_deep
@@ -242,6 +257,25 @@ pub(crate) fn check(
         errors.truncate(MAX_ERRORS);
         Err(errors)
     }
+}
+
+/// Returns the size of each operation of a document, with its name.
+pub(crate) fn sizes(document: &Document) -> Vec<(Option<Name>, OperationSize)> {
+    let mut measure = Measure::new(document);
+    let mut sizes = Vec::new();
+    for definition in &document.definitions {
+        if let Definition::OperationDefinition(operation) = definition {
+            let cost = measure.operation(operation);
+            let size = OperationSize {
+                depth: cost.depth,
+                fields: cost.complexity,
+                aliases: cost.aliases,
+                directives: cost.directives,
+            };
+            sizes.push((operation.name.clone(), size));
+        }
+    }
+    sizes
 }
 
 /// Returns the limit of all definitions of a document together, each with its fragments expanded.
@@ -322,6 +356,20 @@ struct Measure<'d> {
 }
 
 impl<'d> Measure<'d> {
+    fn new(document: &'d Document) -> Self {
+        Self {
+            fragments: fragments(document),
+            costs: HashMap::new(),
+            level: 0,
+            is_too_deep: false,
+        }
+    }
+
+    fn operation(&mut self, operation: &'d OperationDefinition) -> Cost {
+        self.selections(&operation.selection_set)
+            .and(Cost::own(&operation.directives, &[]))
+    }
+
     fn selections(&mut self, selections: &'d [Selection]) -> Cost {
         if self.level > MAX_LEVELS {
             self.is_too_deep = true;

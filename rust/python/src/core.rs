@@ -37,6 +37,7 @@ use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::site::site;
 use crate::stream::Responses;
+use crate::summary::Summary;
 
 enum CoreState {
     New,
@@ -283,9 +284,10 @@ impl Core {
         self.setup.sdl()
     }
 
-    /// Checks a document as that of a client; raises `ValidationError`.
+    /// Checks a document as that of a client, and returns what it asks for; raises
+    /// `ValidationError`.
     #[pyo3(signature = (document, /))]
-    fn validate(&self, py: Python<'_>, document: &str) -> PyResult<()> {
+    fn validate(&self, py: Python<'_>, document: &str) -> PyResult<Summary> {
         py.detach(|| self.setup.validate(document))
             .map_err(|errors| request_errors(py, &errors))
     }

@@ -11,6 +11,7 @@
 //! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
 //! - `handover`: a listening socket that Python has opened;
+//! - `summary`: what documents ask for;
 //! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `call`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
@@ -61,6 +62,7 @@ mod setup;
 mod site;
 mod snapshot;
 mod stream;
+mod summary;
 mod tasks;
 #[cfg(test)]
 mod testing;

@@ -34,6 +34,7 @@ use crate::nodes;
 use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
+use crate::summary::{self, Summary};
 use crate::tasks::Tasks;
 use crate::value::{Names, Serializers};
 
@@ -296,9 +297,9 @@ impl Setup {
         &self.sdl
     }
 
-    /// Checks a document as that of a client.
-    pub(crate) fn validate(&self, document: &str) -> Result<(), Vec<GraphQLError>> {
-        self.catalog.validate(document)
+    /// Checks a document as that of a client, and returns what it asks for.
+    pub(crate) fn validate(&self, document: &str) -> Result<Summary, Vec<GraphQLError>> {
+        summary::check(&self.catalog, &self.policy, document)
     }
 
     /// Returns the enabled transports.

@@ -38,32 +38,67 @@ impl OperationEnd {
     }
 }
 
+/// Why a connection has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ConnectionEnd<'a> {
+    /// It is closed by the server.
+    Closed(&'a Close),
+    /// The client has left.
+    Left,
+    /// The client neither answers nor reads, so it is not sent a close.
+    Silent,
+}
+
+impl<'a> ConnectionEnd<'a> {
+    fn code(self) -> Option<u16> {
+        match self {
+            Self::Closed(close) => Some(close.code),
+            Self::Left | Self::Silent => None,
+        }
+    }
+
+    fn text(self) -> &'a str {
+        match self {
+            Self::Closed(close) => &close.reason,
+            Self::Left => "the client has left",
+            Self::Silent => "the client does not answer",
+        }
+    }
+}
+
 /// Whose record it is.
 #[derive(Clone, Copy)]
-struct LogOwner<'a> {
+pub(crate) struct LogOwner<'a> {
     connection: Option<&'a str>,
     user: Option<&'a str>,
     tenant: Option<&'a str>,
 }
 
-impl<'a> LogOwner<'a> {
-    fn of(client: &'a Client) -> Self {
-        let identity = client.identity.as_deref();
-        Self {
-            connection: Some(&*client.connection_id).filter(|id| !id.is_empty()),
+/// A connection, or a client; an in-process one has no connection.
+pub(crate) trait Logged {
+    /// Returns whose the records are. Called only if they are written.
+    fn owner(&self) -> LogOwner<'_>;
+}
+
+impl Logged for Client {
+    fn owner(&self) -> LogOwner<'_> {
+        let identity = self.identity.as_deref();
+        LogOwner {
+            connection: Some(&*self.connection_id).filter(|id| !id.is_empty()),
             user: identity.map(|identity| &*identity.user_id),
             tenant: identity.and_then(|identity| identity.tenant()),
         }
     }
+}
 
-    fn of_connection(info: &'a ConnectionInfo) -> Self {
-        let unknown = Self {
-            connection: Some(&info.id),
+impl Logged for ConnectionInfo {
+    fn owner(&self) -> LogOwner<'_> {
+        let unknown = LogOwner {
+            connection: Some(&self.id),
             user: None,
             tenant: None,
         };
-        info.client()
-            .map_or(unknown, |client| Self::of(client.as_ref()))
+        self.client().map_or(unknown, |client| client.owner())
     }
 }
 
@@ -94,37 +129,23 @@ pub(crate) fn connection_accepted(client: &Client) {
     tracing::debug!(
         name: "connection.accepted",
         target: CONNECTIONS,
-        connection = LogOwner::of(client).connection,
-        user = LogOwner::of(client).user,
-        tenant = LogOwner::of(client).tenant,
+        connection = client.owner().connection,
+        user = client.owner().user,
+        tenant = client.owner().tenant,
         "connection accepted"
     );
 }
 
-/// Logs the end of a connection; without a close the client has left.
-pub(crate) fn connection_ended(info: &ConnectionInfo, close: Option<&Close>) {
-    let code = close.map(|close| close.code);
+/// Logs the end of a connection.
+pub(crate) fn connection_ended(info: &ConnectionInfo, end: ConnectionEnd<'_>) {
     tracing::debug!(
         name: "connection.ended",
         target: CONNECTIONS,
         connection = info.id,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
-        code,
-        reason = close.map_or("the client has left", |close| &*close.reason),
-        "connection ended"
-    );
-}
-
-/// Logs a connection that is closed because its client does not answer or read.
-pub(crate) fn connection_lost(info: &ConnectionInfo) {
-    tracing::debug!(
-        name: "connection.ended",
-        target: CONNECTIONS,
-        connection = info.id,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
-        reason = "the client does not answer",
+        user = info.owner().user,
+        tenant = info.owner().tenant,
+        code = end.code(),
+        reason = end.text(),
         "connection ended"
     );
 }
@@ -135,8 +156,8 @@ pub(crate) fn connection_too_slow(info: &ConnectionInfo) {
         name: "connection.too_slow",
         target: CONNECTIONS,
         connection = info.id,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
+        user = info.owner().user,
+        tenant = info.owner().tenant,
         "a client is disconnected because it reads too slowly"
     );
 }
@@ -149,35 +170,39 @@ pub(crate) fn results_dropped(info: &ConnectionInfo, operation: &str, field: Opt
         connection = info.id,
         operation,
         field,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
+        user = info.owner().user,
+        tenant = info.owner().tenant,
         "a result is dropped because its client reads too slowly; further ones of this connection are counted in metrics().results_dropped alone"
     );
 }
 
-/// Logs an operation that runs.
-pub(crate) fn operation_started(info: &ConnectionInfo, operation: &str, field: Option<&str>) {
+/// Logs an operation that runs; in process it has no id.
+pub(crate) fn operation_started(of: &impl Logged, operation: Option<&str>, field: Option<&str>) {
     tracing::debug!(
         name: "operation.started",
         target: CONNECTIONS,
-        connection = info.id,
+        connection = of.owner().connection,
         operation,
         field,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
+        user = of.owner().user,
+        tenant = of.owner().tenant,
         "operation started"
     );
 }
 
 /// Logs an operation that does not run.
-pub(crate) fn operation_refused(info: &ConnectionInfo, operation: &str, errors: &[GraphQLError]) {
+pub(crate) fn operation_refused(
+    of: &impl Logged,
+    operation: Option<&str>,
+    errors: &[GraphQLError],
+) {
     tracing::debug!(
         name: "operation.refused",
         target: CONNECTIONS,
-        connection = info.id,
+        connection = of.owner().connection,
         operation,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
+        user = of.owner().user,
+        tenant = of.owner().tenant,
         errors = errors.len(),
         code = errors.first().and_then(GraphQLError::code),
         "operation refused"
@@ -186,19 +211,19 @@ pub(crate) fn operation_refused(info: &ConnectionInfo, operation: &str, errors: 
 
 /// Logs the end of an operation.
 pub(crate) fn operation_ended(
-    info: &ConnectionInfo,
-    operation: &str,
+    of: &impl Logged,
+    operation: Option<&str>,
     field: Option<&str>,
     end: OperationEnd,
 ) {
     tracing::debug!(
         name: "operation.ended",
         target: CONNECTIONS,
-        connection = info.id,
+        connection = of.owner().connection,
         operation,
         field,
-        user = LogOwner::of_connection(info).user,
-        tenant = LogOwner::of_connection(info).tenant,
+        user = of.owner().user,
+        tenant = of.owner().tenant,
         reason = end.text(),
         "operation ended"
     );
@@ -206,7 +231,7 @@ pub(crate) fn operation_ended(
 
 /// Logs the first event of a subscription that is dropped before its resolver.
 pub(crate) fn events_dropped(client: &Client, operation: Option<&str>, field: &str) {
-    let owner = LogOwner::of(client);
+    let owner = client.owner();
     tracing::warn!(
         name: "event.dropped",
         target: CONNECTIONS,
@@ -221,7 +246,7 @@ pub(crate) fn events_dropped(client: &Client, operation: Option<&str>, field: &s
 
 /// Logs a subscription that is ended because its resolver is too slow.
 pub(crate) fn subscription_too_slow(client: &Client, operation: Option<&str>, field: &str) {
-    let owner = LogOwner::of(client);
+    let owner = client.owner();
     tracing::warn!(
         name: "subscription.too_slow",
         target: CONNECTIONS,

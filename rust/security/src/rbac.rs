@@ -67,6 +67,21 @@ impl Rbac {
         asked(other).all(|requirement| asked(field).any(|own| own == requirement))
     }
 
+    /// Returns what a subscription requires, all of which has to be met.
+    #[must_use]
+    pub fn asked_of_subscription(&self, field: &str) -> &[Requirement] {
+        self.subscriptions.get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns what a field of an object type requires, all of which has to be met.
+    #[must_use]
+    pub fn asked_of_field(&self, type_name: &str, field: &str) -> &[Requirement] {
+        let fields = self.fields.get(type_name);
+        fields
+            .and_then(|fields| fields.get(field))
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// Whether nothing is protected.
     #[must_use]
     pub fn is_empty(&self) -> bool {

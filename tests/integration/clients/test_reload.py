@@ -163,7 +163,7 @@ async def test_main_that_returns_ends_the_program_and_one_that_raises_waits(tmp_
         (["app:manger"], 2, "did you mean manager"),
         (["app:manager", "--processes", "2"], 2, "reloading serves by one process"),
         (["app:manager", "--app-dir", "nowhere"], 2, "--app-dir: nowhere is no folder"),
-        (["app:manager", "--unix", "a.sock", "--tls-cert", "c", "--tls-key", "k"], 2, "unix= and"),
+        (["app:manager", "--unix", "a.sock", "--tls-cert", "c", "--tls-key", "k"], 2, "--unix and"),
         (["app:manager", "--drain", "-1"], 2, "drain is -1.0"),
         (["app:manager", "--ready-delay", "-1"], 2, "ready_delay is -1.0"),
         (["app:manager", "--closes-per-second", "0"], 2, "closes_per_second is 0.0"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -114,6 +116,124 @@ async def test_proxies_that_are_trusted_tell_the_client(folder):
     assert (await finish(process))[0] == 0
 
 
+def publish(url: str, key: str) -> int:
+    body = json.dumps({"channel": "orders", "data": "paid"}).encode()
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+OLD, NEW = "the-old-key-of-programs", "the-new-key-of-programs"
+
+
+@pytest.mark.parametrize("source", ["variable", "file", "file of the environment"])
+async def test_programs_publish_with_keys_that_are_not_on_the_command_line(folder, source):
+    (folder / "keys").write_text(f"{OLD}\n\n  {NEW}\n")
+    arguments = ("--publish-key-file", "keys") if source == "file" else ()
+    variables = {
+        "variable": {"FRAISEQL_SUBS_PUBLISH_KEY": f"{OLD} {NEW}"},
+        # The file counts more.
+        "file": {"FRAISEQL_SUBS_PUBLISH_KEY": "another-key-of-programs"},
+        "file of the environment": {"FRAISEQL_SUBS_PUBLISH_KEY_FILE": "keys"},
+    }[source]
+    process = await start(folder, "app:manager", "--port", "0", *arguments, **variables)
+    line = await read_line(process)
+    url = line.split()[-1]
+    assert url.endswith("/publish") and ", programs publish to http://127.0.0.1:" in line
+    for key, status in ((OLD, 200), (NEW, 200), ("another-key-of-programs", 401)):
+        assert await asyncio.to_thread(publish, url, key) == status
+    process.send_signal(signal.SIGTERM)
+    status, _, err = await finish(process)
+    assert status == 0 and OLD not in err
+
+
+async def test_without_a_key_nothing_is_published(folder):
+    process = await start(folder, "app:manager", "--port", "0", FRAISEQL_SUBS_PUBLISH_KEY="")
+    url = (await read_line(process)).split()[-1]
+    assert url.endswith("/graphql")
+    assert await asyncio.to_thread(publish, url.replace("/graphql", "/publish"), OLD) == 404
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "expected", "part"),
+    [
+        (("--publish-key-file", "none"), "", 1, "--publish-key-file: none cannot be read: No such"),
+        (("--publish-key-file", "empty"), "", 1, "--publish-key-file: empty has no key"),
+        (("--publish-key-file", "short"), "", 2, "--publish-key-file is a text of 6 characters"),
+        (("--publish-key-file", "binary"), "", 1, "--publish-key-file: binary is not UTF-8"),
+        ((), "s3cret", 2, "FRAISEQL_SUBS_PUBLISH_KEY is a text of 6 characters"),
+        (("--publish-path", "/graphql"), OLD, 2, "--publish-path is '/graphql': that is the path"),
+    ],
+)
+async def test_keys_that_cannot_be_used_are_told(folder, arguments, key, expected, part):
+    (folder / "empty").write_text("\n")
+    (folder / "short").write_text("s3cret\n")
+    (folder / "binary").write_bytes(b"\xff")
+    variables = {"FRAISEQL_SUBS_PUBLISH_KEY": key}
+    status, err = await refused(folder, "app:manager", "--port", "0", *arguments, **variables)
+    assert status == expected
+    assert part in err and "s3cret" not in err
+
+
+LOGGING = """
+import logging
+
+from fraiseql_subs.logs import JSONFormatter
+
+handler = logging.StreamHandler({stream})
+handler.setFormatter(JSONFormatter())
+logging.basicConfig(level="{level}", handlers=[handler])
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--reload",)])
+async def test_a_log_of_json_on_stdout_has_no_other_line(folder, more):
+    own = f"import sys\n{LOGGING.format(stream='sys.stdout', level='INFO')}"
+    (folder / "logged.py").write_text(own + APP)
+    process = await start(folder, "logged:manager", "--port", "0", *more)
+    first = json.loads(await read_line(process))
+    assert first["event_name"] == "server.listening"
+    process.send_signal(signal.SIGTERM)
+    status, out, _ = await finish(process)
+    assert status == 0
+    assert "server.closed" in {json.loads(line)["event_name"] for line in out.splitlines()}
+
+
+async def test_a_log_that_does_not_say_the_url_leaves_the_line(folder):
+    (folder / "quiet.py").write_text(LOGGING.format(stream="", level="WARNING") + APP)
+    process = await start(folder, "quiet:manager", "--port", "0")
+    assert (await read_line(process)).startswith("serving GraphQL subscriptions on ws://")
+    process.send_signal(signal.SIGTERM)
+    assert (await finish(process))[0] == 0
+
+
+async def test_run_prints_no_line_into_a_log_of_json_either(folder):
+    own = f"import sys\n{LOGGING.format(stream='sys.stdout', level='INFO')}"
+    (folder / "program.py").write_text(own + APP + "\nmanager.run(port=0, main=short)\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "program.py"),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    status, out, _ = await finish(process)
+    names = [json.loads(line)["event_name"] for line in out.splitlines()]
+    assert (status, names) == (0, ["server.listening", "server.draining", "server.closed"])
+
+
+async def test_the_time_of_a_drain_is_told_as_people_write_it(folder):
+    # `main` takes a part of it.
+    process = await start(folder, "app:manager", "--port", "0", "--main", "app:short")
+    _, _, err = await finish(process)
+    assert re.search(r"drains for up to 10 s$", err, re.MULTILINE), err
+
+
 async def test_main_that_returns_ends_the_server(folder):
     process = await start(folder, "app:manager", "--port", "0", "--main", "app:short")
     status, out, _ = await finish(process)
@@ -140,7 +260,6 @@ async def test_main_that_raises_is_told_by_its_own_lines(folder):
         (["app.py:manager"], "here app:manager"),
         (["app:manager", "--tls-cert", "cert.pem"], "--tls-key is missing"),
         (["app:manager", "--unix", "a", "--port", "1"], "--unix and --port"),
-        (["app:manager", "--workers", "0"], "pass a count from 1 to 256"),
         (["app:manager", "--main", "app:create"], "--main: "),
         (["app:manager", "--app-dir", "nowhere"], "--app-dir: nowhere is no folder"),
     ],

@@ -87,6 +87,17 @@ async def test_certificates_are_verified(serve, tmp_path, scheme):
         assert (status, json.loads(out)) == (0, {"data": {"__typename": "Query"}}), said
 
 
+@pytest.mark.parametrize("scheme", ["ws", "wss", "http", "https"])
+async def test_a_url_of_the_other_kind_says_which_to_write(serve, tmp_path, scheme):
+    has_tls = scheme in ("ws", "http")
+    server = await serve(orders(), tls=Credentials(tmp_path).tls if has_tls else None)
+    url = f"{scheme}://127.0.0.1:{server.port}/graphql"
+    status, out, said = await subscribe(url, "subscription { orders }")
+    assert (status, out) == (1, "")
+    advice = "write wss:// or https://" if has_tls else "does not speak TLS there: write ws://"
+    assert advice in said and len(said.splitlines()) == 1, said
+
+
 @strawberry.type
 class Query:
     @strawberry.field

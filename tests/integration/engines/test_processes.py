@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -72,6 +74,36 @@ async def test_a_restart_replaces_all_processes_and_clients_receive_every_event(
                 assert (await node.read())["data"] == {"feed": number}
         after = {child.pid for child in program.children()}
         assert len(after) == 2 and not after & before
+
+
+async def test_what_becomes_of_processes_has_names_in_the_log(redis, tmp_path):
+    broken = tmp_path / "broken"
+    options = ("--log-format", "json")
+    async with run(redis.url, *options, BROKEN=str(broken)) as program:
+
+        def records(name: str) -> list[dict[str, Any]]:
+            told = [json.loads(line) for line in program.log.split("\n")[:-1] if line[:1] == "{"]
+            return [record for record in told if record["event_name"] == name]
+
+        await program.serving()
+        victim, other = sorted(child.pid for child in program.children())
+        served = {record["fields"]["process"] for record in records("process.serving")}
+        assert served == {str(victim), str(other)}
+        assert {record["process"] for record in records("process.serving")} == {program.process.pid}
+        assert {record["process"] for record in records("server.listening")} == {victim, other}
+        os.kill(victim, signal.SIGKILL)
+        await eventually(lambda: len(records("process.serving")) == 3, "it is replaced")
+        (ended,) = records("process.ended")
+        assert (ended["level"], ended["logger"]) == ("WARNING", "fraiseql_subs.processes")
+        assert ended["fields"] == {"process": str(victim), "reason": "signal SIGKILL"}
+        os.kill(program.process.pid, signal.SIGHUP)
+        await eventually(lambda: records("restart.done"), "all are replaced")
+        assert len(records("restart.begun")) == 1 and len(records("process.draining")) == 2
+        broken.touch()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await eventually(lambda: records("restart.failed"), "none is replaced")
+        (failed,) = records("process.failed")
+        assert (failed["level"], failed["fields"]["reason"]) == ("ERROR", "status 1")
 
 
 async def test_a_restart_that_fails_leaves_the_old_processes(redis, tmp_path):

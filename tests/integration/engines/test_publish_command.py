@@ -13,6 +13,7 @@ from declared import node
 from nodes import take
 from publishing_command import publish, start
 from support import PATIENCE
+from support.certificates import Credentials
 from support.publishing import KEY
 from support.redis_server import RedisServer, free_port
 
@@ -140,6 +141,23 @@ async def test_a_wrong_password_is_told(tmp_path):
         url = redis.url.replace("://", "://:s3cret@")
         err = await failing("feed", "7", "--to", url, "--timeout", "2")
         assert "password" in err and "s3cret" not in err
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:{}", "nats://127.0.0.1:{}"])
+async def test_an_engine_that_is_away_is_told_once(url):
+    to = url.format(free_port())
+    status, out, err = await publish("feed", "7", "--to", to, "--timeout", "0.3")
+    assert (status, out) == (1, [])
+    assert err.startswith("fraiseql-subs publish: ") and len(err.splitlines()) == 1, err
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_url_of_the_other_kind_says_which_to_write(tmp_path, scheme):
+    tls = Credentials(tmp_path).tls if scheme == "http" else None
+    async with node("memory://").serve(port=0, publish_key=KEY, tls=tls) as server:
+        url = f"{scheme}://127.0.0.1:{server.port}/publish"
+        err = await failing("feed", "7", "--to", url, FRAISEQL_SUBS_PUBLISH_KEY=KEY)
+    assert ("write wss:// or https://" if tls else "write ws:// or http://") in err
 
 
 @pytest.mark.parametrize(

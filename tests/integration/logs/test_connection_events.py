@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -21,6 +21,7 @@ from fraiseql_subs import (
     Limits,
     Security,
     SubscriptionManager,
+    ValidationError,
     passthrough,
     subscription,
 )
@@ -121,6 +122,61 @@ async def test_operations_that_a_drain_ends_say_so(heard, connect):
     (operation,), (connection,) = heard.of("operation.ended"), heard.of("connection.ended")
     assert operation.fields["reason"] == "the server drains"
     assert connection.fields["code"] == "1001"
+
+
+def in_process(**options: Any) -> tuple[SubscriptionManager, Any]:
+    manager = SubscriptionManager([ticks], **options)
+    identity = Identity("ada", tenant_id="acme")
+    return manager, manager.subscribe("subscription { ticks }", identity=identity)
+
+
+async def test_an_in_process_subscriber_is_written_too(heard):
+    manager, results = in_process()
+    async with manager:
+        async with results:
+            await manager.publish("ticks", 1)
+            await anext(results)
+            assert not heard.of("operation.ended")
+        (ended,) = await heard.wait("operation.ended")
+        (started,) = heard.of("operation.started")
+    for record in (started, ended):
+        told = [getattr(record, name) for name in ("user", "tenant", "field", "connection")]
+        assert told == ["ada", "acme", "ticks", None]
+        assert (record.operation, record.name) == (None, "fraiseql_subs.connections")
+    assert ended.fields["reason"] == "the client has ended it"
+
+
+async def test_the_end_of_an_in_process_subscriber_has_its_reason(heard):
+    manager, results = in_process()
+    async with manager:
+        await manager.publish("ticks", 1)
+        receiving = asyncio.ensure_future(anext(results, None))
+        await heard.wait("operation.started")
+        await manager.close(drain=PATIENCE)
+        await receiving
+    (ended,) = await heard.wait("operation.ended")
+    assert ended.fields["reason"] == "the server drains"
+
+    @subscription
+    async def few() -> AsyncIterator[int]:
+        yield 1
+
+    manager = SubscriptionManager([few])
+    async with manager, manager.subscribe("subscription { few: few }") as results:
+        assert [result.data async for result in results] == [{"few": 1}]
+    assert heard.of("operation.ended")[-1].fields["reason"] == "it is complete"
+    assert len(heard.of("operation.ended")) == len(heard.of("operation.started")) == 2
+
+
+async def test_an_in_process_operation_that_is_refused_is_written(heard):
+    manager, results = in_process(security=Security(rbac=RBAC(subscriptions={"ticks": "read"})))
+    async with manager:
+        with pytest.raises(ValidationError):
+            await anext(results)
+        (refused,) = await heard.wait("operation.refused")
+    assert (refused.user, refused.connection, refused.operation) == ("ada", None, None)
+    assert refused.fields["code"] == "FORBIDDEN"
+    assert not heard.of("operation.started", "operation.ended")
 
 
 async def test_an_event_stream_is_a_connection_too(heard, serve):

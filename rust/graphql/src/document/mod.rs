@@ -8,6 +8,7 @@ mod kept;
 mod operation;
 mod plan_cache;
 mod reference;
+mod summary;
 pub(crate) mod syntax;
 mod weight;
 
@@ -40,6 +41,7 @@ pub use operation::{Operation, SubscriptionOperation};
 pub use reference::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
 };
+pub use summary::{DocumentSummary, OperationSummary};
 
 /// A valid document.
 #[derive(Debug)]
@@ -63,6 +65,16 @@ pub enum OperationKind {
     Mutation,
     /// A subscription.
     Subscription,
+}
+
+impl From<OperationType> for OperationKind {
+    fn from(operation_type: OperationType) -> Self {
+        match operation_type {
+            OperationType::Query => Self::Query,
+            OperationType::Mutation => Self::Mutation,
+            OperationType::Subscription => Self::Subscription,
+        }
+    }
 }
 
 impl Document {
@@ -129,12 +141,7 @@ impl Document {
     /// Returns the kind of the operation with this name; `None` if there is no such operation.
     #[must_use]
     pub fn kind(&self, name: Option<&str>) -> Option<OperationKind> {
-        let definition = self.select(name).ok()?;
-        Some(match definition.operation_type {
-            OperationType::Query => OperationKind::Query,
-            OperationType::Mutation => OperationKind::Mutation,
-            OperationType::Subscription => OperationKind::Subscription,
-        })
+        Some(self.select(name).ok()?.operation_type.into())
     }
 
     /// Whether the operation with this name is an introspection query, which takes long to answer.

@@ -117,7 +117,7 @@ impl Kinds {
         let mut kinds = self.0.lock();
         let known = position(&kinds).unwrap_or_else(|| {
             let kind = Kind {
-                level: metadata.level().as_str(),
+                level: text.map_or(*metadata.level(), |_| Level::WARN).as_str(),
                 target: metadata.target(),
                 name: text.map_or(metadata.name(), |_| LIBRARY_FAULT),
                 message,

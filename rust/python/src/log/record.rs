@@ -52,9 +52,12 @@ impl Record {
         record
     }
 
-    /// Replaces the name and the message of a library; the original message becomes a detail.
+    /// Replaces the name, the message and the level of a library; the original message becomes a
+    /// detail. What a library calls an error need not be one here: faults of the server have
+    /// records of their own.
     pub(super) fn rename(&mut self, message: &str) {
         self.name = LIBRARY_FAULT;
+        self.level = Level::WARN;
         let theirs = std::mem::replace(&mut self.message, message.to_owned());
         self.fields.push(("detail", cut(&theirs, VALUE_BYTES)));
     }

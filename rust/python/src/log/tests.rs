@@ -87,6 +87,7 @@ fn a_message_of_a_library_becomes_a_detail_of_ours() {
     record.rename("the listener met a fault");
     assert_eq!(record.message, "the listener met a fault");
     assert_eq!(record.fields, [("detail", "os error 24".to_owned())]);
+    assert_eq!((record.name, record.level), ("library.failed", Level::WARN));
 }
 
 #[test]

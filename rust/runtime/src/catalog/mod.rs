@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graphql::{
-    Document, DocumentCache, DocumentLimits, DocumentReference, GraphQLError, JsonMap, Operation,
-    Plan, Schema, SubscriptionOperation, TrustedDocuments,
+    Document, DocumentCache, DocumentLimits, DocumentReference, DocumentSummary, GraphQLError,
+    JsonMap, Operation, Plan, Schema, SubscriptionOperation, TrustedDocuments,
 };
 use hashbrown::{HashMap, HashSet};
 use protocol::{JsonObject, OperationKind, Request};
@@ -197,13 +197,14 @@ impl Catalog {
         self.documents.refused_trusted()
     }
 
-    /// Checks a document as that of a client, also where only trusted documents are served.
+    /// Checks a document as that of a client, also where only trusted documents are served, and
+    /// returns what it asks for.
     ///
     /// # Errors
     ///
     /// The errors of the document.
-    pub fn validate(&self, document: &str) -> Result<(), Vec<GraphQLError>> {
-        self.documents.get(document).map(drop)
+    pub fn summarize(&self, document: &str) -> Result<DocumentSummary, Vec<GraphQLError>> {
+        Ok(self.documents.get(document)?.summary())
     }
 
     pub(crate) fn documents(&self) -> &DocumentCache {

@@ -14,6 +14,23 @@ impl Catalog {
         self.documents().schema()
     }
 
+    /// Returns the type of the fields of subscriptions.
+    #[must_use]
+    pub fn subscription_type(&self) -> &str {
+        self.schema().subscription_type()
+    }
+
+    /// Returns the arguments of a subscription that a scope restricts.
+    #[must_use]
+    pub fn scoped_arguments(&self, scope: &Scope, field: &str) -> Vec<String> {
+        let Some(signature) = self.schema().subscription_field(field) else {
+            return Vec::new();
+        };
+        let has = |name: &str| signature.arguments.iter().any(|own| *own.name == *name);
+        let scoped = scope.arguments().filter(|name| has(name));
+        scoped.map(str::to_owned).collect()
+    }
+
     /// Adds the permissions that directives of the schema require.
     pub fn protect_declared(&self, rbac: &mut Rbac) {
         let root = self.schema().subscription_type();

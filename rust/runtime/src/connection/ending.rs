@@ -7,7 +7,7 @@ use protocol::{Action, Close};
 use super::Connection;
 use crate::clock::run_for;
 use crate::config::CLOSE_TIMEOUT;
-use crate::journal::{self, OperationEnd};
+use crate::journal::{self, ConnectionEnd, OperationEnd};
 use crate::subscription::FinishSubscription;
 
 impl Connection {
@@ -60,7 +60,7 @@ impl Connection {
     /// Logs the end of the connection, once.
     pub(super) fn end_told(&self, close: &Close) {
         if !self.is_told.replace(true) {
-            journal::connection_ended(&self.connected, Some(close));
+            journal::connection_ended(&self.connected, ConnectionEnd::Closed(close));
         }
     }
 
@@ -103,7 +103,7 @@ impl Connection {
         self.registry.forget_expiry(self.key);
         self.end_operations();
         if !self.is_told.replace(true) {
-            journal::connection_ended(&self.connected, None);
+            journal::connection_ended(&self.connected, ConnectionEnd::Left);
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::audit;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
-use crate::journal::{self, OperationEnd};
+use crate::journal::{self, ConnectionEnd, OperationEnd};
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::routing::WorkerNumber;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
@@ -430,7 +430,7 @@ impl Connection {
         }
         match opened {
             Ok(Opened::Subscription(actor)) => {
-                journal::operation_started(&self.connected, id.as_str(), mark.field());
+                journal::operation_started(&*self.connected, Some(id.as_str()), mark.field());
                 if self.leaving.get() {
                     actor.do_send(FinishSubscription);
                 }
@@ -473,7 +473,7 @@ impl Connection {
     }
 
     fn refuse(self: &Rc<Self>, id: &OperationId, errors: &[GraphQLError]) {
-        journal::operation_refused(&self.connected, id.as_str(), errors);
+        journal::operation_refused(&*self.connected, Some(id.as_str()), errors);
         self.operation_failed(id, &graphql::errors_to_json(errors));
     }
 
@@ -494,7 +494,7 @@ impl Connection {
 
     fn tell_end(&self, id: &OperationId, mark: &OperationMark, end: OperationEnd) {
         if mark.has_started() {
-            journal::operation_ended(&self.connected, id.as_str(), mark.field(), end);
+            journal::operation_ended(&*self.connected, Some(id.as_str()), mark.field(), end);
         }
     }
 
@@ -556,7 +556,7 @@ impl Connection {
             (true, Some(_)) => self.close(Close::no_answer()),
             (true, None) => {
                 if !self.is_told.replace(true) {
-                    journal::connection_lost(&self.connected);
+                    journal::connection_ended(&self.connected, ConnectionEnd::Silent);
                 }
                 self.end();
                 self.transport.shut_down();

@@ -27,6 +27,7 @@ use super::worker_pool::WorkerPool;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client};
 use crate::error::RuntimeError;
+use crate::journal::{self, OperationEnd};
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
@@ -241,6 +242,8 @@ impl Runtime {
             }
         }
         let (mut reply, opened) = oneshot::channel();
+        let client = Arc::new(client);
+        let subscriber = client.clone();
         let prepared = PreparedRequest::new(request);
         let asked = prepared.resume().is_ok_and(|resume| resume.is_asked);
         let is_limited = |buckets: &Arc<Buckets>| {
@@ -249,6 +252,7 @@ impl Runtime {
         };
         let sink = StreamSink {
             stream: stream.clone(),
+            client: client.clone(),
             events: OnceCell::new(),
             buckets: client.buckets.clone().filter(is_limited),
             metrics: self.state.metrics.clone(),
@@ -276,10 +280,7 @@ impl Runtime {
                 // Fails only when the caller has given up waiting.
                 reply.send(result).ok();
             };
-            match worker
-                .opener()
-                .open(&prepared, &Arc::new(client), Rc::new(sink))
-            {
+            match worker.opener().open(&prepared, &client, Rc::new(sink)) {
                 OpenResult::Ready(opened) => finish(reply, opened),
                 OpenResult::Pending(pending) => {
                     actix::spawn(async move {
@@ -290,6 +291,9 @@ impl Runtime {
             }
         })));
         let opened = opened.await.map_err(|_| RuntimeError::Closed)?;
+        if let Err(errors) = &opened {
+            journal::operation_refused(&*subscriber, None, errors);
+        }
         Ok(opened.map(|()| stream))
     }
 
@@ -302,6 +306,10 @@ impl Runtime {
     /// Ends an in-process operation. Returns false when it has ended before. `stream` identifies
     /// it: another operation may have its id by now.
     pub fn complete(&self, id: &str, stream: &Arc<ResponseStream>) -> bool {
+        self.end_operation(id, stream, OperationEnd::Client)
+    }
+
+    fn end_operation(&self, id: &str, stream: &Arc<ResponseStream>, reason: OperationEnd) -> bool {
         let removed = self.operations.remove_if(id, |_, found| found.is(stream));
         let Some((_, operation)) = removed else {
             return false;
@@ -309,7 +317,7 @@ impl Runtime {
         if let Some(actor) = operation.actor {
             actor.do_send(StopSubscription);
         }
-        operation.stream.end(Response::Complete);
+        operation.stream.end(Response::Complete, reason);
         true
     }
 
@@ -319,7 +327,7 @@ impl Runtime {
             .map(|found| (found.key().clone(), found.stream.clone()))
             .collect();
         for (id, stream) in operations {
-            self.complete(&id, &stream);
+            self.end_operation(&id, &stream, OperationEnd::Drain);
         }
     }
 

@@ -13,8 +13,9 @@ use protocol::{EventId, Framing};
 
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::catalog::Definition;
-use crate::client::Buckets;
+use crate::client::{Buckets, Client};
 use crate::config::SlowConsumer;
+use crate::journal::{self, OperationEnd};
 use crate::metrics::{IN_PROCESS, Metrics, OTHER, OperationSeries, RunningOperation};
 use crate::routing::WorkerNumber;
 use crate::subscription::{Callback, ResponseSink};
@@ -56,6 +57,8 @@ pub struct ResponseStream {
     metrics: Arc<Metrics>,
     begin: Received,
     series: OnceLock<Arc<OperationSeries>>,
+    /// The subscriber, and the field of the schema, once the operation runs.
+    started: OnceLock<(Arc<Client>, Arc<Definition>)>,
 }
 
 struct State {
@@ -81,6 +84,7 @@ impl ResponseStream {
             metrics,
             begin: Received::now(),
             series: OnceLock::new(),
+            started: OnceLock::new(),
         }
     }
 
@@ -135,7 +139,7 @@ impl ResponseStream {
                     self.limit_bytes
                 ));
                 let errors = graphql::errors_to_json(&[error]);
-                Self::finish(state, Response::Error(errors.into()));
+                self.finish(state, Response::Error(errors.into()), OperationEnd::Failed);
                 false
             }
         }
@@ -148,16 +152,24 @@ impl ResponseStream {
     }
 
     /// Ends the stream; earlier responses can still be taken.
-    pub fn end(&self, end: Response) {
+    pub(crate) fn end(&self, end: Response, reason: OperationEnd) {
         let state = self.state.lock();
         if state.end.is_none() {
-            Self::finish(state, end);
+            self.finish(state, end, reason);
         }
     }
 
-    fn finish(mut state: parking_lot::MutexGuard<'_, State>, end: Response) {
+    fn finish(
+        &self,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        end: Response,
+        reason: OperationEnd,
+    ) {
         state.end = Some(end);
         Self::wake(state);
+        if let Some((client, definition)) = self.started.get() {
+            journal::operation_ended(&**client, None, Some(&definition.field), reason);
+        }
     }
 
     fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
@@ -172,6 +184,7 @@ impl ResponseStream {
 /// Writes the results of an operation to a stream.
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
+    pub(crate) client: Arc<Client>,
     pub(crate) framing: Framing,
     /// The stream of its events, held for its positions.
     pub(crate) events: OnceCell<Arc<Stream>>,
@@ -196,6 +209,11 @@ impl ResponseSink for StreamSink {
         self.running.get_or_init(|| {
             let series = || self.series(&definition.field);
             let series = self.stream.series.get_or_init(series);
+            let started = (self.client.clone(), definition.clone());
+            // A subscriber that has gone before is not written at all.
+            if !self.stream.is_over() && self.stream.started.set(started).is_ok() {
+                journal::operation_started(&*self.client, None, Some(&definition.field));
+            }
             RunningOperation::begin(series.clone())
         });
     }
@@ -237,12 +255,16 @@ impl ResponseSink for StreamSink {
     }
 
     fn error(&self, errors: &[u8]) {
-        self.stream
-            .end(Response::Error(Bytes::copy_from_slice(errors)));
+        let errors = Response::Error(Bytes::copy_from_slice(errors));
+        self.stream.end(errors, OperationEnd::Failed);
     }
 
     fn complete(&self) {
-        self.stream.end(Response::Complete);
+        self.stream.end(Response::Complete, OperationEnd::Complete);
+    }
+
+    fn drained(&self) {
+        self.stream.end(Response::Complete, OperationEnd::Drain);
     }
 }
 
@@ -271,7 +293,7 @@ mod tests {
     fn responses_leave_before_the_end() {
         let stream = stream(SlowConsumer::Disconnect);
         stream.push("one".into(), Received::default());
-        stream.end(Response::Complete);
+        stream.end(Response::Complete, OperationEnd::Complete);
         stream.push("late".into(), Received::default());
         assert_eq!(
             taken(&stream),
