@@ -87,6 +87,17 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     multiple=True,
     help='Proxy whose X-Forwarded-For or Forwarded is believed: an address, a network, or "unix".',
 )
+@_option(
+    "--proxy-protocol",
+    is_flag=True,
+    help="Each connection is a --trusted-proxy's, and begins with a header of the PROXY protocol.",
+)
+@_option(
+    "--root-path",
+    metavar="PATH",
+    default="",
+    help="Prefix under which proxies show the server, such as /shop.",
+)
 @_option("--main", metavar="MODULE:FUNCTION", help="Async function to run beside, to publish.")
 @_option(
     "--log-level",
@@ -176,6 +187,8 @@ def _server(
         drain=options["drain"],
         compression=options["compression"],
         trusted_proxies=options["trusted_proxy"],
+        proxy_protocol=options["proxy_protocol"],
+        root_path=options["root_path"],
     )
 
 
