@@ -117,6 +117,7 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
     that returns one; or a module that has one manager.
     """
     _check_tls(options)
+    _check_proxies(options)
     address = _address(context, options)
     supervised = Supervised.of_environment()
     if supervised is not None:
@@ -143,6 +144,13 @@ def _check_tls(options: dict[str, Any]) -> None:
     if (options["tls_cert"] is None) != (options["tls_key"] is None):
         missing = "--tls-key" if options["tls_key"] is None else "--tls-cert"
         raise click.UsageError(f"{missing} is missing: TLS needs the certificate and its key")
+
+
+def _check_proxies(options: dict[str, Any]) -> None:
+    if options["proxy_protocol"] and not options["trusted_proxy"]:
+        raise click.UsageError(
+            "--trusted-proxy is missing: --proxy-protocol lets in the connections of those alone"
+        )
 
 
 def _address(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:

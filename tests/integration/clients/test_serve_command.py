@@ -137,7 +137,7 @@ async def test_a_proxy_tells_the_client_first_and_shows_the_server_below_a_prefi
 async def test_the_header_needs_a_proxy_that_is_trusted(folder):
     status, err = await refused(folder, "app:manager", "--proxy-protocol")
     assert status == 2
-    assert "trusted_proxies=" in err
+    assert "--trusted-proxy is missing" in err
 
 
 async def test_main_that_returns_ends_the_server(folder):
