@@ -35,8 +35,6 @@ async def check(client: httpx.AsyncClient, url: str) -> None:
     """A page, a query, an event stream and a preflight are answered, not redirected."""
     page = await client.get(url, headers={"accept": "text/html"})
     assert page.status_code == 200 and "<title>GraphiQL</title>" in page.text, url
-    # The page has its URL from the browser, so it is right below any prefix.
-    assert "/graphql" not in page.headers.get("location", "")
     assert (await client.post(url, json={"query": QUERY})).json() == ANSWER
     assert (await client.get(url, params={"query": QUERY})).json() == ANSWER
     asked, events = {"query": "subscription { ticks }"}, {"accept": "text/event-stream"}

@@ -144,7 +144,7 @@ async def test_haproxy_of_http_sends_both_kinds_of_headers(alpn, hook, serve, tm
 async def test_checks_of_haproxy_find_the_server(send, hook, serve, tmp_path):
     manager, port = manager_with(hook), free_port()
     server = await serve(manager, **BEHIND)
-    send = f"{send} check check-send-proxy inter 50ms fastinter 50ms rise 1 init-addr none"
+    send = f"{send} check check-send-proxy inter 50ms fastinter 50ms rise 1"
     more = "option httpchk GET /health/ready\n    http-check expect status 200"
     settings = through_haproxy(port, server.port, send, "http", more)
     stats = free_port()
