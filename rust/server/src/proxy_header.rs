@@ -244,11 +244,23 @@ mod tests {
     #[test]
     fn lines_tell_the_client() {
         for (line, client) in [
-            ("TCP4 203.0.113.7 10.0.0.1 5000 80", Some("203.0.113.7:5000")),
-            ("TCP4 255.255.255.255 255.255.255.255 65535 65535", Some("255.255.255.255:65535")),
+            (
+                "TCP4 203.0.113.7 10.0.0.1 5000 80",
+                Some("203.0.113.7:5000"),
+            ),
+            (
+                "TCP4 255.255.255.255 255.255.255.255 65535 65535",
+                Some("255.255.255.255:65535"),
+            ),
             ("TCP4 203.0.113.7 10.0.0.1 0 0", Some("203.0.113.7:0")),
-            ("TCP6 2001:db8::7 fd00::1 5000 80", Some("[2001:db8::7]:5000")),
-            ("TCP6 ::ffff:203.0.113.7 ::1 5000 80", Some("203.0.113.7:5000")),
+            (
+                "TCP6 2001:db8::7 fd00::1 5000 80",
+                Some("[2001:db8::7]:5000"),
+            ),
+            (
+                "TCP6 ::ffff:203.0.113.7 ::1 5000 80",
+                Some("203.0.113.7:5000"),
+            ),
             ("UNKNOWN", None),
             ("UNKNOWN 203.0.113.7 10.0.0.1 5000 80", None),
             ("UNKNOWN what ever", None),
@@ -304,8 +316,18 @@ mod tests {
 
     #[test]
     fn what_begins_otherwise_is_no_header() {
-        for begin in [BEHIND, b"PROXY\r\n", b"PROXX ", b"\r\n\r\n\0\r\nQUIT\r", b"\x16\x03\x01", b"\n"] {
-            assert_eq!(HeaderReader::default().read(begin), Err(HeaderFault::Missing));
+        for begin in [
+            BEHIND,
+            b"PROXY\r\n",
+            b"PROXX ",
+            b"\r\n\r\n\0\r\nQUIT\r",
+            b"\x16\x03\x01",
+            b"\n",
+        ] {
+            assert_eq!(
+                HeaderReader::default().read(begin),
+                Err(HeaderFault::Missing)
+            );
         }
         assert_eq!(HeaderReader::default().read(b""), Ok(None));
         assert_eq!(HeaderReader::default().read(b"PRO"), Ok(None));
@@ -347,7 +369,9 @@ mod tests {
         let block = [&V4[..], &vec![0; 65_535 - V4.len()]].concat();
         let header = [&version_2(0x21, 0x11, &block)[..], BEHIND].concat();
         let mut reader = HeaderReader::default();
-        let mut read = header.chunks(1_000).filter_map(|piece| reader.read(piece).unwrap());
+        let mut read = header
+            .chunks(1_000)
+            .filter_map(|piece| reader.read(piece).unwrap());
         let read = read.next().unwrap();
         assert_eq!(read.client.unwrap().to_string(), "203.0.113.7:5000");
         assert!(reader.kept.capacity() <= 2 * MAX_LINE);
@@ -366,7 +390,11 @@ mod tests {
             (0x21, 0x31, vec![b'/'; 215]),
         ] {
             let header = version_2(command, family, &block);
-            assert_eq!(told(&header), Err(HeaderFault::Binary), "{command:x} {family:x}");
+            assert_eq!(
+                told(&header),
+                Err(HeaderFault::Binary),
+                "{command:x} {family:x}"
+            );
         }
     }
 }

@@ -182,10 +182,7 @@ impl Site {
 
     /// Returns the socket of a client and its address, which may be what a proxy tells; `None`: it is
     /// refused.
-    async fn let_in<T: Accepted>(
-        &self,
-        mut stream: T,
-    ) -> Option<(Socket<T>, Option<SocketAddr>)> {
+    async fn let_in<T: Accepted>(&self, mut stream: T) -> Option<(Socket<T>, Option<SocketAddr>)> {
         stream.set_up();
         let peer = stream.peer();
         if !self.proxy_protocol {
@@ -196,9 +193,7 @@ impl Site {
         let reading = Box::pin(preface::read(&mut stream, peer, proxies));
         let read = within(self.limits.request_timeout, reading).await;
         match read.unwrap_or(Err(PrefaceError::Late)) {
-            Ok(Preface { peer, first }) => {
-                Some((Socket::new(stream, first, &self.limits), peer))
-            }
+            Ok(Preface { peer, first }) => Some((Socket::new(stream, first, &self.limits), peer)),
             Err(PrefaceError::Empty) => None,
             Err(reason) => {
                 let peer = peer.map(|peer| peer.to_string());

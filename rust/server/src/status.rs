@@ -21,11 +21,7 @@ pub(crate) fn pages(root: &str, config: &mut web::ServiceConfig) {
 }
 
 /// Creates a page; for a HEAD actix-http sends only the head.
-fn page(
-    root: &str,
-    path: &str,
-    show: fn(&RuntimeState, &HttpRequest) -> HttpResponse,
-) -> Resource {
+fn page(root: &str, path: &str, show: fn(&RuntimeState, &HttpRequest) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
     let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
         let state = worker.worker.state();
