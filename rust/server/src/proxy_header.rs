@@ -1,7 +1,7 @@
 //! The header of the PROXY protocol, versions 1 and 2: what a proxy sends of its client before the
 //! client's first byte. Without I/O.
 //!
-//! The format is that of HAProxy's `proxy-protocol.txt`. Not here: who may send it, and how long it may
+//! The format is that of `proxy-protocol.txt` of `HAProxy`. Not here: who may send it, and how long it may
 //! take (`preface`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -111,32 +111,34 @@ fn line(kept: &[u8]) -> Result<Stage, HeaderFault> {
             .then_some(Stage::Keep(1))
             .ok_or(HeaderFault::LongLine);
     };
-    let client = client_of(line).ok_or(HeaderFault::Line)?;
+    let is_text = line.iter().all(|byte| (b' '..=b'~').contains(byte));
+    let line = std::str::from_utf8(line).ok().filter(|_| is_text);
+    let mut parts = line.ok_or(HeaderFault::Line)?.split(' ').skip(1);
+    let client = match parts.next() {
+        // What follows is ignored.
+        Some("UNKNOWN") => None,
+        family => Some(source(family, parts).ok_or(HeaderFault::Line)?),
+    };
     Ok(Stage::Told { client, tail: 0 })
 }
 
-/// Returns the source in a line; `Some(None)` if it tells none, and `None` if it is malformed.
-fn client_of(line: &[u8]) -> Option<Option<SocketAddr>> {
-    let is_text = line.iter().all(|byte| (b' '..=b'~').contains(byte));
-    let line = std::str::from_utf8(line).ok().filter(|_| is_text)?;
-    let mut parts = line.split(' ').skip(1);
-    let family = parts.next()?;
-    if family == "UNKNOWN" {
-        // What follows is ignored.
-        return Some(None);
-    }
-    let [source, target, source_port, target_port] = [(); 4].map(|()| parts.next());
-    let read = |text: Option<&str>| -> Option<IpAddr> {
-        match family {
-            "TCP4" => text?.parse().map(IpAddr::V4).ok(),
-            "TCP6" => text?.parse().map(IpAddr::V6).ok(),
+/// Returns the first of the two addresses in a line; `None`: they cannot be read.
+fn source<'l>(
+    family: Option<&str>,
+    mut parts: impl Iterator<Item = &'l str>,
+) -> Option<SocketAddr> {
+    let mut host = || -> Option<IpAddr> {
+        let text = parts.next()?;
+        match family? {
+            "TCP4" => text.parse().map(IpAddr::V4).ok(),
+            "TCP6" => text.parse().map(IpAddr::V6).ok(),
             _ => None,
         }
     };
-    let (source, _) = (read(source)?, read(target)?);
-    let (source_port, _) = (port(source_port?)?, port(target_port?)?);
+    let (source, _) = (host()?, host()?);
+    let (source_port, _) = (port(parts.next()?)?, port(parts.next()?)?);
     let is_whole = parts.next().is_none();
-    is_whole.then(|| Some(canonical(source, source_port)))
+    is_whole.then(|| canonical(source, source_port))
 }
 
 /// Reads a port, as digits without leading zeros.
