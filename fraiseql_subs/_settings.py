@@ -36,7 +36,6 @@ _KEY = re.compile(r"[!-~]+")
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()+,;=:@/]*")
 
 
-
 def is_header_text(key: str) -> bool:
     """Whether a header can carry a key: visible ASCII characters alone."""
     return _KEY.fullmatch(key) is not None

@@ -82,8 +82,8 @@ class Site:
             )
         if not is_unix and set(self.trusted_proxies) <= {"unix"}:
             raise ConfigurationError(
-                "proxy_protocol=True needs trusted_proxies=: list the addresses of the proxies, such"
-                ' as ["10.0.0.5"]; only they may connect'
+                "proxy_protocol=True needs trusted_proxies=: list the addresses of the proxies,"
+                ' such as ["10.0.0.5"]; only they may connect'
             )
 
 

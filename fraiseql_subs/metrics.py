@@ -39,8 +39,8 @@ class Metrics:
         denied_federation: Subscriptions refused because they belong to another subgraph.
         denied_rate: Operations and requests refused, and connections closed, because a rate was
             exceeded.
-        denied_proxy: Connections closed because they did not begin with the PROXY header of a trusted
-            proxy.
+        denied_proxy: Connections closed because they did not begin with the PROXY header of a
+            trusted proxy.
         descriptors_exhausted: Times the process had no file descriptor left for another client.
         connections_expired: Connections closed because their identity had expired.
         connections_revoked: Clients refused by a revocation, and connections closed by one that

@@ -146,6 +146,11 @@ def mounted_app(manager: SubscriptionManager) -> Any:
     return Starlette(routes=[hello, Mount("", create_subscription_app(manager, path="/graphql"))])
 
 
+def routed_app(manager: SubscriptionManager) -> Any:
+    hello = Route("/hello", lambda _: PlainTextResponse("hello"))
+    return Starlette(routes=[*create_subscription_app(manager, path="/graphql").routes, hello])
+
+
 def fastapi_app(manager: SubscriptionManager) -> Any:
     app = FastAPI()
     app.include_router(SubscriptionRouterFactory(manager).create_router(path="/graphql"))
@@ -155,6 +160,7 @@ def fastapi_app(manager: SubscriptionManager) -> Any:
 APPLICATIONS = {
     "starlette": starlette_app,
     "mounted": mounted_app,
+    "routed": routed_app,
     "fastapi": fastapi_app,
     "asgi": GraphQLApp,
 }
@@ -180,8 +186,9 @@ async def test_an_application_behind_a_proxy_that_passes_the_prefix_on(name, con
         await check_all(connect, host, [f"/shop{path}" for path in SPELLINGS])
 
 
-async def test_a_mounted_application_leaves_other_routes_alone():
+@pytest.mark.parametrize("name", ["mounted", "routed"])
+async def test_an_application_leaves_other_routes_alone(name):
     manager = make_manager()
-    async with manager, uvicorn(mounted_app(manager)) as host, httpx.AsyncClient() as client:
+    async with manager, uvicorn(APPLICATIONS[name](manager)) as host, httpx.AsyncClient() as client:
         assert (await client.get(f"http://{host}/hello")).text == "hello"
         assert (await client.get(f"http://{host}/elsewhere")).status_code == 404
