@@ -207,7 +207,10 @@ fn canonical(address: IpAddr, port: u16) -> SocketAddr {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fuzzing::read_proxy_header;
 
     const BEHIND: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
@@ -397,6 +400,32 @@ mod tests {
                 Err(HeaderFault::Binary),
                 "{command:x} {family:x}"
             );
+        }
+    }
+
+    /// Bytes that begin as a header, and go on as one or not.
+    fn any_header() -> impl Strategy<Value = Vec<u8>> {
+        let line =
+            "PROXY (UNKNOWN|TCP4 1.2.3.[0-9]{1,3}|TCP6 [0-9a-f:]{1,6}| )[ -~]{0,95}(\r|\n|\r\n)?";
+        let block = proptest::collection::vec(any::<u8>(), 0..300);
+        let binary = (0x1f_u8..0x23, any::<u8>(), block)
+            .prop_map(|(command, family, block)| version_2(command, family, &block));
+        let bytes = proptest::collection::vec(any::<u8>(), 0..30);
+        let begin = prop_oneof![line.prop_map(String::into_bytes), binary, bytes.clone()];
+        (begin, bytes).prop_map(|(begin, more)| [begin, more].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_read_does_not_depend_on_the_pieces(bytes in any_header(), size in 1_usize..40) {
+            let read = read_proxy_header([&*bytes]);
+            prop_assert_eq!(read_proxy_header(bytes.chunks(size)), read);
+            if let Ok(Some((_, length))) = read {
+                prop_assert_eq!(read_proxy_header([&bytes[..length]]), read);
+                prop_assert_eq!(read_proxy_header([&bytes[..length - 1]]), Ok(None));
+            }
         }
     }
 }
