@@ -1,8 +1,8 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, curl, Redis and PostgreSQL where they are
-# missing, the system (Debian packages).
+# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, HAProxy, curl, Redis and PostgreSQL where they
+# are missing, the system (Debian packages).
 
 PYTHON ?= python3
 VENV := .venv
