@@ -1,8 +1,8 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, curl, Redis and PostgreSQL where they are
-# missing, the system (Debian packages).
+# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, HAProxy, curl, Redis and PostgreSQL where they
+# are missing, the system (Debian packages).
 
 PYTHON ?= python3
 VENV := .venv
@@ -134,9 +134,9 @@ $(PEERS)/target/release/floor: $(PEERS)/Cargo.toml $(PEERS)/Cargo.lock $(wildcar
 
 # libFuzzer needs compiler flags that stable Rust has but does not admit to.
 FUZZ_SECONDS ?= 600
-fuzz: ## fuzz protocol, tokens, documents, WebSocket frames, HTTP/1.1, envelopes and the log of PostgreSQL, each for FUZZ_SECONDS (600)
+fuzz: ## fuzz protocol, tokens, documents, WebSocket frames, HTTP/1.1, headers of proxies, envelopes and the log of PostgreSQL, each for FUZZ_SECONDS (600)
 	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
-	for target in protocol token document frames scan envelope postgres_stream postgres_log; do mkdir -p fuzz/corpus/$$target; \
+	for target in protocol token document frames scan proxy_header envelope postgres_stream postgres_log; do mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
@@ -214,8 +214,9 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 
 # What the blocks of the documents are run with.
 .proxies:
-	@(command -v nginx && command -v curl) >/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends nginx-light curl)
+	@(command -v nginx && command -v haproxy && command -v curl && ls /usr/lib/nginx/modules/ngx_stream_module.so) \
+		>/dev/null 2>&1 || (apt-get update -qq && \
+		apt-get install -qq -y --no-install-recommends nginx-light libnginx-mod-stream haproxy curl)
 
 # What sets the clock of one process; without it tests are skipped.
 .faketime:

@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from ._bus import BusOptions
 from ._membership import Disconnecting
+from ._site import Site
 from ._summary import DocumentSummary
 from .adapters._tasks import Peer
 from .config import Drain, History, Identity, Limits
@@ -421,13 +422,10 @@ class Core:
         self,
         host: str,
         port: int,
-        path: str,
-        publish: tuple[str, PublishKeys] | None,
+        site: Site,
         tls: tuple[bytes, bytes] | None,
         unix: str | None,
         reuse_port: bool,
-        compression: bool,
-        trusted_proxies: list[str],
         listener: Handover | None,
     ) -> tuple[str, int] | None:
         """Bind and serve; return the address and the port, or None for a unix socket."""

@@ -19,6 +19,9 @@ from .errors import ConfigurationError
 PUBLISH_PATH = "/publish"
 """Default path at which programs publish."""
 
+STATUS_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
+"""Paths that the embedded server serves in addition to the GraphQL endpoint."""
+
 MIN_KEY_CHARACTERS = 16
 """Length of the shortest key (characters)."""
 
@@ -28,9 +31,6 @@ PublishSettings: TypeAlias = tuple[str, PublishKeys]
 _KEY = re.compile(r"[!-~]+")
 
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()+,;=:@/]*")
-
-# Paths that the embedded server serves in addition to the GraphQL endpoint.
-_STATUS_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
 
 
 def is_header_text(key: str) -> bool:
@@ -172,6 +172,14 @@ def check_endpoint(value: object) -> None:
     _check_path("path", value, 'such as "/graphql"')
 
 
+def check_root(value: object) -> str:
+    """Return the prefix of all paths without a slash at its end; refuse what is none."""
+    if value == "":
+        return ""
+    _check_path("root_path", value, 'such as "/shop"')
+    return str(value).rstrip("/")
+
+
 def check_publishing(keys: object, path: object, endpoint: str) -> PublishSettings | None:
     """Return where programs publish and the keys that they need; None: nowhere.
 
@@ -219,7 +227,7 @@ def _check_path(setting: str, value: object, example: str) -> None:
         )
         refuse(setting, value, remedy)
     bare = value.rstrip("/")
-    if bare in _STATUS_PATHS:
+    if bare in STATUS_PATHS:
         remedy = f"that is served to those who watch the server: use another, {example}"
         refuse(setting, value, remedy)
     if any(segment in ("", ".", "..") for segment in bare.split("/")[1:]):

@@ -42,14 +42,12 @@ from ._settings import (
     PUBLISH_PATH,
     check_address,
     check_drain,
-    check_endpoint,
     check_flag,
     check_history,
-    check_proxies,
-    check_publishing,
     check_workers,
     items,
 )
+from ._site import Site
 from .config import (
     DEFAULT_DRAIN,
     DEFAULT_HISTORY,
@@ -350,6 +348,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         publish_path: str = PUBLISH_PATH,
         compression: bool = False,
         trusted_proxies: Collection[str] = (),
+        proxy_protocol: bool = False,
+        root_path: str = "",
         listener: socket.socket | None = None,
     ) -> Server:
         """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
@@ -381,6 +381,11 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
                 of connections and the log then have the address of the client, and `hosts` and
                 `origins` look at the host that it has asked for. Behind a proxy that sets one of
                 the two headers, have it remove the other: if they differ, neither is believed.
+            proxy_protocol: Whether each connection begins with a header of the PROXY protocol,
+                version 1 or 2, which then tells the address of the client. Connections that are not
+                of `trusted_proxies`, or have no such header, are closed.
+            root_path: Prefix under which proxies show the server, such as "/shop". All paths are
+                served with and without it, and URLs of the server have it.
             listener: A socket that listens, of TCP or a Unix socket, which another part of the
                 program or another program has opened, in place of `host`, `port` and `unix`. It is
                 copied, and stays open, but no longer blocks: all who have it share that.
@@ -389,8 +394,15 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
             ConfigurationError: An argument is out of its range. When entered: the address cannot be
                 bound, or certificate and key cannot be used.
         """
-        check_endpoint(path)
-        publish = check_publishing(publish_key, publish_path, path)
+        site = Site.read(
+            path,
+            root_path,
+            publish_key,
+            publish_path,
+            compression=compression,
+            trusted_proxies=trusted_proxies,
+            proxy_protocol=proxy_protocol,
+        )
         how_to_drain = check_drain(drain)
         if not (tls is None or isinstance(tls, TLS)):
             # The error does not contain the value: it may be a secret.
@@ -405,20 +417,15 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
             reuse_port=reuse_port,
             has_listener=listener is not None,
         )
-        check_flag("compression", compression)
-        check_proxies(trusted_proxies)
         return Server(
             self._handle,
             host,
             port,
-            path,
+            site,
             how_to_drain,
             tls,
             unix=unix,
             reuse_port=reuse_port,
-            compression=compression,
-            trusted_proxies=trusted_proxies,
-            publish=publish,
             listener=listener,
         )
 
@@ -436,6 +443,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         publish_path: str = PUBLISH_PATH,
         compression: bool = False,
         trusted_proxies: Collection[str] = (),
+        proxy_protocol: bool = False,
+        root_path: str = "",
         listener: socket.socket | None = None,
         main: Main | None = None,
     ) -> None:
@@ -468,6 +477,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
                 publish_path=publish_path,
                 compression=compression,
                 trusted_proxies=trusted_proxies,
+                proxy_protocol=proxy_protocol,
+                root_path=root_path,
                 listener=listener,
             )
         except ConfigurationError:

@@ -39,6 +39,8 @@ class Metrics:
         denied_federation: Subscriptions refused because they belong to another subgraph.
         denied_rate: Operations and requests refused, and connections closed, because a rate was
             exceeded.
+        denied_proxy: Connections closed because they did not begin with the PROXY header of a
+            trusted proxy.
         descriptors_exhausted: Times the process had no file descriptor left for another client.
         connections_expired: Connections closed because their identity had expired.
         connections_revoked: Clients refused by a revocation, and connections closed by one that
@@ -113,6 +115,7 @@ class Metrics:
     denied_rows: int = 0
     denied_federation: int = 0
     denied_rate: int = 0
+    denied_proxy: int = 0
     descriptors_exhausted: int = 0
     connections_expired: int = 0
     connections_revoked: int = 0

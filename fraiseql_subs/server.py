@@ -9,7 +9,6 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +21,8 @@ from ._listeners import address_of, hand_over
 from ._loading import refuse_while_loading
 from ._ownership import Ownership
 from ._records import records
-from ._settings import PublishSettings
 from ._signals import SIGNALS
+from ._site import Site
 from ._texts import naming_lone_surrogates
 from .config import AT_ONCE, Drain
 from .errors import ConfigurationError, ManagerClosed
@@ -71,6 +70,7 @@ class Server:
         host: Address it is bound to; "" with `unix`.
         port: Port it is bound to, set once it listens; 0 with `unix`.
         path: Path of the GraphQL endpoint.
+        root_path: Where all paths are served too, as proxies show them; "": nowhere else.
         unix: Path of the unix socket it listens at; None: it listens at host and port.
         listener: The listening socket that it was given; None: it makes one.
         publish_path: Path at which programs publish; None: there is none.
@@ -81,30 +81,27 @@ class Server:
         handle: CoreHandle,
         host: str,
         port: int,
-        path: str,
+        site: Site,
         drain: Drain,
         tls: TLS | None = None,
         *,
         unix: str | Path | None = None,
         reuse_port: bool = False,
-        compression: bool = False,
-        trusted_proxies: Collection[str] = (),
-        publish: PublishSettings | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         if listener is not None:
             host, port, unix = address_of(listener)
+        site.check_listening(is_unix=unix is not None)
         self.unix = None if unix is None else str(unix)
         # As plain `str` and `int`, also for the default values.
         self.host = str(host) if unix is None else ""
         self.port = int(port) if unix is None else 0
         self.listener = listener
-        self.path = path
-        self.publish_path = None if publish is None else publish[0]
-        self._publish = publish
+        self.path = site.path
+        self.root_path = site.root_path
+        self.publish_path = None if site.publish is None else site.publish[0]
+        self._site = site
         self._reuse_port = reuse_port
-        self._compression = compression
-        self._trusted_proxies = list(trusted_proxies)
         self._handle = handle
         self._drain = drain
         # What is left of it.
@@ -126,12 +123,14 @@ class Server:
     def url(self) -> str:
         """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS.
 
+        Paths in URLs begin with `root_path`.
+
         For a unix socket it is `ws+unix:/run/app.sock:/graphql`, the form of npm's `ws`.
         """
         if self.unix is not None:
-            return f"ws+unix:{self.unix}:{self.path}"
+            return f"ws+unix:{self.unix}:{self.root_path}{self.path}"
         scheme = "ws" if self._tls is None else "wss"
-        return f"{scheme}://{self._authority}{self.path}"
+        return f"{scheme}://{self._authority}{self.root_path}{self.path}"
 
     @property
     def http_url(self) -> str:
@@ -149,9 +148,9 @@ class Server:
 
     def _http_url(self, path: str) -> str:
         if self.unix is not None:
-            return f"http+unix://{quote(self.unix, safe='')}{path}"
+            return f"http+unix://{quote(self.unix, safe='')}{self.root_path}{path}"
         scheme = "http" if self._tls is None else "https"
-        return f"{scheme}://{self._authority}{path}"
+        return f"{scheme}://{self._authority}{self.root_path}{path}"
 
     @property
     def _is_local(self) -> bool:
@@ -178,13 +177,10 @@ class Server:
                 bound = core.serve(
                     self.host,
                     self.port,
-                    self.path,
-                    self._publish,
+                    self._site,
                     None if self._tls is None else self._tls.read(),
                     self.unix,
                     self._reuse_port,
-                    self._compression,
-                    self._trusted_proxies,
                     None if self.listener is None else hand_over(self.listener),
                 )
             if bound is not None:

@@ -41,7 +41,12 @@ SETTINGS = {
     "TLS.key": "--tls-key",
     "workers": "--workers",
     "drain": "--drain",
+    "Drain.seconds": "--drain",
+    "Drain.ready_delay": "--ready-delay",
+    "Drain.closes_per_second": "--closes-per-second",
     "trusted_proxies": "--trusted-proxy",
+    "proxy_protocol": "--proxy-protocol",
+    "root_path": "--root-path",
     "publish_key": "--publish-key-file",
     "publish_path": "--publish-path",
 }

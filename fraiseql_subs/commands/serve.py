@@ -120,6 +120,17 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     f" the environment variable {KEY}.",
 )
 @_option("--publish-path", default=PUBLISH_PATH, show_default=True, help="Path of such a POST.")
+@_option(
+    "--proxy-protocol",
+    is_flag=True,
+    help="Each connection is a --trusted-proxy's, and begins with a header of the PROXY protocol.",
+)
+@_option(
+    "--root-path",
+    metavar="PATH",
+    default="",
+    help="Prefix under which proxies show the server, such as /shop.",
+)
 @_option("--main", metavar="MODULE:FUNCTION", help="Async function to run beside, to publish.")
 @_option(
     "--log-format",
@@ -146,6 +157,7 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
     that returns one; or a module that has one manager.
     """
     _check_tls(options)
+    _check_proxies(options)
     address = _address(context, options)
     supervised = Supervised.of_environment()
     if supervised is not None:
@@ -176,6 +188,13 @@ def _check_tls(options: dict[str, Any]) -> None:
     if (options["tls_cert"] is None) != (options["tls_key"] is None):
         missing = "--tls-key" if options["tls_key"] is None else "--tls-cert"
         raise click.UsageError(f"{missing} is missing: TLS needs the certificate and its key")
+
+
+def _check_proxies(options: dict[str, Any]) -> None:
+    if options["proxy_protocol"] and not options["trusted_proxy"]:
+        raise click.UsageError(
+            "--trusted-proxy is missing: --proxy-protocol lets in the connections of those alone"
+        )
 
 
 def _address(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
@@ -227,6 +246,8 @@ def _server(
         trusted_proxies=options["trusted_proxy"],
         publish_key=keys,
         publish_path=options["publish_path"],
+        proxy_protocol=options["proxy_protocol"],
+        root_path=options["root_path"],
     )
 
 

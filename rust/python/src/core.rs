@@ -30,12 +30,11 @@ use crate::json::to_json_map;
 use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
 use crate::publish::{self, PreparedFields, Receipt};
-use crate::publish_keys::PublishKeys;
 use crate::roster::{self, Listed};
 use crate::running::Running;
 use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
-use crate::site::site;
+use crate::site::PySite;
 use crate::stream::Responses;
 use crate::summary::Summary;
 
@@ -423,13 +422,10 @@ impl Core {
         py: Python<'_>,
         host: String,
         port: u16,
-        path: String,
-        publish: Option<(String, Py<PublishKeys>)>,
+        site: PySite,
         tls: Option<(Vec<u8>, Vec<u8>)>,
         unix: Option<PathBuf>,
         reuse_port: bool,
-        compression: bool,
-        trusted_proxies: Vec<String>,
         listener: Option<Py<PyHandover>>,
     ) -> PyResult<Option<(String, u16)>> {
         let running = self.running(py)?;
@@ -452,7 +448,7 @@ impl Core {
                 (None, Some(path)) => Endpoint::Unix(path),
                 (None, None) => tcp,
             },
-            site: site(path, publish, compression, trusted_proxies)?,
+            site: site.read()?,
             workers: self.setup.workers(),
             tls,
         };

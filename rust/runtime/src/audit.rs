@@ -52,6 +52,18 @@ pub(crate) fn publisher_denied(peer: Option<&str>, reason: &dyn Display) {
     );
 }
 
+/// Logs a connection that does not begin as that of a trusted proxy.
+pub(crate) fn proxy_denied(peer: Option<&str>, reason: &dyn Display) {
+    tracing::warn!(
+        name: "proxy.denied",
+        target: AUDIT,
+        check = "proxy",
+        peer,
+        reason = %reason,
+        "connection closed"
+    );
+}
+
 /// Logs a client whose authentication took too long.
 pub(crate) fn authentication_timed_out(connection_id: &str) {
     tracing::warn!(

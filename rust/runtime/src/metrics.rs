@@ -245,6 +245,8 @@ metrics! {
     Counter denied_federation,
     /// Subscriptions and connections refused for their rate.
     Counter denied_rate,
+    /// Connections closed because they did not begin as those of a trusted proxy.
+    Counter denied_proxy,
     /// Times the process had no file descriptor left for another client.
     Counter descriptors_exhausted,
     /// Connections ended because their identity had.

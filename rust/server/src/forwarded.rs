@@ -75,11 +75,7 @@ impl TrustedProxies {
     /// Sets the address of the peer and the header `host` of a request to those of its client, as far as
     /// trusted proxies tell them. Doing so twice changes nothing more.
     pub(crate) fn resolve(&self, head: &mut RequestHead) {
-        let is_trusted = match head.peer_addr {
-            Some(peer) => self.has(peer.ip()),
-            None => self.has_unix,
-        };
-        if !is_trusted {
+        if !self.trust(head.peer_addr) {
             return;
         }
         let Some(told) = self.told(head) else { return };
@@ -94,6 +90,14 @@ impl TrustedProxies {
             head.headers.insert(header::HOST, host);
             // The target may name the host that the proxy has asked for.
             head.uri = Uri::from(path);
+        }
+    }
+
+    /// Whether a peer is one of them. `None`: it has connected to a unix socket.
+    pub(crate) fn trust(&self, peer: Option<SocketAddr>) -> bool {
+        match peer {
+            Some(peer) => self.has(peer.ip()),
+            None => self.has_unix,
         }
     }
 

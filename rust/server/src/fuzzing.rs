@@ -1,12 +1,16 @@
 //! Entry points for the targets of `fuzz/`: the parsers of bytes from clients. No other code uses
 //! this module.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::allowance::Allowance;
 use crate::inflate::Inflater;
+use crate::proxy_header::HeaderReader;
 use crate::scan::{BodyFault, Fault, Scanner};
 use crate::ws_decoder::{Incoming, MessageDecoder};
+
+pub use crate::proxy_header::HeaderFault;
 
 /// The result of decoding WebSocket frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,4 +88,24 @@ pub fn scan_messages<'b>(
         begin += piece.len();
     }
     Ok(())
+}
+
+/// Reads a header of the PROXY protocol that arrives in pieces. Returns what it tells, and its length
+/// (bytes); `None`: it goes on.
+///
+/// # Errors
+///
+/// The fault.
+pub fn read_proxy_header<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+) -> Result<Option<(Option<SocketAddr>, usize)>, HeaderFault> {
+    let mut reader = HeaderReader::default();
+    let mut read = 0;
+    for piece in pieces {
+        read += piece.len();
+        if let Some(header) = reader.read(piece)? {
+            return Ok(Some((header.client, read - header.rest)));
+        }
+    }
+    Ok(None)
 }

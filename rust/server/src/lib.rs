@@ -9,7 +9,7 @@
 //! - `socket`, `deadline`, `turn`, `watched`, `wire`, `scan`, `linger`, `write_through`: the bytes of one connection and
 //!   their bounds;
 //! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
-//! - `forwarded`: the client behind proxies;
+//! - `forwarded`, `preface`, `proxy_header`: the client behind proxies;
 //! - `publish`: requests of programs that publish events;
 //! - `http2`, `allowance`: HTTP/2, and limits of useless frames;
 //! - `handshake`, `websocket`, `socket_task`, `ws_messages`, `ws_decoder`, `ws_encoder`, `ws_frame`:
@@ -38,6 +38,8 @@ mod inflate;
 mod linger;
 mod listen;
 mod newcomers;
+mod preface;
+mod proxy_header;
 mod publish;
 mod scan;
 mod server;

@@ -22,9 +22,9 @@ pub struct PublishRoute {
 }
 
 impl PublishRoute {
-    /// Adds the endpoint.
-    pub(crate) fn configure(self, config: &mut web::ServiceConfig) {
-        let paths = spellings(&self.path);
+    /// Adds the endpoint, also below `root`.
+    pub(crate) fn configure(self, root: &str, config: &mut web::ServiceConfig) {
+        let paths = spellings(root, &self.path);
         let keys = self.keys;
         let answer = move |request: HttpRequest, payload, worker: web::Data<CurrentWorker>| {
             let keys = keys.clone();
@@ -41,9 +41,9 @@ pub(crate) struct Publishers {
 }
 
 impl Publishers {
-    pub(crate) fn new(route: &PublishRoute) -> Self {
+    pub(crate) fn new(root: &str, route: &PublishRoute) -> Self {
         Self {
-            path: ResourceDef::new(spellings(&route.path)),
+            path: ResourceDef::new(spellings(root, &route.path)),
             keys: route.keys.clone(),
         }
     }

@@ -37,11 +37,15 @@ pub struct SiteConfig {
     pub compress: bool,
     /// The proxies that tell the addresses of clients.
     pub proxies: TrustedProxies,
+    /// Whether each connection is one of these proxies, and begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// The paths of a server, beside those of its status.
 #[derive(Debug, Clone)]
 pub struct Routes {
+    /// Where all paths are served too, without a slash at its end; "": nowhere else.
+    pub root: String,
     /// Path of the GraphQL endpoint.
     pub graphql: String,
     /// Where programs publish events; `None`: nowhere.

@@ -1,4 +1,4 @@
-//! The service of one connection: TLS, then HTTP/1.1, HTTP/2 or, after its handshake, a WebSocket.
+//! The service of one connection: the header of a proxy, TLS, then HTTP/1.1, HTTP/2 or, after its handshake, a WebSocket.
 //!
 //! One actix-web application answers the requests of both versions of HTTP. `HttpServer` of
 //! actix-web supports neither our WebSocket service nor bounds of HTTP/2, so this module combines
@@ -19,6 +19,7 @@ use actix_service::{
 };
 use actix_web::dev::{AppConfig, ResourceDef};
 use actix_web::{App, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use runtime::{Limits, Responder, WorkerFactory};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -32,6 +33,7 @@ use crate::handshake::{self, Compression, UpgradeService};
 use crate::http;
 use crate::http2;
 use crate::newcomers::Newcomers;
+use crate::preface::{self, Preface, PrefaceError};
 use crate::publish::Publishers;
 use crate::server::SiteConfig;
 use crate::socket::{Accepted, Socket, SocketHandle};
@@ -54,6 +56,7 @@ struct Site {
     responder: Responder,
     limits: Limits,
     newcomers: Newcomers,
+    proxy_protocol: bool,
 }
 
 /// Creates the service of one worker thread, on that thread.
@@ -69,11 +72,12 @@ pub(crate) fn plain<T: Accepted>(
             let site = Rc::new(Site::open(&workers, config).await?);
             let http1 = Rc::new(site.http1().await?);
             let serve = move |stream: T| {
-                let (site, http1, peer) = (site.clone(), http1.clone(), stream.peer());
-                stream.set_up();
-                let socket = Socket::new(stream, &site.limits);
-                let handle = socket.handle();
+                let (site, http1) = (site.clone(), http1.clone());
                 async move {
+                    let Some((socket, peer)) = site.let_in(stream).await else {
+                        return Ok(());
+                    };
+                    let handle = socket.handle();
                     let served = site.serve_http1(&http1, socket, handle, peer);
                     site.newcomers.take_turns(served).await;
                     Ok::<_, io::Error>(())
@@ -101,7 +105,10 @@ pub(crate) fn secured(
             let serve = move |stream: TcpStream| {
                 let (site, http1, acceptor) = (site.clone(), http1.clone(), acceptor.clone());
                 async move {
-                    let served = serve_secured(stream, &site, &http1, &acceptor);
+                    let Some((socket, peer)) = site.let_in(stream).await else {
+                        return Ok(());
+                    };
+                    let served = serve_secured(socket, peer, &site, &http1, &acceptor);
                     site.newcomers.take_turns(served).await;
                     Ok::<_, io::Error>(())
                 }
@@ -112,14 +119,12 @@ pub(crate) fn secured(
 }
 
 async fn serve_secured(
-    stream: TcpStream,
+    socket: Socket<TcpStream>,
+    peer: Option<SocketAddr>,
     site: &Site,
     http1: &Http1<TlsStream<Socket<TcpStream>>>,
     acceptor: &TlsAcceptor,
 ) {
-    let peer = stream.peer();
-    stream.set_up();
-    let socket = Socket::new(stream, &site.limits);
     let handle = socket.handle();
     let timeout = site.limits.request_timeout.min(TLS_HANDSHAKE);
     let handshake = within(timeout, acceptor.accept(socket)).await;
@@ -138,28 +143,30 @@ impl Site {
             routes,
             compress,
             proxies,
+            proxy_protocol,
         } = config;
-        let path = &routes.graphql;
+        let (root, path) = (&*routes.root, &*routes.graphql);
         let current = web::Data::new(CurrentWorker::start(workers, proxies.clone()));
         let limits = current.worker.state().limits.clone();
         let responder = current.responder.clone();
         let newcomers = current.newcomers.clone();
         let upgrades = Rc::new(UpgradeService {
-            path: ResourceDef::new(spellings(path)),
-            publish: routes.publish.as_ref().map(Publishers::new),
+            path: ResourceDef::new(spellings(root, path)),
+            publish: (routes.publish.as_ref()).map(|route| Publishers::new(root, route)),
             compression: compress.then(Compression::default),
             current: current.clone(),
         });
-        let publish = |config: &mut web::ServiceConfig| {
-            if let Some(publish) = routes.publish {
-                publish.configure(config);
+        let publish = routes.publish.clone();
+        let others = |config: &mut web::ServiceConfig| {
+            status::pages(root, config);
+            if let Some(publish) = publish {
+                publish.configure(root, config);
             }
         };
         let app = App::new()
             .app_data(current)
-            .service(web::resource(spellings(path)).to(graphql))
-            .configure(status::pages)
-            .configure(publish);
+            .service(web::resource(spellings(root, path)).to(graphql))
+            .configure(others);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
         let app = app.new_service(()).await?;
         let application = boxed::rc_service(Watched::new(app, responder.clone(), proxies));
@@ -169,7 +176,31 @@ impl Site {
             responder,
             limits,
             newcomers,
+            proxy_protocol,
         })
+    }
+
+    /// Returns the socket of a client and its address, which may be what a proxy tells; `None`: it is
+    /// refused.
+    async fn let_in<T: Accepted>(&self, mut stream: T) -> Option<(Socket<T>, Option<SocketAddr>)> {
+        stream.set_up();
+        let peer = stream.peer();
+        if !self.proxy_protocol {
+            return Some((Socket::new(stream, Bytes::new(), &self.limits), peer));
+        }
+        let proxies = &self.upgrades.current.proxies;
+        // Boxed, so that the connection keeps no room for it.
+        let reading = Box::pin(preface::read(&mut stream, peer, proxies));
+        let read = within(self.limits.request_timeout, reading).await;
+        match read.unwrap_or(Err(PrefaceError::Late)) {
+            Ok(Preface { peer, first }) => Some((Socket::new(stream, first, &self.limits), peer)),
+            Err(PrefaceError::Empty) => None,
+            Err(reason) => {
+                let peer = peer.map(|peer| peer.to_string());
+                self.responder.proxy_denied(peer.as_deref(), &reason);
+                None
+            }
+        }
     }
 
     /// Serves a connection of HTTP/1.1 until it ends.

@@ -14,6 +14,7 @@ use std::sync::atomic::{
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use runtime::{ByteBudget, Limits, Place};
@@ -90,6 +91,8 @@ impl Accepted for UnixStream {
 /// The socket of one client.
 pub(crate) struct Socket<T> {
     stream: T,
+    /// Bytes that were read from the stream already.
+    first: Bytes,
     state: Arc<SocketState>,
     request_timeout: Duration,
     /// Time limit for the head of a request, while none runs.
@@ -228,11 +231,13 @@ impl Drop for RunningRequest {
 }
 
 impl<T: Accepted> Socket<T> {
-    pub(crate) fn new(stream: T, limits: &Limits) -> Self {
+    /// Creates the socket of a stream; `first` was read from it already.
+    pub(crate) fn new(stream: T, first: Bytes, limits: &Limits) -> Self {
         let max_kept = limits.max_pending_bytes.saturating_mul(KEPT_FACTOR);
         let budget = ByteBudget::new(max_kept.max(MIN_MAX_KEPT));
         Self {
             stream,
+            first,
             state: Arc::new(SocketState {
                 budget,
                 ..SocketState::default()
@@ -326,7 +331,14 @@ impl<T: Accepted> AsyncRead for Socket<T> {
     ) -> Poll<io::Result<()>> {
         self.poll_ended(cx)?;
         self.poll_head(cx)?;
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = match self.first.is_empty() {
+            true => Pin::new(&mut self.stream).poll_read(cx, buf),
+            false => {
+                let count = self.first.len().min(buf.remaining());
+                buf.put_slice(&self.first.split_to(count));
+                Poll::Ready(Ok(()))
+            }
+        };
         if read.is_ready() {
             self.state.reads.fetch_add(1, Relaxed);
         }

@@ -11,17 +11,17 @@ use crate::head::headers_of;
 use crate::http::respond;
 use crate::worker::CurrentWorker;
 
-/// Adds the pages.
-pub(crate) fn pages(config: &mut web::ServiceConfig) {
+/// Adds the pages, also below `root`.
+pub(crate) fn pages(root: &str, config: &mut web::ServiceConfig) {
     config
-        .service(page("/health", ready))
-        .service(page("/health/ready", ready))
-        .service(page("/health/live", live))
-        .service(page("/metrics", metrics));
+        .service(page(root, "/health", ready))
+        .service(page(root, "/health/ready", ready))
+        .service(page(root, "/health/live", live))
+        .service(page(root, "/metrics", metrics));
 }
 
 /// Creates a page; for a HEAD actix-http sends only the head.
-fn page(path: &str, show: fn(&RuntimeState, &HttpRequest) -> HttpResponse) -> Resource {
+fn page(root: &str, path: &str, show: fn(&RuntimeState, &HttpRequest) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
     let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
         let state = worker.worker.state();
@@ -29,7 +29,7 @@ fn page(path: &str, show: fn(&RuntimeState, &HttpRequest) -> HttpResponse) -> Re
             admitted(&request, state).map_or_else(|refusal| *refusal, |()| show(state, &request));
         std::future::ready(response)
     };
-    web::resource(spellings(path))
+    web::resource(spellings(root, path))
         .route(reads.to(answer))
         .default_service(web::to(not_allowed))
 }

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from support import eventually
 from support.node import NodeProcess
+from support.proxies import nginx
+from support.redis_server import free_port
 from support.servers import HTTP_SERVERS, SERVERS
 from support.urls import http_url
 
@@ -150,6 +152,35 @@ async def test_graphiql_needs_no_origin_of_its_own_where_hosts_are_listed(serve)
     query = "subscription Numbers { numbers }"
     async with browse("graphiql", server.http_url, query, "light") as page:
         assert (await page.read())["result"] == {"data": {"numbers": -1}}
+
+
+@pytest.mark.parametrize("target", ["", "/"], ids=["passed-on", "removed"])
+async def test_graphiql_works_below_a_prefix(target, manager, serve, tmp_path):
+    server = await serve(manager, root_path="/shop")
+    port = free_port()
+    settings = f"""
+        http {{
+            access_log off;
+            server {{
+                listen 127.0.0.1:{port};
+                location /shop/ {{
+                    proxy_pass http://127.0.0.1:{server.port}{target};
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection upgrade;
+                    proxy_set_header Host $http_host;
+                }}
+            }}
+        }}
+    """
+    async with nginx(tmp_path, port, settings):
+        url = f"http://127.0.0.1:{port}/shop/graphql"
+        async with browse("graphiql", url, "subscription Numbers { numbers }", "light") as page:
+            assert (await page.read())["result"] == {"data": {"numbers": -1}}
+            await manager.publish("numbers", 7)
+            shown = await page.read()
+            assert shown["result"] == {"data": {"numbers": 7}}
+            assert shown["foreign"] == shown["refused"] == []
 
 
 @pytest.mark.parametrize("name", HTTP_SERVERS)

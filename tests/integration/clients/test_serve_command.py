@@ -11,9 +11,11 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from support.programs import ENVIRONMENT, finish, read_line
+from support.proxy_header import HeaderProxy, version_2
 
 APP = """
 import asyncio
@@ -232,6 +234,30 @@ async def test_the_time_of_a_drain_is_told_as_people_write_it(folder):
     process = await start(folder, "app:manager", "--port", "0", "--main", "app:short")
     _, _, err = await finish(process)
     assert re.search(r"drains for up to 10 s$", err, re.MULTILINE), err
+
+
+async def test_a_proxy_tells_the_client_first_and_shows_the_server_below_a_prefix(folder):
+    (folder / "behind.py").write_text(OF_ONE_CLIENT)
+    options = ("--trusted-proxy", "127.0.0.1", "--proxy-protocol", "--root-path", "/shop")
+    process = await start(folder, "behind:manager", "--port", "0", *options)
+    url = urlsplit((await read_line(process)).split()[6])
+    assert url.path == "/shop/graphql" and url.port is not None
+    async with HeaderProxy(url.port, version_2("203.0.113.7")) as proxy:
+        for path in ("/shop/graphql", "/graphql"):
+            through = f"http://127.0.0.1:{proxy.port}{path}"
+            assert '"orders"' in await asyncio.to_thread(fields, through)
+    with pytest.raises(OSError):
+        await asyncio.to_thread(fields, url.geturl())
+    process.send_signal(signal.SIGTERM)
+    status, _, err = await finish(process)
+    assert status == 0
+    assert "has no PROXY header" in err
+
+
+async def test_the_header_needs_a_proxy_that_is_trusted(folder):
+    status, err = await refused(folder, "app:manager", "--proxy-protocol")
+    assert status == 2
+    assert "--trusted-proxy is missing" in err
 
 
 async def test_main_that_returns_ends_the_server(folder):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import httpx
 import pytest
-from support import PATIENCE, eventually
+from support import PATIENCE
 from support.certificates import Credentials
-from support.programs import finish, start_command
+from support.proxies import nginx
 from support.redis_server import free_port
 
 from fraiseql_subs import (
@@ -152,13 +151,9 @@ async def test_the_host_that_the_client_has_asked_for_is_looked_at(hook, serve, 
 
 
 async def test_nginx_passes_the_address_on(hook, serve, tmp_path):
-    program = shutil.which("nginx")
-    assert program, "nginx is not installed: apt-get install nginx-light"
     server = await serve(manager_with(hook), trusted_proxies=["127.0.0.1"])
     port = free_port()
-    settings = tmp_path / "nginx.conf"
-    settings.write_text(f"""
-        events {{}}
+    settings = f"""
         http {{
             access_log off;
             server {{
@@ -170,24 +165,15 @@ async def test_nginx_passes_the_address_on(hook, serve, tmp_path):
                 }}
             }}
         }}
-    """)
-    command = [program, "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf"]
-    process = await start_command(*command, "-g", "daemon off; pid nginx.pid;")
-    try:
-        url = f"http://127.0.0.1:{port}/graphql"
+    """
+    async with nginx(tmp_path, port, settings):
         transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
         async with httpx.AsyncClient(transport=transport, timeout=PATIENCE) as client:
-
-            async def is_answered() -> bool:
-                # The client sends headers of its own, which are not believed.
-                headers = {"X-Forwarded-For": CLIENT, "Forwarded": f"for={CLIENT}"}
-                sent = await client.post(url, json=OPERATION, headers=headers)
-                return sent.status_code == 200
-
-            await eventually(is_answered, "nginx answers")
-    finally:
-        process.terminate()
-        await finish(process)
+            # The client sends headers of its own, which are not believed.
+            headers = {"X-Forwarded-For": CLIENT, "Forwarded": f"for={CLIENT}"}
+            url = f"http://127.0.0.1:{port}/graphql"
+            sent = await client.post(url, json=OPERATION, headers=headers)
+            assert sent.status_code == 200
     assert hook.addresses == ["127.0.0.2:0"]
 
 

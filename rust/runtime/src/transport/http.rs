@@ -3,6 +3,7 @@
 //! Used by the embedded server and by adapters, on any thread. Reserved event streams are stored
 //! here, so every thread of the process finds them.
 
+use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
@@ -18,6 +19,7 @@ use super::connection_handle::{
 };
 use super::event_streams::{Stream, Streams};
 use super::reply::{Body, Reply, begun, unavailable, whole};
+use crate::audit;
 use crate::catalog::{Checked, PreparedRequest};
 use crate::client::{Buckets, Client};
 use crate::connection::Verdict;
@@ -217,6 +219,12 @@ impl Responder {
     /// was complete.
     pub fn abandoned(&self, peer: Option<&str>) {
         self.state.refused(peer);
+    }
+
+    /// Counts and logs a connection that is closed because it does not begin as that of a trusted proxy.
+    pub fn proxy_denied(&self, peer: Option<&str>, reason: &dyn Display) {
+        self.state.metrics.denied_proxy.add(1);
+        audit::proxy_denied(peer, reason);
     }
 
     /// Refuses an unauthenticated client and counts this for its address; past the rate, the
