@@ -130,6 +130,12 @@ class Event(Mapping[str, Any]):
     def tenant_id(self) -> str | None:
         """The tenant it belongs to, if it was published with one."""
     @property
+    def traceparent(self) -> str | None:
+        """The span that published it, as the header of W3C Trace Context; None: it has none."""
+    @property
+    def tracestate(self) -> str | None:
+        """The `tracestate` of that span, if it has one."""
+    @property
     def data(self) -> _Data:
         """The published data. Shared by all resolvers of the event, so it is read-only.
 
