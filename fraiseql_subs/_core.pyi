@@ -84,6 +84,9 @@ _Reached: TypeAlias = tuple[list[_Node], list[_Node], bool]
 _Listed: TypeAlias = tuple[str, str, str | None, str | None, str | None, str, int, float]
 """A connection: ids of its node and its own, user, tenant, peer, protocol, operations, start."""
 
+_Trace: TypeAlias = tuple[bytes, bytes, int, str | None]
+"""A trace context: ids of the trace and of the span, flags, `tracestate`."""
+
 INTERNAL_ERROR: str
 """Message that the client receives for a masked exception."""
 
@@ -214,13 +217,23 @@ class PublisherCore:
         cls, bus: BusOptions, history: History | None, tenant: TenantIsolation | None
     ) -> Self: ...
     def publish(
-        self, events: Iterable[tuple[str, Any] | dict[str, Any]], is_batch: bool
+        self,
+        events: Iterable[tuple[str, Any] | dict[str, Any]],
+        is_batch: bool,
+        trace: _Trace | None,
     ) -> list[Receipt]:
-        """Publish a batch and block until it is answered; `is_batch`: errors name the event."""
+        """Publish a batch and block until it is answered.
+
+        Args:
+            events: The events.
+            is_batch: Whether errors name the event.
+            trace: The span in which they are published.
+        """
     def publish_then(
         self,
         events: Iterable[tuple[str, Any] | dict[str, Any]],
         is_batch: bool,
+        trace: _Trace | None,
         done: Callable[[list[Receipt] | None, BaseException | None], None],
     ) -> None:
         """Publish a batch; call `done(receipts, error)` on another thread once it is answered."""
@@ -363,6 +376,7 @@ class Core:
         node_name: str | None,
         unready_after: float | None,
         report: Callable[[Callable[[], list[Any]]], Callable[[], None]] | None = None,
+        tracing: Callable[[], Any] | None = None,
     ) -> Self: ...
     @property
     def is_closed(self) -> bool:

@@ -182,7 +182,7 @@ impl Core {
     }
 
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after, report=None))]
+    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after, report=None, tracing=None))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -203,6 +203,7 @@ impl Core {
         node_name: Option<String>,
         unready_after: Option<f64>,
         report: Option<Py<PyAny>>,
+        tracing: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
             security,
@@ -219,6 +220,7 @@ impl Core {
             workers,
             node_name,
             unready_after,
+            tracing,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(CoreState::New));

@@ -71,7 +71,23 @@ const MANY: Told = Told {
 };
 
 /// Publishes one event: done already unless the bus is behind, or an engine has to answer.
-pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
+pub(crate) fn one(
+    py: Python<'_>,
+    running: &Arc<Running>,
+    mut draft: Draft,
+) -> PyResult<Publication> {
+    let Some(spans) = &running.spans else {
+        return publish_one(py, running, draft);
+    };
+    let span = spans.publish(py, std::slice::from_mut(&mut draft), false);
+    let published = publish_one(py, running, draft);
+    if let Some(span) = span {
+        span.follow(py, &published);
+    }
+    published
+}
+
+fn publish_one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
     if let Some(link) = &running.runtime.state().link {
         return publish_to_engine(py, running, link, vec![draft], ONE);
     }
@@ -95,13 +111,29 @@ pub(crate) fn many(
     events: &Bound<'_, PyAny>,
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
-    let intake = &running.runtime.state().intake;
     let mut drafts = drafts(events, Some(classes), true)?;
     if let Some(tenant) = tenant_id {
         for (index, draft) in drafts.iter_mut().enumerate() {
             bind_tenant(index, draft, tenant)?;
         }
     }
+    let Some(spans) = &running.spans else {
+        return publish_many(py, running, drafts);
+    };
+    let span = spans.publish(py, &mut drafts, true);
+    let published = publish_many(py, running, drafts);
+    if let Some(span) = span {
+        span.follow(py, &published);
+    }
+    published
+}
+
+fn publish_many(
+    py: Python<'_>,
+    running: &Arc<Running>,
+    drafts: Vec<Draft>,
+) -> PyResult<Publication> {
+    let intake = &running.runtime.state().intake;
     if let Some(link) = &running.runtime.state().link {
         return publish_to_engine(py, running, link, drafts, MANY);
     }

@@ -15,6 +15,7 @@ use crate::fork;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 use crate::samples::SampleReader;
+use crate::spans::Spans;
 use crate::tasks::Tasks;
 use crate::unread::UnreadFailures;
 
@@ -29,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
     pub(crate) unread: Arc<UnreadFailures>,
+    /// Makes spans; `None`: tracing is off.
+    pub(crate) spans: Option<Arc<Spans>>,
     calls: Arc<Calls>,
     tasks: Arc<Tasks>,
     forks: u32,
@@ -42,11 +45,13 @@ impl Running {
         bridge: Arc<Bridge>,
         calls: Arc<Calls>,
         tasks: Arc<Tasks>,
+        spans: Option<Arc<Spans>>,
     ) -> Self {
         Self {
             runtime,
             pulse: Pulse::of(bridge.clone()),
             bridge,
+            spans,
             calls,
             tasks,
             server: Mutex::default(),

@@ -1,0 +1,367 @@
+"""Makes the spans of OpenTelemetry: their names, attributes, parents and links.
+
+Imported only where tracing is on, as it needs the package `opentelemetry-api`. An attribute never
+has a token, a variable or the data of an event. Not here: when a span begins and ends (`_core`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import Token
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TracerProvider,
+    TraceState,
+    set_span_in_context,
+)
+from typing_extensions import Self
+
+from ._core import Receipt, __version__
+from ._resolving import await_it
+from .tracing import TraceContext
+
+_Attributes: TypeAlias = dict[str, "str | int"]
+
+_SYSTEM: _Attributes = {"messaging.system": "fraiseql_subs"}
+
+
+class Spans:
+    """Makes the spans of one manager or publisher.
+
+    Args:
+        provider: What makes the tracer.
+        channels: Channels that names of spans may have; others may be too many.
+    """
+
+    def __init__(self, provider: TracerProvider, channels: frozenset[str]) -> None:
+        self._tracer = provider.get_tracer("fraiseql_subs", __version__)
+        self._channels = channels
+
+    def publish(self, channel: str | None, count: int | None) -> PublishSpan:
+        """Begin a span in which events are published.
+
+        Args:
+            channel: Their channel; None: they have several.
+            count: Their number, if they are a batch.
+        """
+        attributes = {**_SYSTEM, "messaging.operation.name": "publish"}
+        attributes["messaging.operation.type"] = "send"
+        if channel is not None:
+            attributes["messaging.destination.name"] = channel
+        if count is not None:
+            attributes["messaging.batch.message_count"] = count
+        name = f"publish {channel}" if channel in self._channels else "publish"
+        return PublishSpan(
+            self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
+        )
+
+    def resolve(
+        self,
+        field: str,
+        operation: str | None,
+        channel: str,
+        event_id: str,
+        context: TraceContext | None,
+    ) -> CallSpan:
+        """Make the span of a resolver's call for one event, a child of the span that published it."""
+        attributes = {
+            **_processing(field, operation),
+            "messaging.destination.name": channel,
+            "messaging.message.id": event_id,
+        }
+        parent = None if context is None else _span_context(context)
+        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, parent, ())
+
+    def batch(
+        self, field: str, count: int, contexts: Iterable[TraceContext | None]
+    ) -> CallSpan:
+        """Make the span of a resolver's call for several subscribers.
+
+        It is a child of the span that published their event. With several events it is linked to
+        all of their spans, and begins a trace.
+        """
+        attributes = {**_processing(field, None), "messaging.batch.message_count": count}
+        known = list(dict.fromkeys(contexts))
+        parents = [_span_context(context) for context in known if context is not None]
+        only = parents[0] if len(known) == 1 and parents else None
+        links = () if only is not None else parents
+        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, only, links)
+
+    def internal(self, kind: str, field: str, operation: str | None) -> CallSpan:
+        """Make the span of a call that no event causes, a child of the current one."""
+        attributes = _operation(field, operation)
+        name = f"{kind} {field}" if field else kind
+        return self._call(name, SpanKind.INTERNAL, attributes, None, (), is_root=False)
+
+    def hook(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that calls a hook in a span, a child of the current one."""
+        make = partial(self._call, name, SpanKind.INTERNAL, {}, None, (), is_root=False)
+        return partial(_call_hook, make, function)
+
+    def _call(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: _Attributes,
+        parent: SpanContext | None,
+        links: Iterable[SpanContext],
+        *,
+        is_root: bool = True,
+    ) -> CallSpan:
+        def begin() -> Span:
+            context = None
+            if parent is not None:
+                context = set_span_in_context(NonRecordingSpan(parent))
+            elif is_root:
+                # What subscribed is not what has caused the event.
+                context = set_span_in_context(INVALID_SPAN)
+            return self._tracer.start_span(
+                name,
+                context,
+                kind=kind,
+                attributes=attributes,
+                links=[Link(link) for link in links],
+            )
+
+        return CallSpan(begin)
+
+
+def _operation(field: str, operation: str | None) -> _Attributes:
+    attributes: _Attributes = {}
+    if field:
+        attributes["graphql.operation.type"] = "subscription"
+        attributes["graphql.field.name"] = field
+    if operation is not None:
+        attributes["graphql.operation.name"] = operation
+    return attributes
+
+
+def _processing(field: str, operation: str | None) -> _Attributes:
+    names = {"messaging.operation.name": "resolve", "messaging.operation.type": "process"}
+    return {**_SYSTEM, **names, **_operation(field, operation)}
+
+
+def _span_context(context: TraceContext) -> SpanContext:
+    trace_id, span_id, flags, state = context
+    return SpanContext(
+        int.from_bytes(trace_id, "big"),
+        int.from_bytes(span_id, "big"),
+        is_remote=True,
+        trace_flags=TraceFlags(flags),
+        trace_state=TraceState.from_header([state]) if state else None,
+    )
+
+
+def _fail(span: Span, exception: BaseException) -> None:
+    span.record_exception(exception)
+    kind = type(exception)
+    span.set_attribute("error.type", f"{kind.__module__}.{kind.__qualname__}")
+    span.set_status(Status(StatusCode.ERROR, kind.__qualname__))
+
+
+class PublishSpan:
+    """A span in which events are published; a context manager ends it with its block."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    @property
+    def context(self) -> TraceContext | None:
+        """The context for the events."""
+        context = self._span.get_span_context()
+        if not context.is_valid:
+            return None
+        return (
+            context.trace_id.to_bytes(16, "big"),
+            context.span_id.to_bytes(8, "big"),
+            int(context.trace_flags),
+            context.trace_state.to_header() or None,
+        )
+
+    def published(self, result: Receipt | list[Receipt]) -> None:
+        """Record the id of the event."""
+        if isinstance(result, Receipt):
+            self._span.set_attribute("messaging.message.id", result.event_id)
+
+    def done(self, result: Receipt | list[Receipt]) -> None:
+        """End it: the events are published."""
+        self.published(result)
+        self._span.end()
+
+    def failed(self, exception: BaseException) -> None:
+        """End it with the error that was raised."""
+        _fail(self._span, exception)
+        self._span.end()
+
+    def settled(self, future: asyncio.Future[Any]) -> None:
+        """End it as a future has ended; nothing need wait for that."""
+        if future.cancelled():
+            self._span.end()
+        elif (exception := future.exception()) is not None:
+            self.failed(exception)
+        else:
+            self.done(future.result())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, Exception):
+            _fail(self._span, exc)
+        self._span.end()
+
+
+class CallSpan:
+    """The span of a call: begins with its first step, and is current in each of its steps.
+
+    A subscription's calls share a context of `contextvars`, also while several of them wait. So the
+    span is set for each step alone, with what the call itself has made current.
+    """
+
+    __slots__ = ("_begin", "_context", "_span")
+
+    def __init__(self, begin: Callable[[], Span]) -> None:
+        self._begin = begin
+        self._span: Span | None = None
+        self._context: Context | None = None
+
+    def enter(self) -> Token[Context]:
+        """Make it current; returns what `leave` needs."""
+        if self._span is None or self._context is None:
+            self._span = self._begin()
+            self._context = set_span_in_context(self._span)
+        return attach(self._context)
+
+    def leave(self, token: Token[Context]) -> None:
+        """Make the span current that was so before."""
+        self._context = get_current()
+        detach(token)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in the span."""
+        token = self.enter()
+        try:
+            return function(*arguments)
+        finally:
+            self.leave(token)
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that calls another one in the span."""
+        return partial(self.run, function)
+
+    def wrap_async(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        """Return a function that calls another one in the span, and follows its awaitable."""
+        return lambda *arguments: self.follow(self.run(function, *arguments))
+
+    def follow(self, awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+        """Return a coroutine whose steps run in the span."""
+        return _Followed(self, awaitable)
+
+    def failed(self, exception: BaseException) -> None:
+        """Record the exception of the call."""
+        if self._span is not None:
+            _fail(self._span, exception)
+
+    def end(self) -> None:
+        """End it."""
+        if self._span is not None:
+            self._span.end()
+
+
+class _Followed(Coroutine[Any, Any, Any]):
+    """A coroutine whose steps run in a span."""
+
+    __slots__ = ("_coroutine", "_span")
+
+    def __init__(self, span: CallSpan, awaitable: Awaitable[Any]) -> None:
+        is_coroutine = asyncio.iscoroutine(awaitable)
+        self._span = span
+        self._coroutine: Any = awaitable if is_coroutine else await_it(awaitable)
+
+    def __await__(self) -> Self:  # type: ignore[override]
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        return self._span.run(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._span.run(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+
+class _FollowedHook(_Followed):
+    """A coroutine of a hook, whose span ends with it."""
+
+    __slots__ = ()
+
+    def send(self, value: Any) -> Any:
+        return self._step(super().send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._step(super().throw, *error)
+
+    def close(self) -> None:
+        super().close()
+        self._span.end()
+
+    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return step(*arguments)
+        except StopIteration:
+            self._span.end()
+            raise
+        except BaseException as exception:
+            _end_hook(self._span, exception)
+            raise
+
+
+def _call_hook(
+    make: Callable[[], CallSpan], function: Callable[..., Any], *arguments: Any
+) -> Any:
+    span = make()
+    try:
+        result = span.run(function, *arguments)
+    except BaseException as exception:
+        _end_hook(span, exception)
+        raise
+    if inspect.isawaitable(result):
+        return _FollowedHook(span, result)
+    span.end()
+    return result
+
+
+def _end_hook(span: CallSpan, exception: BaseException) -> None:
+    # Its client has disconnected.
+    if not isinstance(exception, asyncio.CancelledError):
+        span.failed(exception)
+    span.end()
