@@ -245,11 +245,12 @@ class PublisherCore:
         tenant_id: str | None,
         event_id: str | None,
         is_json: bool,
-    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        trace: _Trace | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str, str | None]]:
         """Check one event that something else publishes; `is_json`: the data are JSON text.
 
         Returns:
-            Its receipt, without a position; channel, data as JSON, tenant, type and id.
+            Its receipt, without a position; channel, data as JSON, tenant, type, id, `traceparent`.
         """
     def close(self, drain: float) -> None:
         """Wait until what was published is answered, at most `drain` seconds, and end the link."""
@@ -419,11 +420,12 @@ class Core:
         tenant_id: str | None,
         event_id: str | None,
         is_json: bool,
-    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        _trace: _Trace | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str, str | None]]:
         """Check one event that something else publishes; `is_json`: the data are JSON text.
 
         Returns:
-            Its receipt, without a position; channel, data as JSON, tenant, type and id.
+            Its receipt, without a position; channel, data as JSON, tenant, type, id, `traceparent`.
         """
     def subscribe(
         self,

@@ -205,6 +205,10 @@ class PublishSpan:
         self.published(result)
         self._span.end()
 
+    def end(self) -> None:
+        """End it."""
+        self._span.end()
+
     def failed(self, exception: BaseException) -> None:
         """End it with the error that was raised."""
         _fail(self._span, exception)

@@ -153,9 +153,18 @@ class SyncPublisher(_LinkedPublisher):
         """
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
-            return publish_blocking(
-                self._link.core, connection, channel, data, event_type, tenant_id, event_id
-            )
+            core = self._link.core
+            with self._tracing.publishing(channel) as span:
+                return publish_blocking(
+                    core,
+                    connection,
+                    channel,
+                    data,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    trace=span.context,
+                )
         return self._publish_one(channel, _event(channel, data, event_type, tenant_id, event_id))
 
     def publish_json(
@@ -179,9 +188,18 @@ class SyncPublisher(_LinkedPublisher):
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
             core = self._link.core
-            return publish_blocking(
-                core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
-            )
+            with self._tracing.publishing(channel) as span:
+                return publish_blocking(
+                    core,
+                    connection,
+                    channel,
+                    json,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    is_json=True,
+                    trace=span.context,
+                )
         event = _event(channel, json, event_type, tenant_id, event_id, is_json=True)
         return self._publish_one(channel, event)
 
@@ -246,9 +264,18 @@ class Publisher(_LinkedPublisher):
         """
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
-            return await publish(
-                self._link.core, connection, channel, data, event_type, tenant_id, event_id
-            )
+            core = self._link.core
+            with self._tracing.publishing(channel) as span:
+                return await publish(
+                    core,
+                    connection,
+                    channel,
+                    data,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    trace=span.context,
+                )
         event = _event(channel, data, event_type, tenant_id, event_id)
         return await self._publish_one(channel, event)
 
@@ -273,9 +300,18 @@ class Publisher(_LinkedPublisher):
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
             core = self._link.core
-            return await publish(
-                core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
-            )
+            with self._tracing.publishing(channel) as span:
+                return await publish(
+                    core,
+                    connection,
+                    channel,
+                    json,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    is_json=True,
+                    trace=span.context,
+                )
         event = _event(channel, json, event_type, tenant_id, event_id, is_json=True)
         return await self._publish_one(channel, event)
 

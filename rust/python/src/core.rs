@@ -36,6 +36,7 @@ use crate::running::Running;
 use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::site::site;
+use crate::spans::PyTrace;
 use crate::stream::Responses;
 
 enum CoreState {
@@ -312,6 +313,7 @@ impl Core {
 
     /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
     /// whether the data are the text of a JSON value.
+    #[allow(clippy::too_many_arguments, reason = "those of one private Python call")]
     fn prepare(
         &self,
         channel: &Bound<'_, PyAny>,
@@ -320,12 +322,13 @@ impl Core {
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
         is_json: bool,
+        _trace: Option<PyTrace>,
     ) -> PyResult<(Receipt, PreparedFields)> {
         let running = self.running(channel.py())?;
         let data = Content::of(data, is_json);
         let arguments = (channel, data, event_type, tenant_id, event_id);
         let draft = draft(arguments, Some(self.setup.classes()))?;
-        publish::prepare(&running, draft)
+        publish::prepare(channel.py(), &running, draft)
     }
 
     /// Publishes a batch; with `tenant_id`, all events for that tenant.

@@ -137,9 +137,11 @@ impl PublisherCore {
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
         is_json: bool,
+        trace: Option<PyTrace>,
     ) -> PyResult<(publish::Receipt, PreparedFields)> {
         let data = Content::of(data, is_json);
         let mut draft = draft((channel, data, event_type, tenant_id, event_id), None)?;
+        draft.trace = trace.and_then(read_trace).map(Box::new);
         self.publisher()?
             .check(std::slice::from_mut(&mut draft))
             .map_err(|error| refused(&error.error))?;

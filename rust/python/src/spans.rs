@@ -224,6 +224,18 @@ impl PublishSpan {
         told(py, followed);
     }
 
+    /// Ends the span.
+    pub(crate) fn end(&self, py: Python<'_>, error: Option<&PyErr>) {
+        let ended = match error {
+            None => self.0.call_method0(py, intern!(py, "end")),
+            Some(error) => {
+                let failed = intern!(py, "failed");
+                self.0.call_method1(py, failed, (error.value(py),))
+            }
+        };
+        told(py, ended);
+    }
+
     fn when_done(&self, future: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = future.py();
         let settled = self.0.getattr(py, intern!(py, "settled"))?;

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from declared import node
 from nodes import PATHS, take
+from open_transactions import ASYNC_KINDS, KINDS
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from support import PATIENCE, eventually
 from support.nats_server import NatsServer
@@ -72,6 +74,8 @@ async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
             yield f"{server.url}?outbox=true"
 
 
+CALL = "fraiseql_subs.publish('values', '{}')"
+
 seen: list[Any] = []
 
 
@@ -84,6 +88,12 @@ async def value(event: Event) -> int:
 def manager_of(bus: str, spans: Exported) -> SubscriptionManager:
     seen.clear()
     return SubscriptionManager([value], bus=bus, tracing=spans.tracing, workers=1)
+
+
+def traceparent(span: ReadableSpan) -> str:
+    context = span.get_span_context()
+    assert context is not None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
 
 
 async def result(results: Any) -> Any:
@@ -140,9 +150,53 @@ async def test_publishers_carry_their_span(redis: RedisServer, spans: Exported, 
     assert one.attributes["messaging.destination.name"] == "values"
     assert many.attributes["messaging.batch.message_count"] == 2
     assert all(is_child(span, spans.one("request")) for span in (one, many))
-    for (told, _), span in zip(seen, [one, many, many], strict=True):
-        assert span.context is not None
-        assert told == f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01"
+    assert [told for told, _ in seen] == [traceparent(span) for span in (one, many, many)]
+
+
+@pytest.mark.parametrize("kind", ASYNC_KINDS, ids=lambda kind: kind.__name__)
+async def test_an_event_of_a_transaction_has_a_trace(kind, postgres, spans: Exported):
+    receiving, publishing = manager_of(postgres.url, Exported()), node(postgres.url)
+    traced = node(postgres.url, tracing=spans.tracing)
+    async with receiving, publishing, traced:
+        async with receiving.subscribe("subscription { value }") as results:
+            async with kind(postgres.url) as opened:
+                await publishing.publish("values", 1, connection=opened.connection)
+                with spans.tracer.start_as_current_span("request"):
+                    await traced.publish("values", 2, connection=opened.connection)
+                    async with Publisher(postgres.url, tracing=spans.tracing) as publisher:
+                        await publisher.publish("values", 3, connection=opened.connection)
+                await opened.commit()
+            for number in (1, 2, 3):
+                assert await result(results) == {"value": number}
+    assert seen == [(None, None), *((traceparent(each), None) for each in spans.all("publish"))]
+    assert all(is_child(span, spans.one("request")) for span in spans.all("publish"))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+async def test_a_transaction_that_blocks_has_a_trace(kind, outbox, spans: Exported):
+    url = f"{outbox.url_of('subs')}?outbox=true"
+    receiving = manager_of(url, Exported())
+
+    def publish() -> None:
+        with kind(outbox.url_of("app")) as opened, SyncPublisher(url, tracing=spans.tracing) as sync:
+            sync.publish_json("values", "1", connection=opened.connection)
+            opened.commit()
+
+    async with receiving, receiving.subscribe("subscription { value }") as results:
+        await asyncio.to_thread(publish)
+        assert await result(results) == {"value": 1}
+    assert seen == [(traceparent(spans.one("publish")), None)]
+
+
+async def test_sql_may_name_a_span(postgres, spans: Exported):
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    receiving = manager_of(postgres.url, spans)
+    async with receiving, receiving.subscribe("subscription { value }") as results:
+        for number, text in enumerate([parent, "00-nonsense-01", ""]):
+            setting = f"SET LOCAL fraiseql_subs.traceparent = '{text}'"
+            await postgres.sql(f"BEGIN; {setting}; SELECT {CALL.format(number)}; COMMIT")
+            assert await result(results) == {"value": number}
+    assert seen == [(parent, None), (None, None), (None, None)]
 
 
 async def test_an_event_that_is_not_published_is_an_error(redis: RedisServer, spans: Exported):
