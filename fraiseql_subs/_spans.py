@@ -87,9 +87,7 @@ class Spans:
         parent = None if context is None else _span_context(context)
         return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, parent, ())
 
-    def batch(
-        self, field: str, count: int, contexts: Iterable[TraceContext | None]
-    ) -> CallSpan:
+    def batch(self, field: str, count: int, contexts: Iterable[TraceContext | None]) -> CallSpan:
         """Make the span of a resolver's call for several subscribers.
 
         It is a child of the span that published their event. With several events it is linked to
@@ -349,9 +347,7 @@ class _FollowedHook(_Followed):
             raise
 
 
-def _call_hook(
-    make: Callable[[], CallSpan], function: Callable[..., Any], *arguments: Any
-) -> Any:
+def _call_hook(make: Callable[[], CallSpan], function: Callable[..., Any], *arguments: Any) -> Any:
     span = make()
     try:
         result = span.run(function, *arguments)

@@ -200,9 +200,7 @@ def _prepare(
     trace: TraceContext | None,
 ) -> tuple[Receipt, TransactionEvent]:
     event_id = uuid.uuid4().hex if event_id is None else event_id
-    receipt, fields = core.prepare(
-        channel, data, event_type, tenant_id, event_id, is_json, trace
-    )
+    receipt, fields = core.prepare(channel, data, event_type, tenant_id, event_id, is_json, trace)
     event = TransactionEvent(*fields)
     # A statement that PostgreSQL refuses would end the transaction of the caller.
     for name, text in event._asdict().items():

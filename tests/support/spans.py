@@ -53,3 +53,10 @@ def is_child(child: ReadableSpan, parent: ReadableSpan | SpanContext) -> bool:
     assert child.context is not None and context is not None
     is_same = child.context.trace_id == context.trace_id
     return is_same and child.parent is not None and child.parent.span_id == context.span_id
+
+
+def traceparent(span: ReadableSpan) -> str:
+    """Return the context of a span as a header."""
+    context = span.get_span_context()
+    assert context is not None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

@@ -91,7 +91,10 @@ impl TraceContext {
 /// Returns the members of a `tracestate` that fit; `None`: there are none, or it is malformed.
 fn shortened(state: &str) -> Option<&str> {
     let state = state.trim_matches([' ', '\t', ',']);
-    if !state.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+    if !state
+        .bytes()
+        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+    {
         return None;
     }
     let fitting = match state.get(..=MAX_TRACE_STATE_BYTES) {
@@ -182,7 +185,10 @@ mod tests {
         let read = TraceContext::parse(PARENT, Some(&one)).unwrap();
         assert_eq!(read.state, None);
         let read = TraceContext::parse(PARENT, Some(&one[1..])).unwrap();
-        assert_eq!(read.state.map(|state| state.len()), Some(MAX_TRACE_STATE_BYTES));
+        assert_eq!(
+            read.state.map(|state| state.len()),
+            Some(MAX_TRACE_STATE_BYTES)
+        );
     }
 
     proptest! {

@@ -313,7 +313,10 @@ impl Core {
 
     /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
     /// whether the data are the text of a JSON value.
-    #[allow(clippy::too_many_arguments, reason = "those of one private Python call")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "those of one private Python call"
+    )]
     fn prepare(
         &self,
         channel: &Bound<'_, PyAny>,

@@ -24,8 +24,8 @@ use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
 use crate::json_text::text_to_python;
 use crate::reply::{refused, refused_with};
-use crate::spans::{CallSpan, Spans, inside};
 use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
+use crate::spans::{CallSpan, Spans, inside};
 use crate::tasks::{TaskId, Tasks};
 use crate::value::Names;
 use batch::Batches;
@@ -307,9 +307,7 @@ impl Calls {
         if argument.is_none() {
             answer.get().begins();
         }
-        answer
-            .get()
-            .returned(call_in(bound, &callable, argument)?);
+        answer.get().returned(call_in(bound, &callable, argument)?);
         Ok(())
     }
 

@@ -92,8 +92,7 @@ impl Spans {
         let made = match input {
             CallInput::Event(event) => to_python(py, event).and_then(|context| {
                 let arguments = (field, operation, &*event.channel, event.id.text(), context);
-                self.0
-                    .call_method1(py, intern!(py, "resolve"), arguments)
+                self.0.call_method1(py, intern!(py, "resolve"), arguments)
             }),
             CallInput::Initial => self.other(py, "initial", field, operation),
             CallInput::Stream => match info.definition.kind {
@@ -112,8 +111,7 @@ impl Spans {
         operation: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
         let arguments = (name, field, operation);
-        self.0
-            .call_method1(py, intern!(py, "internal"), arguments)
+        self.0.call_method1(py, intern!(py, "internal"), arguments)
     }
 
     /// Makes the span of a call for several subscribers, some with the same event.
@@ -161,10 +159,7 @@ impl CallSpan {
     }
 
     /// Returns a coroutine whose steps run in the span.
-    pub(crate) fn follow<'py>(
-        &self,
-        coroutine: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn follow<'py>(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = coroutine.py();
         let follow = intern!(py, "follow");
         self.0.bind(py).call_method1(follow, (coroutine,))
@@ -173,9 +168,7 @@ impl CallSpan {
     /// Records an exception.
     pub(crate) fn failed(&self, exception: &Bound<'_, PyAny>) {
         let py = exception.py();
-        let recorded = self
-            .0
-            .call_method1(py, intern!(py, "failed"), (exception,));
+        let recorded = self.0.call_method1(py, intern!(py, "failed"), (exception,));
         told(py, recorded);
     }
 

@@ -391,7 +391,10 @@ fn a_trace_context_is_read() {
     let bytes = traced(&[&[7; 25][..], &[3], b"a=b"].concat());
     let envelope = read(&bytes).unwrap();
     let trace = envelope.trace.as_ref().unwrap();
-    assert_eq!(trace.traceparent(), format!("00-{}-{}-07", "07".repeat(16), "07".repeat(8)));
+    assert_eq!(
+        trace.traceparent(),
+        format!("00-{}-{}-07", "07".repeat(16), "07".repeat(8))
+    );
     assert_eq!(trace.state.as_deref(), Some("a=b"));
     assert_eq!(envelope.json(), Ok(json!({"total": 12.5}).into()));
     assert_eq!(
