@@ -78,7 +78,7 @@ class Spans:
         event_id: str,
         context: TraceContext | None,
     ) -> CallSpan:
-        """Make the span of a resolver's call for one event, a child of the span that published it."""
+        """Make the span of a resolver's call for one event, a child of its publisher's span."""
         attributes = {
             **_processing(field, operation),
             "messaging.destination.name": channel,
@@ -302,7 +302,7 @@ class _Followed(Coroutine[Any, Any, Any]):
         self._span = span
         self._coroutine: Any = awaitable if is_coroutine else await_it(awaitable)
 
-    def __await__(self) -> Self:  # type: ignore[override]
+    def __await__(self) -> Self:
         return self
 
     def __iter__(self) -> Self:

@@ -514,7 +514,7 @@ async def test_tracing_is_off_without_a_provider():
 
 def test_settings_that_are_none_are_refused():
     feed = passthrough("feed", int, channel="feed")
-    with pytest.raises(ConfigurationError, match="^tracing is"):
+    with pytest.raises(ConfigurationError, match=r"^tracing is"):
         SubscriptionManager([feed], tracing="on")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"Tracing\.tracer_provider"):
         Tracing(tracer_provider="console")  # type: ignore[arg-type]
