@@ -35,6 +35,22 @@ from ._core import Receipt, __version__
 from ._resolving import await_it
 from .tracing import TraceContext
 
+Timing: TypeAlias = tuple[
+    str,
+    int,
+    int,
+    "str | None",
+    "str | None",
+    "tuple[str, str] | None",
+    "str | None",
+    bool,
+    "TraceContext | None",
+]
+"""What has ended: its kind, begin and end (nanoseconds since 1970), field, channel, id and protocol of
+its connection, why it has ended, whether it has failed, and the span that published its event."""
+
+_TIMED = {"operation": "subscription"}
+
 _Attributes: TypeAlias = dict[str, "str | int"]
 
 _SYSTEM: _Attributes = {"messaging.system": "fraiseql_subs"}
@@ -46,9 +62,13 @@ class Spans:
     Args:
         provider: What makes the tracer.
         channels: Channels that names of spans may have; others may be too many.
+        sample_deliveries: The part of the deliveries that have a span, from 0 to 1.
     """
 
-    def __init__(self, provider: TracerProvider, channels: frozenset[str]) -> None:
+    def __init__(
+        self, provider: TracerProvider, channels: frozenset[str], sample_deliveries: float
+    ) -> None:
+        self.sample_deliveries = sample_deliveries
         self._tracer = provider.get_tracer("fraiseql_subs", __version__)
         self._channels = channels
 
@@ -110,6 +130,34 @@ class Spans:
         """Return a function that calls a hook in a span, a child of the current one."""
         make = partial(self._call, name, SpanKind.INTERNAL, {}, None, (), is_root=False)
         return partial(_call_hook, make, function)
+
+    def ended(self, timings: Iterable[Timing]) -> None:
+        """Make the spans of what has ended on other threads."""
+        for timing in timings:
+            kind, began, ended, field, channel, connection, reason, has_failed, parent = timing
+            attributes: _Attributes = {}
+            if kind in ("route", "deliver"):
+                attributes.update(_SYSTEM)
+            if field is not None:
+                attributes.update(_operation(field, None))
+            if channel is not None:
+                attributes["messaging.destination.name"] = channel
+            if connection is not None:
+                attributes["fraiseql_subs.connection.id"], protocol = connection
+                attributes["fraiseql_subs.protocol"] = protocol
+            if reason is not None:
+                attributes["fraiseql_subs.end"] = reason
+            remote = INVALID_SPAN if parent is None else NonRecordingSpan(_span_context(parent))
+            span = self._tracer.start_span(
+                kind if field is None else f"{_TIMED.get(kind, kind)} {field}",
+                set_span_in_context(remote, Context()),
+                kind=SpanKind.SERVER if parent is None else SpanKind.INTERNAL,
+                attributes=attributes,
+                start_time=began,
+            )
+            if has_failed:
+                span.set_status(Status(StatusCode.ERROR))
+            span.end(ended)
 
     def _call(
         self,

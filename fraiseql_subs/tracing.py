@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import Self
 
-from .config import refuse
+from .config import is_number, refuse
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .definition import Definition
 
 __all__ = ["Tracing"]
+
+SAMPLE_DELIVERIES = 0.01
+"""The part of the deliveries that have a span."""
 
 TraceContext: TypeAlias = tuple[bytes, bytes, int, "str | None"]
 """Trace id, span id, flags and `tracestate` of an event."""
@@ -36,14 +39,20 @@ class Tracing:
     Attributes:
         tracer_provider: What makes them; None: the provider that the program has set by
             `opentelemetry.trace.set_tracer_provider`. Without one, tracing is off.
+        sample_deliveries: The part of the deliveries to clients that have a span, from 0 to 1, of
+            events in sampled traces. One event may have thousands.
 
     Raises:
         ConfigurationError: It is no provider, or the package `opentelemetry-api` is not installed.
     """
 
     tracer_provider: TracerProvider | None = None
+    sample_deliveries: float = SAMPLE_DELIVERIES
 
     def __post_init__(self) -> None:
+        sample = self.sample_deliveries
+        if not (is_number(sample) and 0 <= sample <= 1):
+            refuse("Tracing.sample_deliveries", sample, "pass a number from 0 to 1")
         provider = self.tracer_provider
         if not (provider is None or callable(getattr(provider, "get_tracer", None))):
             refuse("Tracing.tracer_provider", provider, "pass a TracerProvider, or None")
@@ -81,11 +90,12 @@ def starting(
     if tracing is False:
         return None
     provider = None if tracing is True else tracing.tracer_provider
+    sample = SAMPLE_DELIVERIES if tracing is True else tracing.sample_deliveries
     channels = {each.channel for each in definitions if each.channel and "{" not in each.channel}
-    return partial(_start, provider, frozenset(channels))
+    return partial(_start, provider, frozenset(channels), sample)
 
 
-def _start(provider: Any, channels: frozenset[str]) -> Spans | None:
+def _start(provider: Any, channels: frozenset[str], sample: float) -> Spans | None:
     if provider is None:
         api: Any = sys.modules.get("opentelemetry.trace")
         if api is None:
@@ -96,7 +106,7 @@ def _start(provider: Any, channels: frozenset[str]) -> Spans | None:
             return None
     from ._spans import Spans
 
-    return Spans(provider, channels)
+    return Spans(provider, channels, sample)
 
 
 class NoSpan:

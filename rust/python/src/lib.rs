@@ -14,7 +14,7 @@
 //! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `call`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
-//! - `log`, `spans`, `error`, `load`: `logging`, spans of OpenTelemetry, exceptions, the load generator.
+//! - `log`, `spans`, `timings`, `error`, `load`: `logging`, spans of OpenTelemetry, exceptions, the load generator.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
@@ -65,6 +65,7 @@ mod stream;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod unread;
 mod value;
 

@@ -17,6 +17,7 @@ use crate::resolver::Calls;
 use crate::samples::SampleReader;
 use crate::spans::Spans;
 use crate::tasks::Tasks;
+use crate::timings;
 use crate::unread::UnreadFailures;
 
 /// How long a blocking stop waits for the end of connections and of a server.
@@ -47,6 +48,9 @@ impl Running {
         tasks: Arc<Tasks>,
         spans: Option<Arc<Spans>>,
     ) -> Self {
+        if let Some(spans) = &spans {
+            runtime.spawn(timings::watch(&bridge, spans));
+        }
         Self {
             runtime,
             pulse: Pulse::of(bridge.clone()),
@@ -115,6 +119,9 @@ impl Running {
         }
         this.calls.flush(py);
         py.detach(|| this.runtime.stop());
+        if let Some(spans) = &this.spans {
+            timings::flush(py, spans);
+        }
         this.unread.end();
         crate::log::flush(py, Some(&this.bridge));
         py.detach(|| drop(this));

@@ -378,6 +378,7 @@ impl Setup {
             history: self.history.clone(),
             node: nodes::identity(py, self.node_name.as_deref())?,
             unready_after: self.unready_after,
+            timings: spans.as_ref().map(|spans| spans.timings().clone()),
             key,
         });
         match py.detach(|| Runtime::start(state, self.workers)) {

@@ -9,12 +9,15 @@ use bus::{Draft, Event, TraceContext};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use runtime::{CallInput, Lane, ResolverKind};
+use runtime::{CallInput, Lane, ResolverKind, Timings};
 
 use crate::future::Publication;
 
 /// Makes the spans of a started manager.
-pub(crate) struct Spans(Py<PyAny>);
+pub(crate) struct Spans {
+    object: Py<PyAny>,
+    timings: Arc<Timings>,
+}
 
 /// The span of a call of a resolver.
 pub(crate) struct CallSpan(Py<PyAny>);
@@ -38,8 +41,16 @@ pub(crate) fn set_trace(drafts: &mut [Draft], trace: &TraceContext) {
     }
 }
 
-fn to_python<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>> {
-    let Some(trace) = event.trace.as_deref() else {
+fn context_of<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>> {
+    trace_to_python(py, event.trace.as_deref())
+}
+
+/// Returns a trace context as [`PyTrace`].
+pub(crate) fn trace_to_python<'py>(
+    py: Python<'py>,
+    trace: Option<&TraceContext>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(trace) = trace else {
         return Ok(py.None().into_bound(py));
     };
     let context = (
@@ -56,12 +67,29 @@ impl Spans {
     pub(crate) fn start(py: Python<'_>, start: Option<&Py<PyAny>>) -> PyResult<Option<Arc<Self>>> {
         let Some(start) = start else { return Ok(None) };
         let spans = start.call0(py)?;
-        Ok((!spans.is_none(py)).then(|| Arc::new(Self(spans))))
+        if spans.is_none(py) {
+            return Ok(None);
+        }
+        let sample = spans.getattr(py, intern!(py, "sample_deliveries"))?;
+        let timings = Arc::new(Timings::new(sample.extract(py)?));
+        let object = spans;
+        Ok(Some(Arc::new(Self { object, timings })))
+    }
+
+    /// Collects what has ended on the threads of Rust.
+    pub(crate) fn timings(&self) -> &Arc<Timings> {
+        &self.timings
+    }
+
+    /// Returns the object that makes spans.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
     }
 
     /// Returns a function that calls a hook in a span.
     pub(crate) fn hook(&self, py: Python<'_>, name: &str, hook: &Py<PyAny>) -> PyResult<Py<PyAny>> {
-        self.0.call_method1(py, intern!(py, "hook"), (name, hook))
+        self.object
+            .call_method1(py, intern!(py, "hook"), (name, hook))
     }
 
     /// Begins the span in which events are published, and gives them its context.
@@ -76,7 +104,7 @@ impl Spans {
         let channel = channels.next();
         let channel = channel.filter(|first| channels.all(|channel| channel == *first));
         let begun = self
-            .0
+            .object
             .call_method1(py, intern!(py, "publish"), (channel, count));
         let span = PublishSpan(told(py, begun)?);
         if let Some(trace) = span.context(py) {
@@ -90,9 +118,10 @@ impl Spans {
         let info = &lane.info;
         let (field, operation) = (&*info.definition.field, info.operation_name.as_deref());
         let made = match input {
-            CallInput::Event(event) => to_python(py, event).and_then(|context| {
+            CallInput::Event(event) => context_of(py, event).and_then(|context| {
                 let arguments = (field, operation, &*event.channel, event.id.text(), context);
-                self.0.call_method1(py, intern!(py, "resolve"), arguments)
+                self.object
+                    .call_method1(py, intern!(py, "resolve"), arguments)
             }),
             CallInput::Initial => self.other(py, "initial", field, operation),
             CallInput::Stream => match info.definition.kind {
@@ -111,7 +140,8 @@ impl Spans {
         operation: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
         let arguments = (name, field, operation);
-        self.0.call_method1(py, intern!(py, "internal"), arguments)
+        self.object
+            .call_method1(py, intern!(py, "internal"), arguments)
     }
 
     /// Makes the span of a call for several subscribers, some with the same event.
@@ -130,13 +160,15 @@ impl Spans {
                 continue;
             }
             last = Some(event);
-            match to_python(py, event) {
+            match context_of(py, event) {
                 Ok(context) => contexts.push(context),
                 Err(error) => error.write_unraisable(py, None),
             }
         }
         let arguments = (field, count, contexts);
-        let made = self.0.call_method1(py, intern!(py, "batch"), arguments);
+        let made = self
+            .object
+            .call_method1(py, intern!(py, "batch"), arguments);
         told(py, made).map(CallSpan)
     }
 }

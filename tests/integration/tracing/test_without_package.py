@@ -70,5 +70,5 @@ async def test_a_provider_of_the_program_turns_it_on(tracing):
     path = f"import sys; sys.path[:0] = {sys.path!r}\n"
     told = "print(spans.names)"
     code, out, err = await finish(await start(path + SET_BEFORE + program + told))
-    expected = ["publish values", "resolve value"] if tracing == "True" else []
+    expected = ["publish values", "resolve value", "route"] if tracing == "True" else []
     assert (code, out.strip().split("\n")[-1], err) == (0, repr(expected), "")

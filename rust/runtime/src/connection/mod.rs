@@ -489,12 +489,6 @@ impl Connection {
         Some(ended)
     }
 
-    fn tell_end(&self, id: &OperationId, mark: &OperationMark, end: OperationEnd) {
-        if mark.has_started() {
-            journal::operation_ended(&self.connected, id.as_str(), mark.field(), end);
-        }
-    }
-
     fn count_operations(&self) {
         self.connected
             .set_operations(self.operations.borrow().len());
@@ -552,9 +546,7 @@ impl Connection {
             // If the client reads again, it receives the reason.
             (true, Some(_)) => self.close(Close::no_answer()),
             (true, None) => {
-                if !self.is_told.replace(true) {
-                    journal::connection_lost(&self.connected);
-                }
+                self.loss_told();
                 self.end();
                 self.transport.shut_down();
             }
