@@ -36,7 +36,6 @@ use crate::running::Running;
 use crate::samples::samples;
 use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::site::site;
-use crate::spans::PyTrace;
 use crate::stream::Responses;
 
 enum CoreState {
@@ -313,10 +312,7 @@ impl Core {
 
     /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
     /// whether the data are the text of a JSON value.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "those of one private Python call"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "as `publish`")]
     fn prepare(
         &self,
         channel: &Bound<'_, PyAny>,
@@ -325,7 +321,7 @@ impl Core {
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
         is_json: bool,
-        _trace: Option<PyTrace>,
+        _trace: Option<Py<PyAny>>,
     ) -> PyResult<(Receipt, PreparedFields)> {
         let running = self.running(channel.py())?;
         let data = Content::of(data, is_json);
