@@ -92,7 +92,7 @@ impl Spans {
             .call_method1(py, intern!(py, "hook"), (name, hook))
     }
 
-    /// Begins the span in which events are published, and gives them its context.
+    /// Begins the span in which events are published, and sets its context in them.
     pub(crate) fn publish(
         &self,
         py: Python<'_>,
