@@ -39,6 +39,7 @@ from .security import (
 )
 from .server import Server
 from .tenant import TenantPublisher
+from .tracing import Tracing
 from .types import ID, SKIP, Context, ExecutionResult, Skip, Snapshot
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "Table",
     "TenantIsolation",
     "TenantPublisher",
+    "Tracing",
     "ValidationError",
     "channel_name",
     "computed_field",

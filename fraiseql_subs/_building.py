@@ -16,6 +16,7 @@ from .given_schema import add_subscriptions
 from .schema import SchemaSource
 from .schema.enums import EnumTable
 from .schema.markers import Scalar
+from .tracing import starting
 
 
 @dataclass(frozen=True)
@@ -65,5 +66,6 @@ def build(declarations: Declarations, options: dict[str, Any]) -> Core:
             )
         raise SchemaError(problem)
     source, definitions = declarations.resolve()
+    options = {**options, "tracing": starting(options["tracing"], definitions)}
     with naming_lone_surrogates(ConfigurationError):
         return Core(schema=source, definitions=definitions, **options)

@@ -86,6 +86,9 @@ _Reached: TypeAlias = tuple[list[_Node], list[_Node], bool]
 _Listed: TypeAlias = tuple[str, str, str | None, str | None, str | None, str, int, float]
 """A connection: ids of its node and its own, user, tenant, peer, protocol, operations, start."""
 
+_Trace: TypeAlias = tuple[bytes, bytes, int, str | None]
+"""A trace context: ids of the trace and of the span, flags, `tracestate`."""
+
 INTERNAL_ERROR: str
 """Message that the client receives for a masked exception."""
 
@@ -131,6 +134,12 @@ class Event(Mapping[str, Any]):
     @property
     def tenant_id(self) -> str | None:
         """The tenant it belongs to, if it was published with one."""
+    @property
+    def traceparent(self) -> str | None:
+        """The span that published it, as the header of W3C Trace Context; None: it has none."""
+    @property
+    def tracestate(self) -> str | None:
+        """The `tracestate` of that span, if it has one."""
     @property
     def data(self) -> _Data:
         """The published data. Shared by all resolvers of the event, so it is read-only.
@@ -210,13 +219,23 @@ class PublisherCore:
         cls, bus: BusOptions, history: History | None, tenant: TenantIsolation | None
     ) -> Self: ...
     def publish(
-        self, events: Iterable[tuple[str, Any] | dict[str, Any]], is_batch: bool
+        self,
+        events: Iterable[tuple[str, Any] | dict[str, Any]],
+        is_batch: bool,
+        trace: _Trace | None,
     ) -> list[Receipt]:
-        """Publish a batch and block until it is answered; `is_batch`: errors name the event."""
+        """Publish a batch and block until it is answered.
+
+        Args:
+            events: The events.
+            is_batch: Whether errors name the event.
+            trace: The span in which they are published.
+        """
     def publish_then(
         self,
         events: Iterable[tuple[str, Any] | dict[str, Any]],
         is_batch: bool,
+        trace: _Trace | None,
         done: Callable[[list[Receipt] | None, BaseException | None], None],
     ) -> None:
         """Publish a batch; call `done(receipts, error)` on another thread once it is answered."""
@@ -228,11 +247,12 @@ class PublisherCore:
         tenant_id: str | None,
         event_id: str | None,
         is_json: bool,
-    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        trace: _Trace | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str, str | None]]:
         """Check one event that something else publishes; `is_json`: the data are JSON text.
 
         Returns:
-            Its receipt, without a position; channel, data as JSON, tenant, type and id.
+            Its receipt, without a position; channel, data as JSON, tenant, type, id, `traceparent`.
         """
     def close(self, drain: float) -> None:
         """Wait until what was published is answered, at most `drain` seconds, and end the link."""
@@ -359,6 +379,7 @@ class Core:
         node_name: str | None,
         unready_after: float | None,
         report: Callable[[Callable[[], list[Any]]], Callable[[], None]] | None = None,
+        tracing: Callable[[], Any] | None = None,
     ) -> Self: ...
     @property
     def is_closed(self) -> bool:
@@ -401,11 +422,12 @@ class Core:
         tenant_id: str | None,
         event_id: str | None,
         is_json: bool,
-    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        _trace: _Trace | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str, str | None]]:
         """Check one event that something else publishes; `is_json`: the data are JSON text.
 
         Returns:
-            Its receipt, without a position; channel, data as JSON, tenant, type and id.
+            Its receipt, without a position; channel, data as JSON, tenant, type, id, `traceparent`.
         """
     def subscribe(
         self,

@@ -153,7 +153,7 @@ def start_hook(
     A coroutine runs as the task itself. Wrapped in another coroutine, it would never be awaited if
     the task were cancelled before its first step.
     """
-    return make_task(event_loop, hook if inspect.iscoroutine(hook) else await_it(hook))
+    return make_task(event_loop, hook if asyncio.iscoroutine(hook) else await_it(hook))
 
 
 async def await_it(awaitable: Awaitable[object]) -> object:

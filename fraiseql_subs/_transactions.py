@@ -17,6 +17,7 @@ from .errors import ConfigurationError, PublishError
 
 if TYPE_CHECKING:
     from ._core import Receipt
+    from .tracing import TraceContext
 
 _ADVICE = (
     "pass an open Session, AsyncSession, Connection or AsyncConnection of SQLAlchemy, a connection"
@@ -35,12 +36,13 @@ class Preparer(Protocol):
         tenant_id: str | None,
         event_id: str | None,
         is_json: bool,
-    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str]]:
+        trace: TraceContext | None,
+    ) -> tuple[Receipt, tuple[str, str, str | None, str | None, str, str | None]]:
         """Return the receipt of an event, and the fields of its `TransactionEvent`."""
 
 
 class TransactionEvent(NamedTuple):
-    """The arguments of `fraiseql_subs.publish` in the database, in their order.
+    """The arguments of `fraiseql_subs.publish` in the database, in their order, and the trace.
 
     Attributes:
         channel: The channel, at least one character.
@@ -48,6 +50,7 @@ class TransactionEvent(NamedTuple):
         tenant_id: The tenant; None: none.
         event_type: The type; None: none.
         event_id: The id of the event.
+        traceparent: The span that publishes it; None: it is not traced.
     """
 
     channel: str
@@ -55,13 +58,30 @@ class TransactionEvent(NamedTuple):
     tenant_id: str | None
     event_type: str | None
     event_id: str
+    traceparent: str | None
+
+    @property
+    def parameters(self) -> dict[str, str | None]:
+        """The parameters of its statement, in their order."""
+        parameters = self._asdict()
+        if self.traceparent is None:
+            del parameters["traceparent"]
+        return parameters
+
+    def statement(self, plain: str, traced: str) -> str:
+        """Return the statement that publishes it."""
+        return plain if self.traceparent is None else traced
 
 
 _CALL = "select fraiseql_subs.publish({}, cast({} as jsonb), {}, {}, {})"
-_NAMED = _CALL.format(*(f":{name}" for name in TransactionEvent._fields))
-_FORMAT = _CALL.format(*("%s",) * len(TransactionEvent._fields))
+# The setting lasts as long as the transaction; a database that was prepared earlier ignores it.
+_TRACED = f"{_CALL} from pg_catalog.set_config('fraiseql_subs.traceparent', {{}}, true)"
+_NAMES = [f":{name}" for name in TransactionEvent._fields]
+_NAMED = _CALL.format(*_NAMES[:-1]), _TRACED.format(*_NAMES)
+_FORMAT = _CALL.format(*["%s"] * 5), _TRACED.format(*["%s"] * 6)
 # Without the cast to text, asyncpg applies the codec that the application has set for jsonb.
-_NUMBERED = _CALL.format("$1", "$2::text", "$3", "$4", "$5")
+_NUMBERS = ["$1", "$2::text", "$3", "$4", "$5", "$6"]
+_NUMBERED = _CALL.format(*_NUMBERS[:-1]), _TRACED.format(*_NUMBERS)
 
 
 def check_bus(*, has_transactions: bool) -> None:
@@ -107,10 +127,20 @@ def publish(
     event_id: str | None,
     *,
     is_json: bool = False,
+    trace: TraceContext | None = None,
 ) -> Coroutine[Any, Any, Receipt]:
     """Publish an event in the transaction of a connection of any kind.
 
-    `is_json`: whether the data are the text of a JSON value.
+    Args:
+        core: What makes the event.
+        connection: The connection.
+        channel: The channel of the event.
+        data: Its data.
+        event_type: Its type.
+        tenant_id: Its tenant.
+        event_id: Its id.
+        is_json: Whether the data are the text of a JSON value.
+        trace: The span that publishes it, unless the core makes one.
 
     Returns:
         What has to be awaited for an asynchronous connection. With one that blocks the event is
@@ -120,7 +150,7 @@ def publish(
         PublishError: The event is malformed, or the connection is of no known kind. Nothing was
             executed, so the transaction can go on.
     """
-    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id, is_json)
+    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id, is_json, trace)
     done = _execute(connection, event)
     return _Done(receipt) if done is None else _wait(done, receipt)
 
@@ -140,13 +170,14 @@ def publish_blocking(
     event_id: str | None,
     *,
     is_json: bool = False,
+    trace: TraceContext | None = None,
 ) -> Receipt:
     """Publish an event in the transaction of a connection that blocks.
 
     Raises:
         PublishError: As for `publish`; or the connection is asynchronous.
     """
-    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id, is_json)
+    receipt, event = _prepare(core, channel, data, event_type, tenant_id, event_id, is_json, trace)
     done = _execute(connection, event)
     if done is None:
         return receipt
@@ -166,9 +197,10 @@ def _prepare(
     tenant_id: str | None,
     event_id: str | None,
     is_json: bool,
+    trace: TraceContext | None,
 ) -> tuple[Receipt, TransactionEvent]:
     event_id = uuid.uuid4().hex if event_id is None else event_id
-    receipt, fields = core.prepare(channel, data, event_type, tenant_id, event_id, is_json)
+    receipt, fields = core.prepare(channel, data, event_type, tenant_id, event_id, is_json, trace)
     event = TransactionEvent(*fields)
     # A statement that PostgreSQL refuses would end the transaction of the caller.
     for name, text in event._asdict().items():
@@ -213,7 +245,8 @@ def _imported(names: tuple[str, ...]) -> tuple[type, ...]:
 def _sqlalchemy(connection: Any, event: TransactionEvent) -> Any:
     bind = connection.get_bind() if hasattr(connection, "get_bind") else connection
     _check_database(bind.dialect.name)
-    return connection.execute(sys.modules["sqlalchemy"].text(_NAMED), event._asdict())
+    text = sys.modules["sqlalchemy"].text(event.statement(*_NAMED))
+    return connection.execute(text, event.parameters)
 
 
 def _sqlalchemy_blocking(connection: Any, event: TransactionEvent) -> None:
@@ -227,18 +260,22 @@ def _django(connection: Any, event: TransactionEvent) -> None:
 
 def _cursor(connection: Any, event: TransactionEvent) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_FORMAT, tuple(event))
+        _execute_format(cursor, event)
+
+
+def _execute_format(cursor: Any, event: TransactionEvent) -> Any:
+    return cursor.execute(event.statement(*_FORMAT), tuple(event.parameters.values()))
 
 
 def _psycopg(connection: Any, event: TransactionEvent) -> None:
     # Those that the connection makes may read another form of parameters (`RawCursor`).
     with sys.modules["psycopg"].Cursor(connection) as cursor:
-        cursor.execute(_FORMAT, tuple(event))
+        _execute_format(cursor, event)
 
 
 async def _psycopg_async(connection: Any, event: TransactionEvent) -> None:
     async with sys.modules["psycopg"].AsyncCursor(connection) as cursor:
-        await cursor.execute(_FORMAT, tuple(event))
+        await _execute_format(cursor, event)
 
 
 def _check_database(name: str) -> None:
@@ -270,6 +307,6 @@ _ASYNC: _Kinds = {
     ): _sqlalchemy,
     ("psycopg.AsyncConnection",): _psycopg_async,
     ("asyncpg.Connection", "asyncpg.pool.PoolConnectionProxy"): lambda connection, event: (
-        connection.execute(_NUMBERED, *event)
+        connection.execute(event.statement(*_NUMBERED), *event.parameters.values())
     ),
 }

@@ -73,6 +73,7 @@ from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar, check_scalars
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
+from .tracing import Tracing, check_tracing
 from .trusted import TrustedDocuments, read_trusted_documents
 
 _log = logging.getLogger("fraiseql_subs.manager")
@@ -106,6 +107,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         metrics: Function that is called with what was counted since its last call, a list of
             `MetricSample`, on a thread of its own: at each interval, and when the manager ends.
         metrics_interval: Time between two such calls (seconds).
+        tracing: Whether spans of OpenTelemetry are made, if the program has set a tracer provider
+            when the manager starts; `Tracing(...)`: how.
         security: Checks that clients have to pass; None: every client may connect, from any page.
         limits: Bounds of queues, messages and documents.
         history: Events that are kept for clients that reconnect; None: none.
@@ -161,6 +164,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         sources: Sequence[Postgres] = (),
         metrics: MetricsHook | None = None,
         metrics_interval: float = 10.0,
+        tracing: bool | Tracing = True,
     ) -> None:
         bus_options = BusOptions(bus, on_unavailable, publish_timeout, sources)
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
@@ -208,6 +212,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
             "node_name": node_name,
             "unready_after": unready_after,
             "report": reporting(metrics, metrics_interval),
+            "tracing": check_tracing(tracing),
         }
         self._handle = CoreHandle(
             self._declared(),

@@ -24,6 +24,7 @@ from ._transactions import check_bus, publish, publish_blocking
 from .config import DEFAULT_HISTORY, History, refuse
 from .engines import Nats, Postgres, Redis
 from .security import TenantIsolation
+from .tracing import PublisherTracing, TraceContext, Tracing
 
 CLOSE_TIME = 5.0
 """Seconds that closing waits for the answers to what was published."""
@@ -93,9 +94,11 @@ class _LinkedPublisher:
         tenant: TenantIsolation | None = None,
         on_unavailable: OnUnavailable = "wait",
         publish_timeout: float = 5.0,
+        tracing: bool | Tracing = True,
     ) -> None:
         options = BusOptions(bus, on_unavailable, publish_timeout)
         self._has_transactions = options.has_transactions
+        self._tracing = PublisherTracing(tracing)
         self._link = _Link(options, history, tenant)
 
 
@@ -113,6 +116,8 @@ class SyncPublisher(_LinkedPublisher):
         on_unavailable: What publishing does while the engine cannot be reached; as for
             `SubscriptionManager`.
         publish_timeout: Time that `publish` waits for the engine's answer (seconds).
+        tracing: Whether spans of OpenTelemetry are made, if the program has set a tracer provider;
+            `Tracing(...)`: how.
 
     Raises:
         ConfigurationError: An argument is out of its range.
@@ -148,11 +153,19 @@ class SyncPublisher(_LinkedPublisher):
         """
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
-            return publish_blocking(
-                self._link.core, connection, channel, data, event_type, tenant_id, event_id
-            )
-        events = [_event(channel, data, event_type, tenant_id, event_id)]
-        return self._link.core.publish(events, False)[0]
+            core = self._link.core
+            with self._tracing.publishing(channel) as span:
+                return publish_blocking(
+                    core,
+                    connection,
+                    channel,
+                    data,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    trace=span.context,
+                )
+        return self._publish_one(channel, _event(channel, data, event_type, tenant_id, event_id))
 
     def publish_json(
         self,
@@ -175,11 +188,20 @@ class SyncPublisher(_LinkedPublisher):
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
             core = self._link.core
-            return publish_blocking(
-                core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
-            )
-        events = [_event(channel, json, event_type, tenant_id, event_id, is_json=True)]
-        return self._link.core.publish(events, False)[0]
+            with self._tracing.publishing(channel) as span:
+                return publish_blocking(
+                    core,
+                    connection,
+                    channel,
+                    json,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    is_json=True,
+                    trace=span.context,
+                )
+        event = _event(channel, json, event_type, tenant_id, event_id, is_json=True)
+        return self._publish_one(channel, event)
 
     def publish_many(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
         """Publish a batch in order; see `SubscriptionManager.publish_many`.
@@ -188,7 +210,14 @@ class SyncPublisher(_LinkedPublisher):
             PublishError: An event is malformed, and nothing was published; or the engine has not
                 taken an event in time, and others may have been published.
         """
-        return self._link.core.publish(events, True)
+        with self._tracing.publishing_many(events) as span:
+            return self._link.core.publish(events, True, span.context)
+
+    def _publish_one(self, channel: str, event: dict[str, Any]) -> Receipt:
+        with self._tracing.publishing(channel) as span:
+            receipt = self._link.core.publish([event], False, span.context)[0]
+            span.published(receipt)
+            return receipt
 
     def close(self) -> None:
         """Wait until what was published is answered, at most 5 s, and end the link."""
@@ -235,11 +264,20 @@ class Publisher(_LinkedPublisher):
         """
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
-            return await publish(
-                self._link.core, connection, channel, data, event_type, tenant_id, event_id
-            )
-        events = [_event(channel, data, event_type, tenant_id, event_id)]
-        return (await self._publish(events, is_batch=False))[0]
+            core = self._link.core
+            with self._tracing.publishing(channel) as span:
+                return await publish(
+                    core,
+                    connection,
+                    channel,
+                    data,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    trace=span.context,
+                )
+        event = _event(channel, data, event_type, tenant_id, event_id)
+        return await self._publish_one(channel, event)
 
     async def publish_json(
         self,
@@ -262,11 +300,20 @@ class Publisher(_LinkedPublisher):
         if connection is not None:
             check_bus(has_transactions=self._has_transactions)
             core = self._link.core
-            return await publish(
-                core, connection, channel, json, event_type, tenant_id, event_id, is_json=True
-            )
-        events = [_event(channel, json, event_type, tenant_id, event_id, is_json=True)]
-        return (await self._publish(events, is_batch=False))[0]
+            with self._tracing.publishing(channel) as span:
+                return await publish(
+                    core,
+                    connection,
+                    channel,
+                    json,
+                    event_type,
+                    tenant_id,
+                    event_id,
+                    is_json=True,
+                    trace=span.context,
+                )
+        event = _event(channel, json, event_type, tenant_id, event_id, is_json=True)
+        return await self._publish_one(channel, event)
 
     async def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
@@ -276,10 +323,21 @@ class Publisher(_LinkedPublisher):
         Raises:
             PublishError: As for `SyncPublisher.publish_many`.
         """
-        return await self._publish(events, is_batch=True)
+        with self._tracing.publishing_many(events) as span:
+            return await self._publish(events, span.context, is_batch=True)
+
+    async def _publish_one(self, channel: str, event: dict[str, Any]) -> Receipt:
+        with self._tracing.publishing(channel) as span:
+            receipt = (await self._publish([event], span.context, is_batch=False))[0]
+            span.published(receipt)
+            return receipt
 
     async def _publish(
-        self, events: Iterable[tuple[str, Any] | dict[str, Any]], *, is_batch: bool
+        self,
+        events: Iterable[tuple[str, Any] | dict[str, Any]],
+        trace: TraceContext | None,
+        *,
+        is_batch: bool,
     ) -> list[Receipt]:
         loop = asyncio.get_running_loop()
         published: asyncio.Future[list[Receipt]] = loop.create_future()
@@ -297,7 +355,7 @@ class Publisher(_LinkedPublisher):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, receipts, error)
 
-        self._link.core.publish_then(events, is_batch, done)
+        self._link.core.publish_then(events, is_batch, trace, done)
         return await published
 
     async def close(self) -> None:

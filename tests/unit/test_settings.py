@@ -34,6 +34,7 @@ from fraiseql_subs import (
     Security,
     SubscriptionManager,
     TenantIsolation,
+    Tracing,
     passthrough,
     subscription,
 )
@@ -170,6 +171,7 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "unready_after": ["1", -1, math.nan, True, 24 * 3600 + 1],
         "metrics": [5, "x", {}],
         "metrics_interval": [None, "1", 0, -1, math.nan, True, 24 * 3600 + 1],
+        "tracing": [None, 5, "x", Tracing, {}],
         "security": [5, "x", Security, {}],
         "limits": [5, "x", Limits, {}],
         "history": [5, "x", History, {}],

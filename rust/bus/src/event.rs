@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use indexed_json::{IndexedJson, JsonRef};
 
-use crate::{LocalPosition, Position, Stream};
+use crate::{LocalPosition, Position, Stream, TraceContext};
 
 /// An event before it is accepted: it has no position yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Draft {
     pub id: Option<Arc<str>>,
     /// The published data.
     pub data: IndexedJson,
+    /// The span that publishes it; `None`: it is not traced.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// One published event, shared by everything that handles it.
@@ -42,6 +44,8 @@ pub struct Event {
     pub tenant_id: Option<Arc<str>>,
     /// The published data.
     pub data: IndexedJson,
+    /// The span that published it; `None`: it is not traced.
+    pub trace: Option<Box<TraceContext>>,
     /// The event as an object of the host language, created on first use.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -60,6 +64,7 @@ impl Event {
             event_type: draft.event_type,
             tenant_id: draft.tenant_id,
             data: draft.data,
+            trace: draft.trace,
             host: OnceLock::new(),
         }
     }

@@ -380,6 +380,7 @@ fn weight(event: &Event) -> usize {
         + event.id.kept_bytes()
         + texts
         + event.data.kept_bytes()
+        + event.trace.as_ref().map_or(0, |trace| trace.kept_bytes())
 }
 
 #[cfg(test)]

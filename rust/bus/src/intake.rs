@@ -436,6 +436,7 @@ mod tests {
             tenant_id: None,
             id: None,
             data: json!({ "n": n }).into(),
+            trace: None,
         }
     }
 

@@ -22,6 +22,7 @@
 //! - `cluster`: the nodes that share an engine, and what they ask of each other;
 //! - `source`: what is published elsewhere, and enters the engine through one node;
 //! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
+//! - `trace`: the trace that an event is part of;
 //! - `throttle`: how often the log says the same;
 //! - `error`: why a publisher is refused.
 
@@ -42,6 +43,7 @@ pub mod source;
 mod stream;
 mod stream_key;
 mod throttle;
+mod trace;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES};
 pub use error::{BatchError, BusError};
@@ -56,3 +58,4 @@ pub use snapshot::{InvalidSnapshot, Snapshot};
 pub use stream::{Stream, Streams};
 pub use stream_key::StreamKey;
 pub use throttle::Throttle;
+pub use trace::{MAX_TRACE_STATE_BYTES, TraceContext};

@@ -58,6 +58,12 @@ impl Received {
         Self(NonZeroU64::new(clock()))
     }
 
+    /// Whether both are one known moment.
+    #[must_use]
+    pub fn is_moment_of(self, other: Self) -> bool {
+        self.0.is_some() && self.0 == other.0
+    }
+
     /// How long ago that was; `None`: it is not known, or was before `begin`.
     #[must_use]
     pub fn since(self, begin: Self) -> Option<Duration> {

@@ -182,7 +182,7 @@ impl Core {
     }
 
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after, report=None))]
+    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after, report=None, tracing=None))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -203,6 +203,7 @@ impl Core {
         node_name: Option<String>,
         unready_after: Option<f64>,
         report: Option<Py<PyAny>>,
+        tracing: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let options = Options {
             security,
@@ -219,6 +220,7 @@ impl Core {
             workers,
             node_name,
             unready_after,
+            tracing,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(CoreState::New));
@@ -311,6 +313,7 @@ impl Core {
 
     /// Checks one event that something else publishes. Returns its receipt, and its fields. `is_json`:
     /// whether the data are the text of a JSON value.
+    #[allow(clippy::too_many_arguments, reason = "as `publish`")]
     fn prepare(
         &self,
         channel: &Bound<'_, PyAny>,
@@ -319,12 +322,13 @@ impl Core {
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
         is_json: bool,
+        _trace: Option<Py<PyAny>>,
     ) -> PyResult<(Receipt, PreparedFields)> {
         let running = self.running(channel.py())?;
         let data = Content::of(data, is_json);
         let arguments = (channel, data, event_type, tenant_id, event_id);
         let draft = draft(arguments, Some(self.setup.classes()))?;
-        publish::prepare(&running, draft)
+        publish::prepare(channel.py(), &running, draft)
     }
 
     /// Publishes a batch; with `tenant_id`, all events for that tenant.

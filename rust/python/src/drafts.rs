@@ -202,6 +202,7 @@ impl<'c> DraftReader<'c> {
                     publish_error(format!("{}: {problem}", ParameterName(index, "json")))
                 })?,
             },
+            trace: None,
         })
     }
 

@@ -110,6 +110,7 @@ impl PyEvent {
             tenant_id: tenant_id.map(Into::into),
             id: event_id.map(Into::into),
             data: json,
+            trace: None,
         };
         let stream = Streams::new([0; 16], false).of(channel, tenant_id);
         let at = LocalPosition {
@@ -149,6 +150,18 @@ impl PyEvent {
     #[getter]
     fn tenant_id(&self) -> Option<&str> {
         self.0.tenant_id.as_deref()
+    }
+
+    /// The span that published it, as the header `traceparent` of W3C Trace Context.
+    #[getter]
+    fn traceparent(&self) -> Option<String> {
+        self.0.trace.as_ref().map(|trace| trace.traceparent())
+    }
+
+    /// The `tracestate` of that span, if it has one.
+    #[getter]
+    fn tracestate(&self) -> Option<&str> {
+        self.0.trace.as_ref()?.state.as_deref()
     }
 
     /// The published data. Shared by all resolvers of the event, so it is read-only.

@@ -267,6 +267,8 @@ pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[pyclass(name = "Publication", module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Publication {
     progress: Mutex<Progress>,
+    /// The future that it waits for; `None`: it is complete.
+    future: Option<Py<PyAny>>,
     /// Where a failure is told of when nothing awaits it.
     reader: Option<Reader>,
 }
@@ -281,6 +283,7 @@ impl Publication {
     pub(crate) fn done(result: Py<PyAny>) -> Self {
         Self {
             progress: Mutex::new(Progress::Done(result)),
+            future: None,
             reader: None,
         }
     }
@@ -290,8 +293,22 @@ impl Publication {
         let steps = future.call_method0("__await__")?.unbind();
         Ok(Self {
             progress: Mutex::new(Progress::Waiting(steps)),
+            future: Some(future.clone().unbind()),
             reader: Some(Reader::new(outcome)),
         })
+    }
+
+    /// Returns the future that it waits for; `None`: it is complete.
+    pub(crate) fn future(&self) -> Option<&Py<PyAny>> {
+        self.future.as_ref()
+    }
+
+    /// Returns its result; `None`: it is not complete.
+    pub(crate) fn result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &*self.progress.lock() {
+            Progress::Done(result) => Some(result.clone_ref(py)),
+            Progress::Waiting(_) => None,
+        }
     }
 
     fn step(&self, py: Python<'_>) -> Progress {

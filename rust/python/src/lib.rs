@@ -15,7 +15,7 @@
 //! - `publish`, `publisher`, `publish_keys`, `unread`, `event`, `event_data`, `call`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
-//! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
+//! - `log`, `spans`, `timings`, `error`, `load`: `logging`, spans of OpenTelemetry, exceptions, the load generator.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
@@ -61,11 +61,13 @@ mod samples;
 mod setup;
 mod site;
 mod snapshot;
+mod spans;
 mod stream;
 mod summary;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod unread;
 mod value;
 

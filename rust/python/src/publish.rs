@@ -71,7 +71,23 @@ const MANY: Told = Told {
 };
 
 /// Publishes one event: done already unless the bus is behind, or an engine has to answer.
-pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
+pub(crate) fn one(
+    py: Python<'_>,
+    running: &Arc<Running>,
+    mut draft: Draft,
+) -> PyResult<Publication> {
+    let Some(spans) = &running.spans else {
+        return publish_one(py, running, draft);
+    };
+    let span = spans.publish(py, std::slice::from_mut(&mut draft), false);
+    let published = publish_one(py, running, draft);
+    if let Some(span) = span {
+        span.follow(py, &published);
+    }
+    published
+}
+
+fn publish_one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
     if let Some(link) = &running.runtime.state().link {
         return publish_to_engine(py, running, link, vec![draft], ONE);
     }
@@ -95,13 +111,29 @@ pub(crate) fn many(
     events: &Bound<'_, PyAny>,
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
-    let intake = &running.runtime.state().intake;
     let mut drafts = drafts(events, Some(classes), true)?;
     if let Some(tenant) = tenant_id {
         for (index, draft) in drafts.iter_mut().enumerate() {
             bind_tenant(index, draft, tenant)?;
         }
     }
+    let Some(spans) = &running.spans else {
+        return publish_many(py, running, drafts);
+    };
+    let span = spans.publish(py, &mut drafts, true);
+    let published = publish_many(py, running, drafts);
+    if let Some(span) = span {
+        span.follow(py, &published);
+    }
+    published
+}
+
+fn publish_many(
+    py: Python<'_>,
+    running: &Arc<Running>,
+    drafts: Vec<Draft>,
+) -> PyResult<Publication> {
+    let intake = &running.runtime.state().intake;
     if let Some(link) = &running.runtime.state().link {
         return publish_to_engine(py, running, link, drafts, MANY);
     }
@@ -226,17 +258,36 @@ fn cannot_wait(count: usize) -> PyErr {
     exceptions::BusError::new_err((problem, true))
 }
 
-/// The fields of an event that something else publishes: channel, data as JSON, tenant, type and id.
+/// The fields of an event that something else publishes: channel, data as JSON, tenant, type, id and
+/// `traceparent`.
 pub(crate) type PreparedFields = (
     String,
     String,
     Option<String>,
     Option<String>,
     Option<String>,
+    Option<String>,
 );
 
 /// Checks an event of a manager that something else publishes. Returns its receipt, and its fields.
-pub(crate) fn prepare(running: &Running, mut draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
+pub(crate) fn prepare(
+    py: Python<'_>,
+    running: &Running,
+    mut draft: Draft,
+) -> PyResult<(Receipt, PreparedFields)> {
+    let Some(spans) = &running.spans else {
+        return check_and_prepare(running, draft);
+    };
+    let span = spans.publish(py, std::slice::from_mut(&mut draft), false);
+    let prepared = check_and_prepare(running, draft);
+    if let Some(span) = span {
+        // It is published when its transaction commits.
+        span.end(py, prepared.as_ref().err());
+    }
+    prepared
+}
+
+fn check_and_prepare(running: &Running, mut draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
     let state = running.runtime.state();
     let checked = state.check_published(std::slice::from_mut(&mut draft));
     checked.map_err(|refused| bus_error(&refused.error))?;
@@ -263,6 +314,7 @@ pub(crate) fn prepared(draft: Draft) -> PyResult<(Receipt, PreparedFields)> {
         owned(&draft.tenant_id),
         owned(&draft.event_type),
         owned(&draft.id),
+        draft.trace.as_ref().map(|trace| trace.traceparent()),
     );
     let receipt = Receipt(bus::Receipt {
         event_id: draft.id.map_or(EventId::None, EventId::Given),

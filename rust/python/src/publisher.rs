@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bus::publishing::PublishError;
-use bus::{BatchError, BusError, Receipt};
+use bus::{BatchError, BusError, Draft, Receipt};
 use pyo3::prelude::*;
 use runtime::EnginePublisher;
 
@@ -18,6 +18,7 @@ use crate::log;
 use crate::policy::PyTenantIsolation;
 use crate::publish::{self, PreparedFields, prepared, to_receipts};
 use crate::setup::PyHistory;
+use crate::spans::{PyTrace, read_trace, set_trace};
 
 /// A link to an engine, which publishes.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
@@ -77,14 +78,15 @@ impl PublisherCore {
     }
 
     /// Publishes a batch and blocks until it is answered. Errors name the event if the caller has
-    /// given a batch, `is_batch`.
+    /// given a batch, `is_batch`. `trace`: the span that publishes them.
     fn publish(
         &self,
         py: Python<'_>,
         events: &Bound<'_, PyAny>,
         is_batch: bool,
+        trace: Option<PyTrace>,
     ) -> PyResult<Py<PyAny>> {
-        let events = drafts(events, None, is_batch)?;
+        let events = traced_drafts(events, is_batch, trace)?;
         let (answer, answered) = mpsc::sync_channel(1);
         // The receiver waits for exactly this.
         let done = move |result| drop(answer.send(result));
@@ -101,9 +103,10 @@ impl PublisherCore {
         &self,
         events: &Bound<'_, PyAny>,
         is_batch: bool,
+        trace: Option<PyTrace>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let drafts = drafts(events, None, is_batch)?;
+        let drafts = traced_drafts(events, is_batch, trace)?;
         let done = move |published: Result<Vec<Receipt>, BusError>| {
             Python::attach(|py| {
                 let called = match finish(py, published) {
@@ -134,9 +137,11 @@ impl PublisherCore {
         tenant_id: Option<&Bound<'_, PyAny>>,
         event_id: Option<&Bound<'_, PyAny>>,
         is_json: bool,
+        trace: Option<PyTrace>,
     ) -> PyResult<(publish::Receipt, PreparedFields)> {
         let data = Content::of(data, is_json);
         let mut draft = draft((channel, data, event_type, tenant_id, event_id), None)?;
+        draft.trace = trace.and_then(read_trace).map(Box::new);
         self.publisher()?
             .check(std::slice::from_mut(&mut draft))
             .map_err(|error| refused(&error.error))?;
@@ -152,6 +157,19 @@ impl PublisherCore {
         }
         log::flush_without_loop(py);
     }
+}
+
+/// Reads a batch that a span publishes.
+fn traced_drafts(
+    events: &Bound<'_, PyAny>,
+    is_batch: bool,
+    trace: Option<PyTrace>,
+) -> PyResult<Vec<Draft>> {
+    let mut drafts = drafts(events, None, is_batch)?;
+    if let Some(trace) = trace.and_then(read_trace) {
+        set_trace(&mut drafts, &trace);
+    }
+    Ok(drafts)
 }
 
 fn finish(py: Python<'_>, published: Result<Vec<Receipt>, BusError>) -> PyResult<Py<PyAny>> {

@@ -25,6 +25,7 @@ use crate::future::{AtEnd, Promise};
 use crate::json_text::text_to_python;
 use crate::reply::{refused, refused_with};
 use crate::snapshot::{FirstSnapshot, SnapshotClass, not_initial};
+use crate::spans::{CallSpan, Spans, inside};
 use crate::tasks::{TaskId, Tasks};
 use crate::value::Names;
 use batch::Batches;
@@ -87,6 +88,8 @@ pub(crate) struct Calls {
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
     batches: Batches,
+    /// Makes spans; `None`: tracing is off.
+    spans: Option<Arc<Spans>>,
     /// The lane whose calls [`Self::start_calls`] starts; 0: none. Used only on the event loop's thread, as the next.
     stepping: AtomicUsize,
     /// Whether the next call of that lane may start.
@@ -101,6 +104,7 @@ impl Calls {
         names: Names,
         tasks: Arc<Tasks>,
         failures: Arc<Failures>,
+        spans: Option<Arc<Spans>>,
         py: Python<'_>,
     ) -> PyResult<Self> {
         let module = py.import("fraiseql_subs._resolving")?;
@@ -115,6 +119,7 @@ impl Calls {
             .extract()?;
         Ok(Self {
             batches: Batches::new(functions.len()),
+            spans,
             stepping: AtomicUsize::new(0),
             may_start: AtomicBool::new(false),
             functions,
@@ -229,7 +234,9 @@ impl Calls {
             input => input,
         };
         let is_initial = matches!(input, CallInput::Initial);
+        let spans = self.spans.as_ref();
         let answer = Answer {
+            span: spans.and_then(|spans| spans.call(py, lane, &input)),
             id,
             lane: lane.clone(),
             calls: self.clone(),
@@ -281,11 +288,13 @@ impl Calls {
                 }
             },
             CallInput::Stream => {
-                let generator = call_in(py, bound, &callables.resolve, None)?;
+                let resolve = in_span(py, answer, &callables.resolve, false)?;
+                let generator = call_in(bound, &resolve, None)?;
                 let coroutine = self.pump.bind(py).call1((generator, answer))?;
                 return self.run(answer, bound, &coroutine);
             }
         };
+        let callable = in_span(py, answer, callable, is_async)?;
         if is_async {
             let start = self.start_call.bind(py);
             let task = start.call1((&bound.variables, callable, argument, answer))?;
@@ -298,9 +307,7 @@ impl Calls {
         if argument.is_none() {
             answer.get().begins();
         }
-        answer
-            .get()
-            .returned(call_in(py, bound, callable, argument)?);
+        answer.get().returned(call_in(bound, &callable, argument)?);
         Ok(())
     }
 
@@ -312,7 +319,10 @@ impl Calls {
     ) -> PyResult<()> {
         let py = answer.py();
         let start = self.start_task.bind(py);
-        let task = start.call1((coroutine, &bound.variables))?;
+        let task = match &answer.get().span {
+            None => start.call1((coroutine, &bound.variables))?,
+            Some(span) => start.call1((span.follow(coroutine)?, &bound.variables))?,
+        };
         self.hold(answer.get(), &task, self.starts_eagerly)
     }
 
@@ -353,13 +363,27 @@ fn bindings(lane: &Lane) -> PyResult<&Bindings> {
     bound.ok_or_else(|| exceptions::ManagerClosed::new_err("the subscription is not ours"))
 }
 
+/// Returns a function that runs in the span of its call, if it has one.
+fn in_span<'py>(
+    py: Python<'py>,
+    answer: &Bound<'_, Answer>,
+    callable: &Py<PyAny>,
+    is_async: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let callable = callable.bind(py);
+    match &answer.get().span {
+        None => Ok(callable.clone()),
+        Some(span) => span.wrap(callable, is_async),
+    }
+}
+
 /// Calls a function in the context of its subscription.
 fn call_in<'py>(
-    py: Python<'py>,
     bound: &Bindings,
-    callable: &Py<PyAny>,
+    callable: &Bound<'py, PyAny>,
     argument: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let py = callable.py();
     let (run, variables) = (intern!(py, "run"), bound.variables.bind(py));
     match argument {
         Some(argument) => variables.call_method1(run, (callable, argument)),
@@ -422,6 +446,8 @@ struct Answer {
     is_held: AtomicBool,
     /// Set for the initial value.
     snapshot: Option<FirstSnapshot>,
+    /// Its span; `None`: it is not traced.
+    span: Option<CallSpan>,
 }
 
 #[pymethods]
@@ -437,7 +463,10 @@ impl Answer {
         match self.unpack(value) {
             Ok(value) => {
                 let event = self.event.as_deref();
-                self.settle(py, self.calls.outcome(&self.lane, value, event));
+                let outcome = inside(py, self.span.as_ref(), || {
+                    self.calls.outcome(&self.lane, value, event)
+                });
+                self.settle(py, outcome);
             }
             Err(error) => self.raised(py, exception_of(py, &error)),
         }
@@ -445,11 +474,16 @@ impl Answer {
 
     /// Receives the resolver's exception.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
+        if let Some(span) = &self.span {
+            span.failed(&exception);
+        }
         if let Some(error) = self.calls.failures.told(&exception) {
             return self.failed(py, error, Outcome::Failed);
         }
         let event = self.event.as_deref();
-        let error = self.calls.masked(&self.lane, &exception, event);
+        let error = inside(py, self.span.as_ref(), || {
+            self.calls.masked(&self.lane, &exception, event)
+        });
         self.failed(py, error, self.unexpected());
     }
 
@@ -504,6 +538,9 @@ impl Answer {
             // The error replaces the value, and events follow.
             return self.raised(py, exception);
         }
+        if let Some(span) = &self.span {
+            span.failed(&exception);
+        }
         let outcome = refused_with(py, &exception)
             .unwrap_or_else(|| refused(self.calls.describe(&self.lane, &exception, None)));
         self.settle(py, outcome);
@@ -525,6 +562,9 @@ impl Answer {
 
     fn settle(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
+        if let Some(span) = &self.span {
+            span.end(py);
+        }
         if !self.is_stream && self.is_held.load(Relaxed) {
             // The task has no further work.
             self.calls.tasks.release(TaskId::Call(self.id));

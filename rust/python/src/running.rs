@@ -15,7 +15,9 @@ use crate::fork;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 use crate::samples::SampleReader;
+use crate::spans::Spans;
 use crate::tasks::Tasks;
+use crate::timings;
 use crate::unread::UnreadFailures;
 
 /// How long a blocking stop waits for the end of connections and of a server.
@@ -29,6 +31,8 @@ pub(crate) struct Running {
     pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
     pub(crate) unread: Arc<UnreadFailures>,
+    /// Makes spans; `None`: tracing is off.
+    pub(crate) spans: Option<Arc<Spans>>,
     calls: Arc<Calls>,
     tasks: Arc<Tasks>,
     forks: u32,
@@ -42,11 +46,16 @@ impl Running {
         bridge: Arc<Bridge>,
         calls: Arc<Calls>,
         tasks: Arc<Tasks>,
+        spans: Option<Arc<Spans>>,
     ) -> Self {
+        if let Some(spans) = &spans {
+            runtime.spawn(timings::watch(&bridge, spans));
+        }
         Self {
             runtime,
             pulse: Pulse::of(bridge.clone()),
             bridge,
+            spans,
             calls,
             tasks,
             server: Mutex::default(),
@@ -110,6 +119,9 @@ impl Running {
         }
         this.calls.flush(py);
         py.detach(|| this.runtime.stop());
+        if let Some(spans) = &this.spans {
+            timings::flush(py, spans);
+        }
         this.unread.end();
         crate::log::flush(py, Some(&this.bridge));
         py.detach(|| drop(this));

@@ -34,6 +34,7 @@ use crate::nodes;
 use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
+use crate::spans::Spans;
 use crate::summary::{self, Summary};
 use crate::tasks::Tasks;
 use crate::value::{Names, Serializers};
@@ -169,6 +170,7 @@ pub(crate) struct Setup {
     workers: usize,
     node_name: Option<String>,
     unready_after: Option<Duration>,
+    tracing: Option<Py<PyAny>>,
 }
 
 /// The parameters of `Core` except schema, definitions and limits.
@@ -184,6 +186,8 @@ pub(crate) struct Options<'py> {
     pub(crate) workers: usize,
     pub(crate) node_name: Option<String>,
     pub(crate) unready_after: Option<f64>,
+    /// Returns what makes spans; `None`: nothing does.
+    pub(crate) tracing: Option<Py<PyAny>>,
 }
 
 impl Setup {
@@ -259,6 +263,7 @@ impl Setup {
                 .unready_after
                 .map(|time| seconds("unready_after", time))
                 .transpose()?,
+            tracing: options.tracing,
         })
     }
 
@@ -276,6 +281,7 @@ impl Setup {
         {
             visit.call(&**hook)?;
         }
+        visit.call(&self.tracing)?;
         if let Some(bus) = &self.bus {
             bus.traverse(visit)?;
         }
@@ -335,17 +341,23 @@ impl Setup {
         log::attach(py, &bridge)?;
         let functions = self.functions.clone();
         let tasks = Arc::new(Tasks::new(py)?);
+        let spans = Spans::start(py, self.tracing.as_ref())?;
         let calls = Arc::new(Calls::new(
             bridge.clone(),
             functions,
             names,
             tasks.clone(),
             failures.clone(),
+            spans.clone(),
             py,
         )?);
         let steps: Arc<dyn Steps> = calls.clone();
         bridge.set_steps(Arc::downgrade(&steps));
-        let authenticator = self.authenticate.clone().map(|hook| {
+        let hook = match (&self.authenticate, &spans) {
+            (Some(hook), Some(spans)) => Some(Arc::new(spans.hook(py, "authenticate", hook)?)),
+            (hook, _) => hook.clone(),
+        };
+        let authenticator = hook.map(|hook| {
             let (bridge, tasks) = (bridge.clone(), tasks.clone());
             Arc::new(PyAuthenticator {
                 hook,
@@ -367,12 +379,13 @@ impl Setup {
             history: self.history.clone(),
             node: nodes::identity(py, self.node_name.as_deref())?,
             unready_after: self.unready_after,
+            timings: spans.as_ref().map(|spans| spans.timings().clone()),
             key,
         });
         match py.detach(|| Runtime::start(state, self.workers)) {
             Ok(runtime) => {
                 runtime.spawn(log::watch_levels(&bridge));
-                Ok(Running::new(runtime, bridge, calls, tasks))
+                Ok(Running::new(runtime, bridge, calls, tasks, spans))
             }
             Err(error) => {
                 bridge.detach(py);

@@ -27,7 +27,11 @@ pub(crate) enum OperationEnd {
 }
 
 impl OperationEnd {
-    fn text(self) -> &'static str {
+    pub(crate) fn has_failed(self) -> bool {
+        matches!(self, Self::Failed)
+    }
+
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Complete => "it is complete",
             Self::Failed => "it has failed",

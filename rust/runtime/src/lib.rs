@@ -14,6 +14,7 @@
 //! - `admission`: the middleware actors;
 //! - `client`: who asks;
 //! - `catalog`: what is served;
+//! - `timings`: what has ended, for spans of tracing;
 //! - `routing`: the index that finds the subscriptions of an event.
 //!
 //! Not here: sockets and HTTP (`server`), Python (`python`), protocol rules (`protocol`),
@@ -41,6 +42,7 @@ mod readiness;
 mod routing;
 mod state;
 mod subscription;
+mod timings;
 mod transport;
 mod worker;
 
@@ -73,6 +75,7 @@ pub use subscription::{
     BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Started,
     SubscriptionActor, SubscriptionInfo, Wake,
 };
+pub use timings::{Timed, Timing, Timings};
 pub use transport::{
     Body, ConnectionConfig, ConnectionHandle, Pulse, Reply, Responder, Response, ResponseStream,
     TransportHandle,

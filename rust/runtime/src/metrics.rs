@@ -4,12 +4,15 @@ mod families;
 mod series;
 mod text;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bus::Event;
 use graphql::FieldFault;
 use security::Check;
+
+use crate::timings::Timings;
 
 pub(crate) use families::Reading;
 pub use families::{Family, Kind, Sample, Value};
@@ -27,6 +30,8 @@ macro_rules! metrics {
             $($(#[doc = $doc])* pub $name: $kind,)*
             /// Those with labels. Their sums are in the [`Snapshot`] of the manager's state.
             pub(crate) labelled: Labelled,
+            /// What has ended, for spans of tracing; `None`: it is off.
+            pub(crate) timings: Option<Arc<Timings>>,
         }
 
         /// The counters at one moment.
@@ -78,8 +83,12 @@ pub struct Counter(AtomicU64);
 
 impl Metrics {
     /// Creates the counters of a manager that serves these fields.
-    pub(crate) fn of_fields(fields: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn of_fields(
+        fields: impl IntoIterator<Item = String>,
+        timings: Option<Arc<Timings>>,
+    ) -> Self {
         Self {
+            timings,
             labelled: Labelled::new(fields),
             ..Self::default()
         }
@@ -103,6 +112,9 @@ impl Metrics {
     pub(crate) fn delivered(&self, event: &Event) {
         if let Some(delay) = event.at.received.elapsed() {
             self.labelled.bus.observe(delay);
+        }
+        if let Some(timings) = &self.timings {
+            timings.routed(event);
         }
     }
 

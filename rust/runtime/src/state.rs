@@ -29,6 +29,7 @@ use crate::places::Places;
 use crate::readiness::Readiness;
 use crate::routing::{ChannelWorkers, Route};
 use crate::subscription::{CallGroups, HistorySources, LaneContext, Resolver};
+use crate::timings::Timings;
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -65,6 +66,8 @@ pub struct RuntimeConfig {
     pub node: NodeIdentity,
     /// How long the engine may be away before no further clients should be sent here; `None`: for ever.
     pub unready_after: Option<Duration>,
+    /// Collects what has ended, for spans of tracing; `None`: it is off.
+    pub timings: Option<Arc<Timings>>,
     /// What makes the ids of this start, and none of any other: random.
     pub key: [u8; 16],
 }
@@ -171,7 +174,7 @@ impl RuntimeState {
         Self {
             places: Arc::new(Places::new(config.limits.max_connections)),
             limits: config.limits,
-            metrics: Arc::new(Metrics::of_fields(config.catalog.fields())),
+            metrics: Arc::new(Metrics::of_fields(config.catalog.fields(), config.timings)),
             engine_name,
             intake,
             event_streams,

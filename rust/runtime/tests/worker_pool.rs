@@ -55,6 +55,7 @@ fn runtime(workers: usize) -> Runtime {
             started_at: 0.0,
         },
         unready_after: None,
+        timings: None,
         key: [0; 16],
         engine: None,
         history: None,

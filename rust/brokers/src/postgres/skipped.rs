@@ -100,6 +100,7 @@ mod tests {
             tenant_id: Some("acme".into()),
             id: None,
             data: serde_json::Value::from("x".repeat(1000)).into(),
+            trace: None,
         };
         let envelope = Envelope::write(&draft, 0, 0).unwrap();
         let mut bytes = b"M\0\0\0\0\0\0\0\0\x07fs1\0".to_vec();

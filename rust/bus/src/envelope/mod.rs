@@ -13,6 +13,8 @@ mod write;
 
 use bytes::Bytes;
 
+use crate::TraceContext;
+
 pub use error::EnvelopeError;
 
 /// The version that this program writes.
@@ -26,6 +28,8 @@ pub const MAX_DATA_DEPTH: usize = 127;
 
 /// In place of a length: the field is absent.
 const ABSENT: u8 = 0xFF;
+/// Trace id, span id and trace flags (bytes).
+const TRACE: usize = 16 + 8 + 1;
 /// Version, flags, and the length of the head (bytes).
 const PREFIX: usize = 4;
 /// The highest version that will ever be used. A larger first byte is not an envelope: it may be
@@ -62,6 +66,8 @@ pub struct Envelope<'a> {
     pub published_at: u64,
     /// The node that published it; 0: unknown.
     pub node: u32,
+    /// The span that published it; `None`: it is not traced.
+    pub trace: Option<TraceContext>,
     /// The whole envelope.
     bytes: &'a Bytes,
     /// The data as JSON text, not parsed yet.

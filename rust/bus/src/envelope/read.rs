@@ -7,6 +7,7 @@ use super::check::Checked;
 use super::{
     ABSENT, BRACE, ENVELOPE_VERSION, Envelope, EnvelopeError, LAST_VERSION, MIN_READER, flags,
 };
+use crate::TraceContext;
 
 impl<'a> Envelope<'a> {
     /// Reads the head, without a copy. Does not read the data.
@@ -68,6 +69,7 @@ impl<'a> Envelope<'a> {
             channel: None,
             published_at: 0,
             node: 0,
+            trace: None,
             bytes,
             data: bytes,
         }
@@ -95,13 +97,14 @@ impl<'a> Envelope<'a> {
             return Err(EnvelopeError::HeadTooLong { head, rest });
         };
         let mut head = Head { rest: head };
-        let envelope = Self {
+        let mut envelope = Self {
             id: head.text("id")?,
             event_type: head.text("type")?,
             tenant: head.text("tenant")?,
             channel: Some(head.text("channel")?.unwrap_or_default()),
             published_at: u64::from_le_bytes(head.array("published_at")?),
             node: u32::from_le_bytes(head.array("node")?),
+            trace: None,
             bytes,
             data,
         };
@@ -109,8 +112,7 @@ impl<'a> Envelope<'a> {
             return Err(EnvelopeError::NoChannel);
         }
         if flags & flags::TRACE != 0 {
-            head.array::<25>("traceparent")?;
-            head.text("tracestate")?;
+            envelope.trace = head.trace()?;
         }
         let min_reader = head.extensions()?;
         Ok((envelope, min_reader))
@@ -157,6 +159,17 @@ impl<'a> Head<'a> {
         std::str::from_utf8(self.take(length.into(), field)?)
             .map(Some)
             .map_err(|_| EnvelopeError::NotUtf8 { field })
+    }
+
+    /// Reads a trace context; `None`: it is malformed, which must not cost the event.
+    fn trace(&mut self) -> Result<Option<TraceContext>, EnvelopeError> {
+        let (trace_id, span_id) = (self.array("trace_id")?, self.array("span_id")?);
+        let [flags, length] = self.array("trace_flags")?;
+        let state = match length {
+            ABSENT => None,
+            length => std::str::from_utf8(self.take(length.into(), "tracestate")?).ok(),
+        };
+        Ok(TraceContext::new(trace_id, span_id, flags, state))
     }
 
     /// Skips all extensions. Returns the value of [`MIN_READER`], if it is there.

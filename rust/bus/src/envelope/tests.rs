@@ -22,6 +22,7 @@ fn draft() -> Draft {
         tenant_id: Some("acme".into()),
         id: Some("o-1".into()),
         data: json!({"total": 12.5}).into(),
+        trace: None,
     }
 }
 
@@ -80,13 +81,24 @@ fn values() -> impl Strategy<Value = Value> {
 fn drafts() -> impl Strategy<Value = Draft> {
     let optional = || prop::option::of(texts().prop_map(Arc::<str>::from));
     let channel = texts().prop_filter("a channel has a character", |text| !text.is_empty());
-    (channel, optional(), optional(), optional(), values()).prop_map(
-        |(channel, event_type, tenant_id, id, data)| Draft {
+    let texts = (channel, optional(), optional(), optional());
+    (texts, values(), traces()).prop_map(|((channel, event_type, tenant_id, id), data, trace)| {
+        Draft {
             channel: channel.into(),
             event_type,
             tenant_id,
             id,
             data: data.into(),
+            trace,
+        }
+    })
+}
+
+fn traces() -> impl Strategy<Value = Option<Box<TraceContext>>> {
+    let state = prop::option::of("[a-z=,]{0,300}");
+    (any::<[u8; 16]>(), any::<[u8; 8]>(), any::<u8>(), state).prop_map(
+        |(trace_id, span_id, flags, state)| {
+            TraceContext::new(trace_id, span_id, flags, state.as_deref()).map(Box::new)
         },
     )
 }
@@ -102,6 +114,7 @@ proptest! {
         prop_assert_eq!(envelope.channel, Some(&*draft.channel));
         prop_assert_eq!(envelope.published_at, published_at);
         prop_assert_eq!(envelope.node, node);
+        prop_assert_eq!(envelope.trace.as_ref(), draft.trace.as_deref());
         let data = envelope.json().unwrap();
         // As text: the order of members counts, and 1.0 is not 1.
         prop_assert_eq!(data.to_string(), draft.data.to_string());
@@ -366,23 +379,44 @@ fn a_newer_version_is_read_where_its_writer_says_that_it_can_be() {
     }
 }
 
-#[test]
-fn a_trace_context_is_skipped() {
-    let mut bytes = with_trailing(&[&[7; 25][..], &[3], b"a=b"].concat());
+/// Returns an envelope with these bytes as its trace context.
+fn traced(context: &[u8]) -> Bytes {
+    let mut bytes = with_trailing(context);
     bytes[1] = 4;
-    let bytes = bytes.into();
+    bytes.into()
+}
+
+#[test]
+fn a_trace_context_is_read() {
+    let bytes = traced(&[&[7; 25][..], &[3], b"a=b"].concat());
+    let envelope = read(&bytes).unwrap();
+    let trace = envelope.trace.as_ref().unwrap();
     assert_eq!(
-        read(&bytes).unwrap().json(),
-        Ok(json!({"total": 12.5}).into())
+        trace.traceparent(),
+        format!("00-{}-{}-07", "07".repeat(16), "07".repeat(8))
     );
-    let mut cut = with_trailing(&[7; 24]);
-    cut[1] = 4;
+    assert_eq!(trace.state.as_deref(), Some("a=b"));
+    assert_eq!(envelope.json(), Ok(json!({"total": 12.5}).into()));
     assert_eq!(
-        read(&cut.into()),
+        read(&traced(&[7; 24])).map(|_| ()),
         Err(EnvelopeError::Truncated {
-            field: "traceparent"
+            field: "trace_flags"
         })
     );
+}
+
+#[test]
+fn a_malformed_trace_context_does_not_cost_the_event() {
+    let no_trace = [&[0; 16][..], &[7; 9], &[ABSENT]].concat();
+    let no_span = [&[7; 16][..], &[0; 8], &[1, ABSENT]].concat();
+    for context in [no_trace, no_span] {
+        let bytes = traced(&context);
+        let envelope = read(&bytes).unwrap();
+        assert_eq!((envelope.id, envelope.trace), (Some("o-1"), None));
+    }
+    let bytes = traced(&[&[7; 25][..], &[2, 0xC3, 0x28]].concat());
+    let trace = read(&bytes).unwrap().trace.unwrap();
+    assert_eq!(trace.state, None);
 }
 
 #[test]
@@ -428,6 +462,7 @@ fn the_example_of_the_document_is_read_and_written() {
         tenant_id: None,
         id: Some("pay-7".into()),
         data: json!({"id": 42, "total": 12.5}).into(),
+        trace: None,
     };
     assert_eq!(envelope.id, example.id.as_deref());
     assert_eq!(envelope.event_type, example.event_type.as_deref());

@@ -36,6 +36,7 @@ impl Log {
             tenant_id: Some(tenant.into()),
             id: None,
             data: data.into(),
+            trace: None,
         };
         let stream = self.streams.of(channel, Some(tenant));
         let at = stream.advance();
@@ -214,6 +215,7 @@ fn a_gap_makes_what_was_kept_too_late_and_positions_go_on_after_it() {
         tenant_id: None,
         id: None,
         data: json!(1).into(),
+        trace: None,
     };
     let next = stream.accept(Position::new(Epoch(9), 41));
     let event = Arc::new(Event::new(draft, stream.clone(), next));
@@ -250,6 +252,7 @@ fn a_position_is_not_known_while_events_before_it_may_not_be_recorded() {
         tenant_id: None,
         id: None,
         data: json!(1).into(),
+        trace: None,
     };
     let event = Arc::new(Event::new(draft, stream.clone(), accepted[0]));
     log.history.record(&[StreamItem::Event(event)], now);
@@ -280,6 +283,7 @@ fn a_position_among_offsets_that_are_not_counted_is_that_of_the_last_event_up_to
             tenant_id: None,
             id: None,
             data: json!(1).into(),
+            trace: None,
         };
         let event = Arc::new(Event::new(draft, stream.clone(), next));
         log.history.record(&[StreamItem::Event(event)], now);

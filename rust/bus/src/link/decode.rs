@@ -92,6 +92,7 @@ impl Decoder {
             tenant_id: tenant.map(Into::into),
             id: envelope.id.map(Into::into),
             data,
+            trace: envelope.trace.clone().map(Box::new),
         };
         Some((draft, envelope.published_at))
     }
@@ -150,6 +151,7 @@ mod tests {
             tenant_id: None,
             id: None,
             data: json!(1).into(),
+            trace: None,
         };
         let envelope = Envelope::write(&draft, 0, 0).unwrap();
         let decoder = decoder(true);

@@ -24,6 +24,7 @@ use crate::event::PyEvent;
 use crate::exit::is_exit;
 use crate::failure::{INTERNAL_ERROR, exception_of};
 use crate::snapshot::not_initial;
+use crate::spans::{CallSpan, inside};
 use crate::tasks::TaskId;
 
 /// Calls in one batch (count). Further calls are in further batches, which run at the same time.
@@ -170,6 +171,9 @@ impl Calls {
         let Some(first) = waiting.first() else { return };
         let lane = first.lane.clone();
         let arguments = objects(py, &waiting);
+        let spans = self.spans.as_ref();
+        let events = waiting.iter().map(|call| &call.event);
+        let span = spans.and_then(|spans| spans.batch(py, field_of(&lane), events));
         let calls = waiting.into_iter().map(|call| (call.id, call.lane));
         let batch = Arc::new(Batch {
             task: TaskId::next_batch(),
@@ -181,6 +185,7 @@ impl Calls {
             batch,
             calls: self.clone(),
             has_ended: AtomicBool::new(false),
+            span,
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
@@ -202,8 +207,13 @@ impl Calls {
     ) -> PyResult<()> {
         let py = answer.py();
         let variables = self.variables.bind(py).call_method0(intern!(py, "copy"))?;
-        let resolve = &bindings(lane)?.callables.resolve;
-        if !self.functions[lane.info.definition.index].is_async {
+        let is_async = self.functions[lane.info.definition.index].is_async;
+        let resolve = bindings(lane)?.callables.resolve.bind(py);
+        let resolve = match &answer.get().span {
+            None => resolve.clone(),
+            Some(span) => span.wrap(resolve, is_async)?,
+        };
+        if !is_async {
             let results = variables.call_method1(intern!(py, "run"), (resolve, calls))?;
             answer.get().returned(results);
             return Ok(());
@@ -264,6 +274,8 @@ struct BatchAnswer {
     calls: Arc<Calls>,
     /// Used only on the event loop's thread.
     has_ended: AtomicBool,
+    /// Its span; `None`: it is not traced.
+    span: Option<CallSpan>,
 }
 
 #[pymethods]
@@ -272,15 +284,20 @@ impl BatchAnswer {
     fn returned(&self, results: Bound<'_, PyAny>) {
         let py = results.py();
         match self.read(&results) {
-            Ok(results) => self.settle_each(py, results),
+            Ok(results) => inside(py, self.span.as_ref(), || self.settle_each(py, results)),
             Err(error) => self.raised(py, exception_of(py, &error)),
         }
     }
 
     /// Receives the resolver's exception, which is the error of all calls.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
+        if let Some(span) = &self.span {
+            span.failed(&exception);
+        }
         if let Some((_, lane)) = self.batch.calls.first() {
-            let error = self.calls.describe(lane, &exception, None);
+            let error = inside(py, self.span.as_ref(), || {
+                self.calls.describe(lane, &exception, None)
+            });
             self.settle_all(py, &error);
         }
     }
@@ -344,6 +361,9 @@ impl BatchAnswer {
                 );
                 return self.refusal(lane, result.py(), &PyTypeError::new_err(text));
             }
+            if let Some(span) = &self.span {
+                span.failed(result);
+            }
             let error = self.calls.describe(lane, exception, None);
             return failed(lane, error, Outcome::Failed);
         }
@@ -385,6 +405,9 @@ impl BatchAnswer {
             if settled.reschedule {
                 self.calls.go_on(py, lane);
             }
+        }
+        if let Some(span) = &self.span {
+            span.end(py);
         }
         wakes.send();
     }

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use protocol::{Action, Close};
+use protocol::{Action, Close, OperationId};
 
 use super::Connection;
+use super::outbox::OperationMark;
 use crate::clock::run_for;
 use crate::config::CLOSE_TIMEOUT;
 use crate::journal::{self, ConnectionEnd, OperationEnd};
@@ -61,6 +62,33 @@ impl Connection {
     pub(super) fn end_told(&self, close: &Close) {
         if !self.is_told.replace(true) {
             journal::connection_ended(&self.connected, ConnectionEnd::Closed(close));
+            self.time_end(&close.reason);
+        }
+    }
+
+    /// Logs the end of a connection whose client does not answer, once.
+    pub(super) fn loss_told(&self) {
+        if !self.is_told.replace(true) {
+            journal::connection_ended(&self.connected, ConnectionEnd::Silent);
+            self.time_end("the client does not answer");
+        }
+    }
+
+    fn time_end(&self, reason: &str) {
+        if let Some(timings) = &self.registry.state().metrics.timings {
+            timings.connection_ended(&self.connected, reason);
+        }
+    }
+
+    /// Logs the end of an operation that has run.
+    pub(super) fn tell_end(&self, id: &OperationId, mark: &OperationMark, end: OperationEnd) {
+        if !mark.has_started() {
+            return;
+        }
+        journal::operation_ended(&*self.connected, Some(id.as_str()), mark.field(), end);
+        if let Some(timings) = &self.registry.state().metrics.timings {
+            let (field, took) = (mark.field(), mark.age());
+            timings.operation_ended(&self.connected, field, took, end.text(), end.has_failed());
         }
     }
 
@@ -104,6 +132,7 @@ impl Connection {
         self.end_operations();
         if !self.is_told.replace(true) {
             journal::connection_ended(&self.connected, ConnectionEnd::Left);
+            self.time_end("the client has left");
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::audit;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
-use crate::journal::{self, ConnectionEnd, OperationEnd};
+use crate::journal::{self, OperationEnd};
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::routing::WorkerNumber;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
@@ -492,12 +492,6 @@ impl Connection {
         Some(ended)
     }
 
-    fn tell_end(&self, id: &OperationId, mark: &OperationMark, end: OperationEnd) {
-        if mark.has_started() {
-            journal::operation_ended(&*self.connected, Some(id.as_str()), mark.field(), end);
-        }
-    }
-
     fn count_operations(&self) {
         self.connected
             .set_operations(self.operations.borrow().len());
@@ -555,9 +549,7 @@ impl Connection {
             // If the client reads again, it receives the reason.
             (true, Some(_)) => self.close(Close::no_answer()),
             (true, None) => {
-                if !self.is_told.replace(true) {
-                    journal::connection_ended(&self.connected, ConnectionEnd::Silent);
-                }
+                self.loss_told();
                 self.end();
                 self.transport.shut_down();
             }

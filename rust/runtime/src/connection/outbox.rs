@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bus::Received;
 use bytes::Bytes;
@@ -94,10 +95,18 @@ impl OperationMark {
 
     /// Counts a result that leaves. Missed events, which were received before the operation began, have no
     /// delay.
-    fn sent(&self, received: Received) {
+    fn sent(&self, received: Received, metrics: &Metrics) {
         if let (Some(series), Some(delay)) = (self.series.get(), received.since(self.begin)) {
             series.delivery.observe(delay);
+            if let Some(timings) = &metrics.timings {
+                timings.delivered(self.field(), received, delay);
+            }
         }
+    }
+
+    /// How long ago the operation began.
+    pub(super) fn age(&self) -> Duration {
+        self.begin.elapsed().unwrap_or_default()
     }
 
     /// Withdraws the operation: none of its results is sent from now on, including pending ones.
@@ -272,7 +281,7 @@ impl Outbox {
         self.wake_those_with_room();
         let entry = entry?;
         if let Some(operation) = &entry.result_of {
-            operation.sent(entry.received);
+            operation.sent(entry.received, &self.metrics);
         }
         Some(entry.outgoing)
     }

@@ -323,6 +323,7 @@ mod tests {
             tenant_id: None,
             id: None,
             data: data.into(),
+            trace: None,
         };
         let stream = bus::Streams::new([1; 16], false).of(channel, None);
         Event::new(draft, stream, bus::LocalPosition::default())

@@ -3,7 +3,7 @@
 //! Not here: bodies (`protocol::publishing`), keys (`security`).
 
 use bus::publishing::{Outcome, PublishError};
-use bus::{BatchError, BusError, Draft, EngineLink, Receipt};
+use bus::{BatchError, BusError, Draft, EngineLink, Receipt, TraceContext};
 use protocol::http::{HttpRequest, Response};
 use protocol::publishing::{self, EventAnswer, PostedEvent};
 use security::{Check, PublishKeys};
@@ -104,6 +104,7 @@ impl Responder {
         let state = &self.state;
         let bytes = state.limits.max_message_bytes;
         let values = (bytes * MAX_VARIABLES_FACTOR).max(MAX_VARIABLES_BYTES);
+        let trace = trace_of(&request);
         let posted = match publishing::read(request, values) {
             Ok(posted) => posted,
             Err(refusal) => {
@@ -112,7 +113,8 @@ impl Responder {
             }
         };
         let is_list = posted.is_list;
-        let drafts: Vec<_> = posted.events.into_iter().map(draft).collect();
+        let events = posted.events.into_iter();
+        let drafts: Vec<_> = events.map(|event| draft(event, trace.as_ref())).collect();
         let published = match &state.link {
             Some(link) => to_engine(state, link, drafts).await,
             None => to_intake(state, drafts).await,
@@ -131,13 +133,20 @@ fn too_many() -> Response {
     publishing::refused(&Response::unavailable(TOO_MANY))
 }
 
-fn draft(event: PostedEvent) -> Draft {
+/// Returns the span in which a client publishes, if its request names one.
+fn trace_of(request: &HttpRequest<'_>) -> Option<TraceContext> {
+    let parent = request.header("traceparent")?;
+    TraceContext::parse(parent, request.header("tracestate"))
+}
+
+fn draft(event: PostedEvent, trace: Option<&TraceContext>) -> Draft {
     Draft {
         channel: event.channel.into(),
         event_type: event.event_type.map(Into::into),
         tenant_id: event.tenant_id.map(Into::into),
         id: event.event_id.map(Into::into),
         data: event.data,
+        trace: trace.cloned().map(Box::new),
     }
 }
 

@@ -89,6 +89,11 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     milliseconds bytea := int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+    -- The publisher may have set it, as the header of W3C Trace Context.
+    trace text[] := regexp_match(
+        current_setting('fraiseql_subs.traceparent', true),
+        '^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$'
+    );
     head bytea;
     envelope bytea;
 BEGIN
@@ -111,7 +116,11 @@ BEGIN
     END LOOP;
     -- The publishing node: unknown.
     head := head || '\x00000000'::bytea;
-    envelope := '\x0100'::bytea
+    IF trace IS NOT NULL THEN
+        -- Without a tracestate.
+        head := head || decode(array_to_string(trace, ''), 'hex') || '\xff'::bytea;
+    END IF;
+    envelope := CASE WHEN trace IS NULL THEN '\x0100'::bytea ELSE '\x0104'::bytea END
         || set_byte(set_byte('\x0000', 0, octet_length(head) & 255), 1, octet_length(head) >> 8)
         || head
         || convert_to(data::text, 'UTF8');

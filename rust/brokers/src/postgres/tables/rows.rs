@@ -198,6 +198,7 @@ impl Tables {
                     tenant_id: place.tenant.map(Into::into),
                     id: None,
                     data: defined.data(told.current, told.old).into(),
+                    trace: None,
                 };
                 events.push(match Envelope::write(&draft, 0, 0) {
                     Ok(envelope) => Ok((stream, envelope)),

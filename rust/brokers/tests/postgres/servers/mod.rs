@@ -73,6 +73,7 @@ fn envelope(stream: &StreamKey, data: Value) -> Bytes {
         tenant_id: stream.tenant.clone(),
         id: None,
         data: data.into(),
+        trace: None,
     };
     Envelope::write(&draft, 0, 0).unwrap()
 }

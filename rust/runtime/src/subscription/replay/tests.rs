@@ -116,6 +116,7 @@ impl World {
             tenant_id: Some(tenant.to_string().into()),
             id: None,
             data: json!({"n": 1}).into(),
+            trace: None,
         };
         let event = StreamItem::Event(Arc::new(Event::new(
             draft,

@@ -153,6 +153,7 @@ proptest! {
                         tenant_id: tenant.map(|tenant| tenant.to_string().into()),
                         id: None,
                         data: data.into(),
+                        trace: None,
                     };
                     let event = Event::new(draft, events.clone(), dense(n));
                     shard.deliver(&StreamItem::Event(Arc::new(event)));

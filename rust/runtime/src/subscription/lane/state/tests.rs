@@ -158,6 +158,7 @@ fn draft() -> Draft {
         tenant_id: None,
         id: None,
         data: json!({}).into(),
+        trace: None,
     }
 }
 

@@ -1,0 +1,274 @@
+"""Makes the spans of OpenTelemetry: their names, attributes, parents and links.
+
+Imported only where tracing is on, as it needs the package `opentelemetry-api`. An attribute never
+has a token, a variable or the data of an event. Not here: when a span begins and ends (`_core`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TracerProvider,
+    TraceState,
+    set_span_in_context,
+)
+from typing_extensions import Self
+
+from ._call_spans import CallSpan, call_hook, fail
+from ._core import Receipt, __version__
+from .tracing import TraceContext
+
+Timing: TypeAlias = tuple[
+    str,
+    int,
+    int,
+    "str | None",
+    "str | None",
+    "tuple[str, str] | None",
+    "str | None",
+    bool,
+    "TraceContext | None",
+]
+"""What has ended: its kind, begin and end (nanoseconds since 1970), field, channel, id and protocol
+of its connection, why it has ended, whether it has failed, and what published its event."""
+
+_TIMED = {"operation": "subscription"}
+
+_Attributes: TypeAlias = dict[str, "str | int"]
+
+_SYSTEM: _Attributes = {"messaging.system": "fraiseql_subs"}
+
+
+class Spans:
+    """Makes the spans of one manager or publisher.
+
+    Args:
+        provider: What makes the tracer.
+        channels: Channels that names of spans may have; others may be too many.
+        sample_deliveries: The part of the deliveries that have a span, from 0 to 1.
+    """
+
+    def __init__(
+        self, provider: TracerProvider, channels: frozenset[str], sample_deliveries: float
+    ) -> None:
+        self.sample_deliveries = sample_deliveries
+        self._tracer = provider.get_tracer("fraiseql_subs", __version__)
+        self._channels = channels
+
+    def publish(self, channel: str | None, count: int | None) -> PublishSpan:
+        """Begin a span in which events are published.
+
+        Args:
+            channel: Their channel; None: they have several.
+            count: Their number, if they are a batch.
+        """
+        attributes = {**_SYSTEM, "messaging.operation.name": "publish"}
+        attributes["messaging.operation.type"] = "send"
+        if channel is not None:
+            attributes["messaging.destination.name"] = channel
+        if count is not None:
+            attributes["messaging.batch.message_count"] = count
+        name = f"publish {channel}" if channel in self._channels else "publish"
+        return PublishSpan(
+            self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
+        )
+
+    def resolve(
+        self,
+        field: str,
+        operation: str | None,
+        channel: str,
+        event_id: str,
+        context: TraceContext | None,
+    ) -> CallSpan:
+        """Make the span of a resolver's call for one event, a child of its publisher's span."""
+        attributes = {
+            **_processing(field, operation),
+            "messaging.destination.name": channel,
+            "messaging.message.id": event_id,
+        }
+        parent = None if context is None else _span_context(context)
+        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, parent, ())
+
+    def batch(self, field: str, count: int, contexts: Iterable[TraceContext | None]) -> CallSpan:
+        """Make the span of a resolver's call for several subscribers.
+
+        It is a child of the span that published their event. With several events it is linked to
+        all of their spans, and begins a trace.
+        """
+        attributes = {**_processing(field, None), "messaging.batch.message_count": count}
+        known = list(dict.fromkeys(contexts))
+        parents = [_span_context(context) for context in known if context is not None]
+        only = parents[0] if len(known) == 1 and parents else None
+        links = () if only is not None else parents
+        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, only, links)
+
+    def internal(self, kind: str, field: str, operation: str | None) -> CallSpan:
+        """Make the span of a call that no event causes, a child of the current one."""
+        attributes = _operation(field, operation)
+        name = f"{kind} {field}" if field else kind
+        return self._call(name, SpanKind.INTERNAL, attributes, None, (), is_root=False)
+
+    def hook(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that calls a hook in a span, a child of the current one."""
+        make = partial(self._call, name, SpanKind.INTERNAL, {}, None, (), is_root=False)
+        return partial(call_hook, make, function)
+
+    def ended(self, timings: Iterable[Timing]) -> None:
+        """Make the spans of what has ended on other threads."""
+        for timing in timings:
+            kind, began, ended, field, channel, connection, reason, has_failed, parent = timing
+            attributes: _Attributes = {}
+            if kind in ("route", "deliver"):
+                attributes.update(_SYSTEM)
+            if field is not None:
+                attributes.update(_operation(field, None))
+            if channel is not None:
+                attributes["messaging.destination.name"] = channel
+            if connection is not None:
+                attributes["fraiseql_subs.connection.id"], protocol = connection
+                attributes["fraiseql_subs.protocol"] = protocol
+            if reason is not None:
+                attributes["fraiseql_subs.end"] = reason
+            remote = INVALID_SPAN if parent is None else NonRecordingSpan(_span_context(parent))
+            span = self._tracer.start_span(
+                kind if field is None else f"{_TIMED.get(kind, kind)} {field}",
+                set_span_in_context(remote, Context()),
+                kind=SpanKind.SERVER if parent is None else SpanKind.INTERNAL,
+                attributes=attributes,
+                start_time=began,
+            )
+            if has_failed:
+                span.set_status(Status(StatusCode.ERROR))
+            span.end(ended)
+
+    def _call(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: _Attributes,
+        parent: SpanContext | None,
+        links: Iterable[SpanContext],
+        *,
+        is_root: bool = True,
+    ) -> CallSpan:
+        def begin() -> Span:
+            context = None
+            if parent is not None:
+                context = set_span_in_context(NonRecordingSpan(parent))
+            elif is_root:
+                # What subscribed is not what has caused the event.
+                context = set_span_in_context(INVALID_SPAN)
+            return self._tracer.start_span(
+                name,
+                context,
+                kind=kind,
+                attributes=attributes,
+                links=[Link(link) for link in links],
+            )
+
+        return CallSpan(begin)
+
+
+def _operation(field: str, operation: str | None) -> _Attributes:
+    attributes: _Attributes = {}
+    if field:
+        attributes["graphql.operation.type"] = "subscription"
+        attributes["graphql.field.name"] = field
+    if operation is not None:
+        attributes["graphql.operation.name"] = operation
+    return attributes
+
+
+def _processing(field: str, operation: str | None) -> _Attributes:
+    names = {"messaging.operation.name": "resolve", "messaging.operation.type": "process"}
+    return {**_SYSTEM, **names, **_operation(field, operation)}
+
+
+def _span_context(context: TraceContext) -> SpanContext:
+    trace_id, span_id, flags, state = context
+    return SpanContext(
+        int.from_bytes(trace_id, "big"),
+        int.from_bytes(span_id, "big"),
+        is_remote=True,
+        trace_flags=TraceFlags(flags),
+        trace_state=TraceState.from_header([state]) if state else None,
+    )
+
+
+class PublishSpan:
+    """A span in which events are published; a context manager ends it with its block."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    @property
+    def context(self) -> TraceContext | None:
+        """The context for the events."""
+        context = self._span.get_span_context()
+        if not context.is_valid:
+            return None
+        return (
+            context.trace_id.to_bytes(16, "big"),
+            context.span_id.to_bytes(8, "big"),
+            int(context.trace_flags),
+            context.trace_state.to_header() or None,
+        )
+
+    def published(self, result: Receipt | list[Receipt]) -> None:
+        """Record the id of the event."""
+        if isinstance(result, Receipt):
+            self._span.set_attribute("messaging.message.id", result.event_id)
+
+    def done(self, result: Receipt | list[Receipt]) -> None:
+        """End it: the events are published."""
+        self.published(result)
+        self._span.end()
+
+    def end(self) -> None:
+        """End it."""
+        self._span.end()
+
+    def failed(self, exception: BaseException) -> None:
+        """End it with the error that was raised."""
+        fail(self._span, exception)
+        self._span.end()
+
+    def settled(self, future: asyncio.Future[Any]) -> None:
+        """End it as a future has ended; nothing need wait for that."""
+        if future.cancelled():
+            self._span.end()
+        elif (exception := future.exception()) is not None:
+            self.failed(exception)
+        else:
+            self.done(future.result())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, Exception):
+            fail(self._span, exc)
+        self._span.end()
