@@ -123,7 +123,10 @@ fn tls() -> Result<ClientConfig, &'static str> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some()) {
+        if ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+            .iter()
+            .any(|name| env::var_os(name).is_some())
+        {
             return Err("SSL_CERT_FILE or SSL_CERT_DIR names no readable certificate");
         }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
