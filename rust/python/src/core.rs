@@ -1,7 +1,7 @@
 //! The interface of the manager to Python: start, publish, subscribe, serve, close.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use server::{Address, Endpoint, Server, ServerConfig, Tls};
 use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
+use crate::core_state::{CoreState, end, stop, stop_at_exit};
 use crate::drafts::{Content, draft};
 use crate::draining::{self, PyDrain};
 use crate::error::{
@@ -38,12 +39,6 @@ use crate::site::PySite;
 use crate::stream::Responses;
 use crate::summary::Summary;
 
-enum CoreState {
-    New,
-    Running(Arc<Running>),
-    Closed,
-}
-
 /// The compiled part of `SubscriptionManager`.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Core {
@@ -54,9 +49,6 @@ pub(crate) struct Core {
     /// Begins reports of what is counted, and returns a function that ends them.
     report: Option<Py<PyAny>>,
 }
-
-/// The managers that may still run when the interpreter ends.
-static STATES: Mutex<Vec<Weak<Mutex<CoreState>>>> = Mutex::new(Vec::new());
 
 impl Core {
     /// Returns the started manager; starts it on the running event loop if it was never started.
@@ -136,38 +128,10 @@ impl Core {
     }
 }
 
-/// Ends a started manager together with its event loop; the manager may be started again.
-fn end(state: &Mutex<CoreState>, running: Arc<Running>, py: Python<'_>) {
-    let mut state = state.lock();
-    if !matches!(&*state, CoreState::Running(current) if Arc::ptr_eq(current, &running)) {
-        return;
-    }
-    let ended = std::mem::replace(&mut *state, CoreState::New);
-    drop(state);
-    drop(ended);
-    Running::stop(running, py);
-}
-
-fn stop_state(state: &Mutex<CoreState>, py: Python<'_>) {
-    let previous = std::mem::replace(&mut *state.lock(), CoreState::Closed);
-    if let CoreState::Running(running) = previous {
-        Running::stop(running, py);
-    }
-}
-
-/// Ends all managers that still run; called when the interpreter exits.
-#[pyfunction]
-pub(crate) fn stop_all(py: Python<'_>) {
-    let states = std::mem::take(&mut *STATES.lock());
-    for state in states.iter().filter_map(Weak::upgrade) {
-        stop_state(&state, py);
-    }
-}
-
 impl Drop for Core {
     fn drop(&mut self) {
         // Python drops its objects with the GIL held.
-        Python::attach(|py| stop_state(&self.state, py));
+        Python::attach(|py| stop(&self.state, py));
     }
 }
 
@@ -224,10 +188,7 @@ impl Core {
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(CoreState::New));
-        let mut states = STATES.lock();
-        states.retain(|state| state.strong_count() > 0);
-        states.push(Arc::downgrade(&state));
-        drop(states);
+        stop_at_exit(&state);
         Ok(Self {
             setup,
             state,
@@ -263,7 +224,7 @@ impl Core {
 
     /// Ends everything at once and waits for the threads.
     fn stop(&self, py: Python<'_>) {
-        stop_state(&self.state, py);
+        stop(&self.state, py);
     }
 
     /// Whether the manager is started.

@@ -6,7 +6,7 @@
 //!
 //! # Layout
 //!
-//! - `core`, `setup`, `running`, `draining`, `policy`: the manager as Python drives it, what it is made of, while it runs;
+//! - `core`, `core_state`, `setup`, `running`, `draining`, `policy`: the manager as Python drives it, what it is made of, while it runs;
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
@@ -26,6 +26,7 @@ mod classes;
 mod client;
 mod connection;
 mod core;
+mod core_state;
 mod describe;
 mod drafts;
 mod draining;
@@ -123,7 +124,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         bus::postgres::postgres_uninstall_sql,
         module
     )?)?;
-    let stop_all = wrap_pyfunction!(core::stop_all, module)?;
+    let stop_all = wrap_pyfunction!(core_state::stop_all, module)?;
     let flush_log = wrap_pyfunction!(log::flush_log, module)?;
     module.add_function(flush_log.clone())?;
     let atexit = py.import("atexit")?;
