@@ -1,7 +1,12 @@
-"""Writes the records of the compiled core to Python's loggers; only the core calls it."""
+"""Writes the records of the compiled core to Python's loggers; only the core calls it.
+
+They are written in an empty context. The one of the event loop's turn is that of another task, so a
+record would have the trace of that task, and whatever else the application keeps there.
+"""
 
 from __future__ import annotations
 
+import contextvars
 import logging
 
 from ._faults import faults
@@ -37,11 +42,13 @@ def write(
     if level != "ERROR":
         # The core bounds the number of these records.
         number = _LEVELS.get(level, logging.WARNING)
-        records.emit(logger, number, text, event=event, fields=fields)
+        contextvars.Context().run(records.emit, logger, number, text, event=event, fields=fields)
         return
     place = tuple(item for item in fields.items() if item[0] not in OCCURRENCE)
     key = (target, message, place)
-    faults.report(key, logger, logging.ERROR, text, count=count, event=event, fields=fields)
+    contextvars.Context().run(
+        faults.report, key, logger, logging.ERROR, text, count=count, event=event, fields=fields
+    )
 
 
 def write_count(
@@ -61,7 +68,7 @@ def write_count(
     fields = {} if check is None else {"check": check}
     name = message if check is None else f"{message} check={check!r}"
     number = _LEVELS.get(level, logging.WARNING)
-    records.tell(logger, number, name, count, event=event, fields=fields)
+    contextvars.Context().run(records.tell, logger, number, name, count, event=event, fields=fields)
 
 
 def _name(target: str) -> str:

@@ -99,7 +99,7 @@ class Group:
         if self._announce is not None:
             self._announce(announcement)
             self._announce = None
-            tell_ready(text.partition("\n")[0])
+            tell_ready(announcement.partition("\n")[0])
         self._assign_main()
         return True
 
