@@ -149,7 +149,13 @@ def _check(options: dict[str, Any]) -> None:
 def _serving(listener: Any, folder: Path, options: dict[str, Any]) -> Coroutine[Any, Any, int]:
     drain = drain_of(options).longest
     if not options["reload"]:
-        return supervise(listener, options["processes"], drain=drain, announce=announce_server)
+        return supervise(
+            listener,
+            options["processes"],
+            drain=drain,
+            start_timeout=options["start_timeout"],
+            announce=announce_server,
+        )
     # Needs watchfiles.
     from ..processes.reloader import serve_and_reload
 

@@ -83,6 +83,14 @@ def _option(name: str, **settings: Any) -> Callable[[_Function], _Function]:
     show_default=True,
     help="Processes that share the port, and are replaced when they end; needs an engine.",
 )
+@_option(
+    "--start-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Time that one of --processes has to begin to serve; then it is killed.",
+)
 @_option("--reload", is_flag=True, help="Start again when a file of the program changes.")
 @_option(
     "--drain",

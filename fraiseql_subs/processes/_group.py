@@ -30,6 +30,7 @@ class Group:
         listener: The socket.
         drain: How long their drain takes at most (seconds).
         announce: Called with what the first process has to say.
+        start_timeout: How long a process may take until it listens (seconds); None: any time.
         outlives_failures: Whether a `main` that raises does not end the program.
     """
 
@@ -39,6 +40,7 @@ class Group:
         *,
         drain: float,
         announce: Callable[[str], object],
+        start_timeout: float | None = None,
         outlives_failures: bool = False,
     ) -> None:
         self.ending = asyncio.Event()
@@ -49,6 +51,7 @@ class Group:
         self._status = 0
         self._signals = 0
         self._failures = 0
+        self._start_timeout = start_timeout
         self._outlives_failures = outlives_failures
 
     def handle_signals(self) -> None:
@@ -64,13 +67,30 @@ class Group:
     async def start(self) -> Child | None:
         """Start a process, and wait until it listens, or has ended.
 
+        It is killed if it does neither in time.
+
         Returns:
             The process; None: there is none, which the log says, or all have to end.
         """
         child = await self.spawn()
-        if child is not None:
-            await self.admit(child)
+        if child is None:
+            return None
+        await asyncio.wait([child.ready], timeout=self._start_timeout)
+        if not child.ready.done():
+            self._give_up(child)
+        await self.admit(child)
         return child
+
+    def _give_up(self, child: Child) -> None:
+        tell(
+            logging.ERROR,
+            "process %d has not begun to serve after %g s (--start-timeout): it is killed",
+            child.pid,
+            self._start_timeout,
+            event="process.late",
+            process=child.pid,
+        )
+        child.send_signal(signal.SIGKILL)
 
     async def spawn(self) -> Child | None:
         """Start a process; see `start`."""

@@ -16,7 +16,12 @@ from ._place import Place
 
 
 async def supervise(
-    listener: socket.socket, count: int, *, drain: float, announce: Callable[[str], object]
+    listener: socket.socket,
+    count: int,
+    *,
+    drain: float,
+    start_timeout: float,
+    announce: Callable[[str], object],
 ) -> int:
     """Serve by several processes until SIGTERM, Ctrl-C, or the end of their `main`.
 
@@ -24,13 +29,14 @@ async def supervise(
         listener: The socket that they share.
         count: How many there are.
         drain: How long their drain takes at most (seconds).
+        start_timeout: How long a process may take until it listens (seconds).
         announce: Called with what the first process has to say.
 
     Returns:
         The status: 0 after a drain; 1 if processes cannot be started or had to be killed; that of
         the first process if it ends before it listens, or of `main`.
     """
-    group = Group(listener, drain=drain, announce=announce)
+    group = Group(listener, drain=drain, announce=announce, start_timeout=start_timeout)
     group.handle_signals()
     restart = _Restart(group)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, restart.ask)

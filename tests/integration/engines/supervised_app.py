@@ -1,12 +1,14 @@
 """The program of the processes of `fraiseql-subs serve --processes`.
 
-`BUS` names the engine. If the file `BROKEN` names is there, the module cannot be imported.
+`BUS` names the engine. If the file that `BROKEN` names is there, the module cannot be imported; if
+that of `HANGING` is, its import never ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from fraiseql_subs import SubscriptionManager, passthrough, subscription
 
 if Path(os.environ.get("BROKEN", "/dev/null/none")).exists():
     raise ValueError("the settings are broken")
+if Path(os.environ.get("HANGING", "/dev/null/none")).exists():
+    threading.Event().wait()
 
 
 @subscription

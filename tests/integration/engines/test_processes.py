@@ -123,6 +123,21 @@ async def test_a_restart_that_fails_leaves_the_old_processes(redis, tmp_path):
         await program.logged("all processes are new")
 
 
+async def test_a_process_that_never_serves_is_killed_and_the_old_ones_stay(redis, tmp_path):
+    hanging = tmp_path / "hanging"
+    async with run(redis.url, "--start-timeout", "15", HANGING=str(hanging)) as program:
+        await program.serving()
+        before = {child.pid for child in program.children()}
+        hanging.touch()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("has not begun to serve after 15 s (--start-timeout): it is killed")
+        await program.logged("the restart has failed: 2 processes go on as they were")
+        assert {child.pid for child in program.children()} == before
+        hanging.unlink()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("all processes are new")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_to_all_drains_and_ends_with_0(redis, number):
     """A terminal sends Ctrl-C to all processes, and systemd SIGTERM."""
