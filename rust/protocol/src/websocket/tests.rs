@@ -182,7 +182,7 @@ fn other_messages_of_which_not_all_can_be_read_are_what_they_are() {
     );
     assert_eq!(
         session.receive_text(&format!(r#"{{"type":"pong",{bad}}}"#)),
-        []
+        [Action::Answered]
     );
     for (subprotocol, kind) in SUBPROTOCOLS.into_iter().zip(["complete", "stop"]) {
         let mut session = acknowledged(subprotocol);
@@ -393,10 +393,10 @@ fn ping_is_answered_before_connection_init_with_its_payload() {
 }
 
 #[test]
-fn an_unrequested_pong_is_ignored() {
+fn an_unrequested_pong_needs_no_answer() {
     let mut session = connected(Subprotocol::TransportWs);
     let actions = session.receive_text(r#"{"type":"pong","payload":{"n":1}}"#);
-    assert_eq!(actions, []);
+    assert_eq!(actions, [Action::Answered]);
 }
 
 #[test]
