@@ -61,6 +61,11 @@ async def one_has_left(manager: SubscriptionManager, count: int) -> None:
     await eventually(lambda: len(manager.connections()) == count - 1, "one of them has left")
 
 
+def told(caplog: pytest.LogCaptureFixture) -> dict[str | None, logging.LogRecord]:
+    """Return the records of the log, by the name of their event."""
+    return {getattr(record, "event_name", None): record for record in caplog.records}
+
+
 async def close_code(client: RawWebSocket) -> int:
     """Read until the close."""
     while (frame := await client.read()).opcode != CLOSE:
@@ -69,8 +74,9 @@ async def close_code(client: RawWebSocket) -> int:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_a_client_that_is_behind_is_the_first(name):
+async def test_a_client_that_is_behind_is_the_first(name, caplog):
     """It is closed as soon as it has read what waits for it."""
+    caplog.set_level(logging.INFO, logger="fraiseql_subs")
     limits = Limits(slow_consumer="drop_oldest", max_pending_bytes=100_000, keepalive=None)
     manager = SubscriptionManager([feed, blob], limits=limits, workers=1)
     async with contextlib.AsyncExitStack() as stack:
@@ -79,12 +85,18 @@ async def test_a_client_that_is_behind_is_the_first(name):
         behind = await stack.enter_async_context(RawWebSocket.connect(url))
         await subscribed(stack, url, 4)
         await behind.subscribe("subscription { blob }")
-        await eventually(lambda: manager.metrics().subscriptions == 9, "all are subscribed")
+        id = await other.subscribe("subscription { blob }")
+        await eventually(lambda: manager.metrics().subscriptions == 10, "all are subscribed")
         while manager.metrics().results_dropped < 5:
             await manager.publish("blob", "x" * 50_000)
-            # Before the next one, the server writes what the network takes.
+            # One at a time, so that the server writes what the network takes.
+            await other.receive_data(id)
             await other.settle()
         await stack.enter_async_context(closing(manager))
+        await eventually(
+            lambda: "drain.closes" in told(caplog),
+            "the order is determined",
+        )
         assert await close_code(behind) == 1001
         behind.writer.close()
         await one_has_left(manager, 9)
@@ -229,7 +241,7 @@ async def test_a_drain_that_is_too_short_for_its_bound_is_logged(connect, caplog
         await manager.close(drain=drain)
         for client in clients:
             await client.expect_close(1001)
-    events = {record.event_name: record for record in caplog.records}
+    events = told(caplog)
     assert "draining: 10 connections are closed within " in events["drain.closes"].getMessage()
     assert ("drain.too_short" in events) is warns
     if warns:
