@@ -91,8 +91,8 @@ impl Accepted for UnixStream {
 /// The socket of one client.
 pub(crate) struct Socket<T> {
     stream: T,
-    /// Bytes that were read from the stream already.
-    first: Bytes,
+    /// Bytes that were read from the stream already. Few sockets have any, so it is a `Box`.
+    first: Option<Box<Bytes>>,
     state: Arc<SocketState>,
     request_timeout: Duration,
     /// Time limit for the head of a request, while none runs.
@@ -237,7 +237,7 @@ impl<T: Accepted> Socket<T> {
         let budget = ByteBudget::new(max_kept.max(MIN_MAX_KEPT));
         Self {
             stream,
-            first,
+            first: (!first.is_empty()).then(|| Box::new(first)),
             state: Arc::new(SocketState {
                 budget,
                 ..SocketState::default()
@@ -331,13 +331,13 @@ impl<T: Accepted> AsyncRead for Socket<T> {
     ) -> Poll<io::Result<()>> {
         self.poll_ended(cx)?;
         self.poll_head(cx)?;
-        let read = match self.first.is_empty() {
-            true => Pin::new(&mut self.stream).poll_read(cx, buf),
-            false => {
-                let count = self.first.len().min(buf.remaining());
-                buf.put_slice(&self.first.split_to(count));
-                Poll::Ready(Ok(()))
-            }
+        let read = if let Some(mut first) = self.first.take() {
+            let count = first.len().min(buf.remaining());
+            buf.put_slice(&first.split_to(count));
+            self.first = (!first.is_empty()).then_some(first);
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buf)
         };
         if read.is_ready() {
             self.state.reads.fetch_add(1, Relaxed);
