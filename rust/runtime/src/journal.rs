@@ -95,6 +95,35 @@ impl Logged for Client {
     }
 }
 
+/// Whose the records of an operation are. A client itself has objects of the host, which may refer to
+/// what keeps this.
+pub(crate) struct KeptOwner {
+    connection: Option<String>,
+    user: Option<String>,
+    tenant: Option<String>,
+}
+
+impl KeptOwner {
+    pub(crate) fn of(client: &Client) -> Self {
+        let owner = client.owner();
+        Self {
+            connection: owner.connection.map(str::to_owned),
+            user: owner.user.map(str::to_owned),
+            tenant: owner.tenant.map(str::to_owned),
+        }
+    }
+}
+
+impl Logged for KeptOwner {
+    fn owner(&self) -> LogOwner<'_> {
+        LogOwner {
+            connection: self.connection.as_deref(),
+            user: self.user.as_deref(),
+            tenant: self.tenant.as_deref(),
+        }
+    }
+}
+
 impl Logged for ConnectionInfo {
     fn owner(&self) -> LogOwner<'_> {
         let unknown = LogOwner {

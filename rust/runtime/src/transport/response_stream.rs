@@ -15,7 +15,7 @@ use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::catalog::Definition;
 use crate::client::{Buckets, Client};
 use crate::config::SlowConsumer;
-use crate::journal::{self, OperationEnd};
+use crate::journal::{self, KeptOwner, OperationEnd};
 use crate::metrics::{IN_PROCESS, Metrics, OTHER, OperationSeries, RunningOperation};
 use crate::routing::WorkerNumber;
 use crate::subscription::{Callback, ResponseSink};
@@ -57,8 +57,6 @@ pub struct ResponseStream {
     metrics: Arc<Metrics>,
     begin: Received,
     series: OnceLock<Arc<OperationSeries>>,
-    /// The subscriber, and the field of the schema, once the operation runs.
-    started: OnceLock<(Arc<Client>, Arc<Definition>)>,
 }
 
 struct State {
@@ -67,6 +65,8 @@ struct State {
     callback: Option<Callback>,
     /// The operation, while it waits for room.
     room: Option<Waker>,
+    /// The subscriber and the field, while the operation runs.
+    running: Option<(KeptOwner, Arc<Definition>)>,
 }
 
 impl ResponseStream {
@@ -79,12 +79,12 @@ impl ResponseStream {
                 end: None,
                 callback: None,
                 room: None,
+                running: None,
             }),
             limit_bytes,
             metrics,
             begin: Received::now(),
             series: OnceLock::new(),
-            started: OnceLock::new(),
         }
     }
 
@@ -139,7 +139,7 @@ impl ResponseStream {
                     self.limit_bytes
                 ));
                 let errors = graphql::errors_to_json(&[error]);
-                self.finish(state, Response::Error(errors.into()), OperationEnd::Failed);
+                Self::finish(state, Response::Error(errors.into()), OperationEnd::Failed);
                 false
             }
         }
@@ -155,21 +155,28 @@ impl ResponseStream {
     pub(crate) fn end(&self, end: Response, reason: OperationEnd) {
         let state = self.state.lock();
         if state.end.is_none() {
-            self.finish(state, end, reason);
+            Self::finish(state, end, reason);
         }
     }
 
-    fn finish(
-        &self,
-        mut state: parking_lot::MutexGuard<'_, State>,
-        end: Response,
-        reason: OperationEnd,
-    ) {
+    fn finish(mut state: parking_lot::MutexGuard<'_, State>, end: Response, reason: OperationEnd) {
         state.end = Some(end);
+        let running = state.running.take();
         Self::wake(state);
-        if let Some((client, definition)) = self.started.get() {
-            journal::operation_ended(&**client, None, Some(&definition.field), reason);
+        if let Some((owner, definition)) = running {
+            journal::operation_ended(&owner, None, Some(&definition.field), reason);
         }
+    }
+
+    /// Logs the start, unless the subscriber has gone before.
+    fn begin(&self, client: &Client, definition: &Arc<Definition>) {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            return;
+        }
+        let owner = KeptOwner::of(client);
+        journal::operation_started(&owner, None, Some(&definition.field));
+        state.running = Some((owner, definition.clone()));
     }
 
     fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
@@ -209,11 +216,7 @@ impl ResponseSink for StreamSink {
         self.running.get_or_init(|| {
             let series = || self.series(&definition.field);
             let series = self.stream.series.get_or_init(series);
-            let started = (self.client.clone(), definition.clone());
-            // A subscriber that has gone before is not written at all.
-            if !self.stream.is_over() && self.stream.started.set(started).is_ok() {
-                journal::operation_started(&*self.client, None, Some(&definition.field));
-            }
+            self.stream.begin(&self.client, definition);
             RunningOperation::begin(series.clone())
         });
     }
