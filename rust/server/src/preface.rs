@@ -16,8 +16,8 @@ const PIECE_BYTES: usize = 512;
 
 /// The begin of a connection that a proxy has made.
 pub(crate) struct Preface {
-    /// Who is at the other end: the client that the proxy tells, or the proxy itself.
-    pub(crate) peer: Option<SocketAddr>,
+    /// The client that the proxy tells; `None`: it tells none, and the other end is the proxy itself.
+    pub(crate) client: Option<SocketAddr>,
     /// The first bytes of the client.
     pub(crate) first: Bytes,
 }
@@ -66,7 +66,7 @@ pub(crate) async fn read<T: AsyncRead + Unpin>(
         has_begun = true;
         if let Some(header) = reader.read(&bytes[..read])? {
             return Ok(Preface {
-                peer: header.client.or(peer),
+                client: header.client,
                 first: Bytes::copy_from_slice(&bytes[read - header.rest..read]),
             });
         }

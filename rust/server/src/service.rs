@@ -39,7 +39,7 @@ use crate::server::SiteConfig;
 use crate::socket::{Accepted, Socket, SocketHandle};
 use crate::status;
 use crate::tls::{HTTP_2, Tls};
-use crate::watched::Watched;
+use crate::watched::{Watched, find_client};
 use crate::wire::Wire;
 use crate::worker::CurrentWorker;
 
@@ -193,7 +193,13 @@ impl Site {
         let reading = Box::pin(preface::read(&mut stream, peer, proxies));
         let read = within(self.limits.request_timeout, reading).await;
         match read.unwrap_or(Err(PrefaceError::Late)) {
-            Ok(Preface { peer, first }) => Some((Socket::new(stream, first, &self.limits), peer)),
+            Ok(Preface { client, first }) => {
+                let socket = Socket::new(stream, first, &self.limits);
+                if client.is_none() {
+                    socket.handle().hide_client();
+                }
+                Some((socket, client.or(peer)))
+            }
             Err(PrefaceError::Empty) => None,
             Err(reason) => {
                 let peer = peer.map(|peer| peer.to_string());
@@ -230,7 +236,7 @@ impl Site {
         let (application, upgrades) = (self.application.clone(), self.upgrades.clone());
         let current = self.upgrades.current.clone();
         let handshakes = fn_service(move |(mut request, framed): (Request, _)| {
-            current.proxies.resolve(request.head_mut());
+            find_client(&current.proxies, &mut request);
             let upgrades = upgrades.clone();
             async move {
                 handshake::answer(&upgrades, request, framed).await?;
@@ -239,7 +245,7 @@ impl Site {
         });
         let upgrades = self.upgrades.clone();
         let expectations = fn_service(move |mut request: Request| {
-            upgrades.current.proxies.resolve(request.head_mut());
+            find_client(&upgrades.current.proxies, &mut request);
             let answered = expectation::look(&upgrades, &request).map(|()| request);
             std::future::ready(answered)
         });

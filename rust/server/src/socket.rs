@@ -109,6 +109,8 @@ struct SocketState {
     is_ended: AtomicBool,
     /// Whether no further request is expected.
     is_leaving: AtomicBool,
+    /// Whether a proxy that passes its bytes on has told no client.
+    hides_client: AtomicBool,
     /// Whether another component enforces the time limits.
     is_unwatched: AtomicBool,
     /// Requests whose responses are not complete (count).
@@ -150,6 +152,16 @@ impl SocketHandle {
     /// another server.
     pub(crate) fn leave(&self) {
         self.0.is_leaving.store(true, Relaxed);
+    }
+
+    /// Records that its client is not known: a proxy that passes its bytes on has told none.
+    pub(crate) fn hide_client(&self) {
+        self.0.hides_client.store(true, Relaxed);
+    }
+
+    /// Whether [`Self::hide_client`] was called.
+    pub(crate) fn hides_client(&self) -> bool {
+        self.0.hides_client.load(Relaxed)
     }
 
     /// Records a request; it runs until the returned guard is dropped.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_http::body::{BodySize, BoxBody, MessageBody};
-use actix_http::{Request, Response};
+use actix_http::{HttpMessage, Request, Response};
 use actix_service::boxed::BoxFuture;
 use actix_service::{Service, forward_ready};
 use actix_web::dev::ServiceResponse;
@@ -46,7 +46,7 @@ where
     forward_ready!(service);
 
     fn call(&self, mut request: Request) -> Self::Future {
-        self.proxies.resolve(request.head_mut());
+        find_client(&self.proxies, &mut request);
         if let Some(problem) = fault_of(request.head()) {
             let refusal = refuse_malformed(&self.responder, request.head(), problem);
             return Box::pin(std::future::ready(Ok(closing(refusal).into())));
@@ -67,6 +67,16 @@ where
                 None => response,
             })
         })
+    }
+}
+
+/// Sets the address of a request to that of its client, as far as trusted proxies tell it.
+pub(crate) fn find_client(proxies: &TrustedProxies, request: &mut Request) {
+    let of_connection = request.conn_data::<SocketHandle>().cloned();
+    let socket = of_connection.or_else(|| request.extensions().get::<SocketHandle>().cloned());
+    // The proxy passes bytes on, so the client has written the headers itself.
+    if !socket.is_some_and(|socket| socket.hides_client()) {
+        proxies.resolve(request.head_mut());
     }
 }
 

@@ -182,9 +182,12 @@ async def test_pages_and_publishing(serve, through):
 )
 async def test_a_header_without_an_address_leaves_that_of_the_proxy(header, hook, serve):
     server = await serve(manager_with(hook), **BEHIND)
-    assert (await ask(server.http_url, header + REQUEST)).body == ANSWER
-    (address,) = hook.addresses
-    assert address is not None and address.startswith("127.0.0.1:")
+    # The proxy passes bytes on, so the client has written the headers of HTTP itself.
+    made_up = raw_post("X-Forwarded-For: 203.0.113.8"), raw_post("Forwarded: for=203.0.113.8")
+    for request in (REQUEST, *made_up):
+        assert (await ask(server.http_url, header + request)).body == ANSWER
+    assert len(hook.addresses) == 3
+    assert all(address.startswith("127.0.0.1:") for address in hook.addresses)
 
 
 async def test_the_address_counts_as_the_peer_of_headers_of_http(hook, serve):
