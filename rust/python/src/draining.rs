@@ -88,10 +88,12 @@ pub(crate) fn stop_accepting<'py>(
     running: &Arc<Running>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let server = running.server.lock().as_ref().map(Server::handle);
+    let working = running.clone();
     let work = async move {
         if let Some(server) = server {
             server.pause().await;
         }
+        working.runtime.announce(Duration::ZERO).await;
     };
     future(py, &running.bridge, &running.runtime, work, |py, ()| {
         Ok(py.None())

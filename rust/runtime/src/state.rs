@@ -432,6 +432,12 @@ impl RuntimeState {
         Readiness::of(is_leaving, away_for, with_bus, self.unready_after)
     }
 
+    /// Whether further clients should go elsewhere.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Whether connections are being drained, so that no further client is let in.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -112,7 +112,7 @@ pub(crate) async fn answer(
         head.no_chunking(true);
         head.set_connection_type(ConnectionType::Close);
     }
-    if responder.state().is_draining() {
+    if responder.state().is_leaving() {
         // The next request is for another server.
         return closing(response);
     }

@@ -143,7 +143,7 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     let mut is_leaving = false;
     poll_fn(|cx| {
         turn.begin();
-        if !is_leaving && streams.responder.state().is_draining() {
+        if !is_leaving && streams.responder.state().is_leaving() {
             // The client opens another connection for its next request, and finds another server.
             is_leaving = true;
             connection.graceful_shutdown();

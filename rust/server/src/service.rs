@@ -184,7 +184,8 @@ impl Site {
     /// refused.
     async fn let_in<T: Accepted>(&self, mut stream: T) -> Option<(Socket<T>, Option<SocketAddr>)> {
         stream.set_up();
-        let peer = stream.peer();
+        // Whose requests these were is not known any more, so they are not answered.
+        let peer = stream.peer().ok()?;
         if !self.proxy_protocol {
             return Some((Socket::new(stream, Bytes::new(), &self.limits), peer));
         }

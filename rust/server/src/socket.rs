@@ -38,8 +38,13 @@ const MIN_MAX_KEPT: usize = 16 * 1024 * 1024;
 
 /// A connection that a listener has accepted.
 pub(crate) trait Accepted: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Returns the address of the peer, if it has one.
-    fn peer(&self) -> Option<SocketAddr>;
+    /// Returns the address of the peer; `None`: it has connected to a unix socket.
+    ///
+    /// # Errors
+    ///
+    /// The peer has gone, so that the kernel knows its address no more. What it has sent may still be
+    /// there.
+    fn peer(&self) -> io::Result<Option<SocketAddr>>;
     /// Sets the options of all sockets of clients.
     fn set_up(&self);
     /// Lets the kernel abort it if the peer acknowledges no written data for `time`.
@@ -50,8 +55,8 @@ pub(crate) trait Accepted: AsyncRead + AsyncWrite + Unpin + 'static {
 
 // Setting options fails only on a lost socket, which the next read reports.
 impl Accepted for TcpStream {
-    fn peer(&self) -> Option<SocketAddr> {
-        self.peer_addr().ok()
+    fn peer(&self) -> io::Result<Option<SocketAddr>> {
+        self.peer_addr().map(Some)
     }
 
     fn set_up(&self) {
@@ -77,8 +82,8 @@ impl Accepted for TcpStream {
 // For unix sockets the kernel buffers no data beyond the peer's queue, neither before nor after the
 // close.
 impl Accepted for UnixStream {
-    fn peer(&self) -> Option<SocketAddr> {
-        None
+    fn peer(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(None)
     }
 
     fn set_up(&self) {}

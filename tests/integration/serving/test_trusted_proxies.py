@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Any
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 from support import PATIENCE
 from support.certificates import Credentials
 from support.proxies import nginx
+from support.raw_http import post
 from support.redis_server import free_port
 
 from fraiseql_subs import (
@@ -199,3 +202,20 @@ async def test_a_host_that_a_proxy_tells_over_http_2(hook, serve, tmp_path):
         sent = await client.post(server.http_url, json=OPERATION, headers=headers)
     assert sent.status_code == 200
     assert hook.hosts == ["api.example.com"]
+
+
+async def test_a_client_that_resets_its_connection_is_not_one_of_a_unix_socket(hook, serve):
+    """Its request has arrived, and the kernel knows its address no more."""
+    server = await serve(manager_with(hook), trusted_proxies=["unix", "10.0.0.1"])
+    request = post(f"X-Forwarded-For: {CLIENT}")
+    for _ in range(100):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(request)
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        sent = await client.post(server.http_url, json=OPERATION)
+        assert sent.status_code == 200
+    # That of the last one is there; others may have been read before their end.
+    assert hook.addresses
+    for address in hook.addresses:
+        assert address is not None and address.startswith("127.0.0.1:")
