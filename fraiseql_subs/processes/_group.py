@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from .._service_manager import tell_ready, tell_stopping
 from ._child import Child
@@ -75,9 +76,15 @@ class Group:
         child = await self.spawn()
         if child is None:
             return None
-        await asyncio.wait([child.ready], timeout=self._start_timeout)
+        ending = asyncio.ensure_future(self.ending.wait())
+        ends: list[asyncio.Future[Any]] = [child.ready, ending]
+        await asyncio.wait(ends, timeout=self._start_timeout, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
         if not child.ready.done():
-            self._give_up(child)
+            if self.ending.is_set():
+                await child.end("drain", self.patience)
+            else:
+                self._give_up(child)
         await self.admit(child)
         return child
 

@@ -97,20 +97,24 @@ class _Restart:
             tell_reloading()
             text = "restarting %d processes, one by one"
             tell(logging.INFO, text, len(self.places), event="restart.begun")
-            for number, place in enumerate(self.places):
-                if not await place.renew():
-                    self._tell_failure(number)
-                    break
+            count = await self._renew_all()
+            if self._group.ending.is_set():
+                return
+            old = len(self.places) - count
+            if old:
+                text = "the restart has failed: %d processes go on as they were"
+                tell(logging.ERROR, text, old, event="restart.failed")
+                tell_ready(text % old)
             else:
                 tell(logging.INFO, "all processes are new", event="restart.done")
-            if not self._group.ending.is_set():
-                tell_ready(f"serving by {len(self.places)} processes")
+                tell_ready(f"serving by {count} processes")
 
-    def _tell_failure(self, number: int) -> None:
-        if not self._group.ending.is_set():
-            left = len(self.places) - number
-            text = "the restart has failed: %d processes go on as they were"
-            tell(logging.ERROR, text, left, event="restart.failed")
+    async def _renew_all(self) -> int:
+        """Replace one after the other; return how many were, up to the first that was not."""
+        for count, place in enumerate(self.places):
+            if not await place.renew():
+                return count
+        return len(self.places)
 
 
 def _has_terminal() -> bool:

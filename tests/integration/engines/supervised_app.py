@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from fraiseql_subs import SubscriptionManager, passthrough, subscription
 if Path(os.environ.get("BROKEN", "/dev/null/none")).exists():
     raise ValueError("the settings are broken")
 if Path(os.environ.get("HANGING", "/dev/null/none")).exists():
+    print("hanging", file=sys.stderr, flush=True)
     threading.Event().wait()
 
 

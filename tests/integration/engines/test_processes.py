@@ -20,6 +20,7 @@ from returning import after, begin, numbers, query
 from supervised_program import SupervisedProgram
 from support import PATIENCE, eventually
 from support.node import NodeProcess
+from support.notified import Notified
 from support.protocol_client import ConnectionClosed
 
 from fraiseql_subs import Publisher
@@ -108,19 +109,26 @@ async def test_what_becomes_of_processes_has_names_in_the_log(redis, tmp_path):
 
 async def test_a_restart_that_fails_leaves_the_old_processes(redis, tmp_path):
     broken = tmp_path / "broken"
-    async with run(redis.url, BROKEN=str(broken)) as program:
-        await program.serving()
-        before = {child.pid for child in program.children()}
-        broken.touch()
-        os.kill(program.process.pid, signal.SIGHUP)
-        await program.logged("the restart has failed: 2 processes go on as they were")
-        assert "ValueError: the settings are broken" in program.log
-        client, served_by = await program.connect()
-        assert served_by in before
-        await client.close()
-        broken.unlink()
-        os.kill(program.process.pid, signal.SIGHUP)
-        await program.logged("all processes are new")
+    with Notified(str(tmp_path / "notify")) as told:
+        variables = {"BROKEN": str(broken), "NOTIFY_SOCKET": told.path}
+        async with run(redis.url, **variables) as program:
+            await program.serving()
+            before = {child.pid for child in program.children()}
+            broken.touch()
+            os.kill(program.process.pid, signal.SIGHUP)
+            await program.logged("the restart has failed: 2 processes go on as they were")
+            assert "ValueError: the settings are broken" in program.log
+            client, served_by = await program.connect()
+            assert served_by in before
+            await client.close()
+            broken.unlink()
+            os.kill(program.process.pid, signal.SIGHUP)
+            await program.logged("all processes are new")
+            os.kill(program.process.pid, signal.SIGTERM)
+            assert await program.ended() == 0
+        states = [message["STATUS"] for message in told.rest() if "READY" in message]
+    failed = "the restart has failed: 2 processes go on as they were"
+    assert states[1:] == [failed, "serving by 2 processes"]
 
 
 async def test_a_process_that_never_serves_is_killed_and_the_old_ones_stay(redis, tmp_path):
@@ -136,6 +144,15 @@ async def test_a_process_that_never_serves_is_killed_and_the_old_ones_stay(redis
         hanging.unlink()
         os.kill(program.process.pid, signal.SIGHUP)
         await program.logged("all processes are new")
+
+
+async def test_a_signal_ends_a_program_whose_import_never_ends(redis, tmp_path):
+    async with run(redis.url, HANGING=str(tmp_path)) as program:
+        await program.logged("hanging")
+        (child,) = program.children()
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+        assert not child.is_running()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
