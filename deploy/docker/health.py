@@ -19,48 +19,48 @@ TIMEOUT = 2.0
 PREFIX = "FRAISEQL_SUBS_"
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP at a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect to the path."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
-        self.sock.connect(self.path)
-
-
-def connection() -> http.client.HTTPConnection:
-    """Return a connection to the server of this container, which is opened when it is used."""
-    unix, cert = (os.environ.get(PREFIX + name) for name in ("UNIX", "TLS_CERT"))
-    host = os.environ.get(PREFIX + "HOST", "127.0.0.1")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    port = int(os.environ.get(PREFIX + "PORT", "8000"))
+def connect() -> socket.socket:
+    """Connect to the server of this container."""
+    unix, cert, proxied = (read(name) for name in ("UNIX", "TLS_CERT", "PROXY_PROTOCOL"))
     if unix:
-        return UnixConnection(unix)
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        opened.settimeout(TIMEOUT)
+        opened.connect(unix)
+    else:
+        host = read("HOST") or "127.0.0.1"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        opened = socket.create_connection((host, int(read("PORT") or "8000")), TIMEOUT)
+    if proxied.lower() in ("1", "true", "t", "yes", "y", "on"):
+        # A connection without a client, as proxies make it to see whether a server is there.
+        opened.sendall(b"PROXY UNKNOWN\r\n")
     if not cert:
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        return opened
     # The certificate is for the name that clients use.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    return context.wrap_socket(opened)
+
+
+def read(name: str) -> str:
+    """Return a setting of the server; empty: it has its default."""
+    return os.environ.get(PREFIX + name, "")
 
 
 def main() -> int:
     """Return the exit status; docker keeps what is printed."""
-    opened = connection()
+    client = http.client.HTTPConnection("localhost")
     try:
-        opened.request("GET", "/health/live")
-        response = opened.getresponse()
+        client.sock = connect()
+        client.request("GET", "/health/live")
+        response = client.getresponse()
         print(response.status, response.read(200).decode(errors="replace"))
     except (OSError, http.client.HTTPException) as error:
         print(f"{error!r}: does the server listen where {PREFIX}HOST and {PREFIX}PORT say?")
+        if read("PROXY_PROTOCOL"):
+            print(f"{PREFIX}TRUSTED_PROXY has to have the address that this check comes from")
         return 1
     finally:
-        opened.close()
+        client.close()
     return int(response.status != 200)
 
 

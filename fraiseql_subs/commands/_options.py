@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 
 _FOR_PROGRAMS = re.compile(
-    r", or (?:None\b(?: for \w+)?|its coroutine|a list of such texts)|; history=None keeps nothing"
+    r", or (?:None\b(?: for (?:the )?\w+)?|Drain\(\.\.\.\)|its coroutine|a list of such texts)"
+    r"|; history=None keeps nothing"
 )
 """What only a program can write."""
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
@@ -74,12 +75,26 @@ class Supervised:
             server: The server.
             text: What the program has to say.
         """
-        # Sent to all processes of the program, or to this one alone. New clients are refused with
-        # 503 until it has ended: nothing tells it that another process accepts them.
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, lambda: self._end(server))
+        self._follow_signals()
         self._tell({"listening": text})
         self._begin(self._follow(server))
+
+    def _follow_signals(self) -> None:
+        """Note that SIGTERM ends this process; its server drains.
+
+        It may be sent to all processes of the program, or to this one. New clients are refused
+        until it has ended: nothing says that another process accepts them.
+        """
+        process, handler = os.getpid(), signal.getsignal(signal.SIGTERM)
+
+        def terminate(number: int, frame: FrameType | None) -> None:
+            # A process that this one has forked has the handler as well.
+            if os.getpid() == process:
+                self._is_ending = True
+            if callable(handler):
+                handler(number, frame)
+
+        signal.signal(signal.SIGTERM, terminate)
 
     def close(self) -> None:
         """Close the copies of this process."""

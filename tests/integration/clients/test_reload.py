@@ -165,8 +165,8 @@ async def test_main_that_returns_ends_the_program_and_one_that_raises_waits(tmp_
         (["app:manager", "--app-dir", "nowhere"], 2, "--app-dir: nowhere is no folder"),
         (["app:manager", "--unix", "a.sock", "--tls-cert", "c", "--tls-key", "k"], 2, "--unix and"),
         (["app:manager", "--drain", "-1"], 2, "drain is -1.0"),
-        (["app:manager", "--ready-delay", "-1"], 2, "ready_delay is -1.0"),
-        (["app:manager", "--closes-per-second", "0"], 2, "closes_per_second is 0.0"),
+        (["app:manager", "--ready-delay", "-1"], 2, "--ready-delay is -1.0"),
+        (["app:manager", "--closes-per-second", "0"], 2, "--closes-per-second is 0.0"),
     ],
 )
 async def test_what_cannot_be_reloaded_is_refused(tmp_path, arguments, status, part):

@@ -156,15 +156,19 @@ async def test_a_server_that_hangs_is_not_healthy(shop):
         assert (await node.health())[0] == 1
 
 
-async def test_it_is_healthy_with_tls_and_at_a_unix_socket(shop, tmp_path):
+async def test_it_is_healthy_with_tls_at_a_unix_socket_and_with_the_proxy_protocol(shop, tmp_path):
     credentials = Credentials(tmp_path, "shop.example.com")
     tls = {
         "FRAISEQL_SUBS_TLS_CERT": str(credentials.cert),
         "FRAISEQL_SUBS_TLS_KEY": str(credentials.key),
     }
     unix = {"FRAISEQL_SUBS_UNIX": str(tmp_path / "node.sock")}
+    proxied = {
+        "FRAISEQL_SUBS_PROXY_PROTOCOL": "1",
+        "FRAISEQL_SUBS_TRUSTED_PROXY": "10.0.0.1 127.0.0.1",
+    }
     async with shop.node() as node:
-        for variables in (tls, unix):
+        for variables in (tls, unix, proxied):
             assert (await node.health(**variables))[0] == 1
             process = await asyncio.create_subprocess_exec(
                 *exec_form(of_image("CMD")),
@@ -174,7 +178,7 @@ async def test_it_is_healthy_with_tls_and_at_a_unix_socket(shop, tmp_path):
                 stderr=subprocess.DEVNULL,
             )
             try:
-                if found := re.search(r"wss://[^:]+:(\d+)/", await read_line(process)):
+                if found := re.search(r"wss?://[^:/]+:(\d+)/", await read_line(process)):
                     variables["FRAISEQL_SUBS_PORT"] = found[1]
                 assert (await node.health(**variables)) == (0, LIVE)
             finally:

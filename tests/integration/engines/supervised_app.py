@@ -7,9 +7,11 @@ that of `HANGING` is, its import never ends.
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,6 +47,16 @@ async def stay() -> None:
     except asyncio.CancelledError:
         # As programs do that clean up.
         print(f"over {os.getpid()}", flush=True)
+
+
+async def fork() -> None:
+    """Fork a process, and have it end."""
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    process.start()
+    process.terminate()
+    await asyncio.to_thread(process.join)
+    print(f"forked {process.exitcode}", flush=True)
+    await asyncio.Event().wait()
 
 
 async def pass_by() -> None:

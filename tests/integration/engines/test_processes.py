@@ -350,6 +350,15 @@ async def test_main_runs_in_one_process_and_moves_when_that_ends(redis):
         assert await program.ended() == 0
 
 
+async def test_the_end_of_a_forked_process_is_its_own(redis):
+    async with run(redis.url, "--main", "supervised_app:fork") as program:
+        await program.serving()
+        await program.line(f"forked {-signal.SIGTERM}")
+        client, _ = await program.connect()
+        await client.close()
+        assert "drains" not in program.log
+
+
 @pytest.mark.parametrize(("name", "status"), [("pass_by", 0), ("fail", 1)])
 async def test_the_end_of_main_ends_the_program(redis, name, status):
     async with run(redis.url, "--main", f"supervised_app:{name}") as program:
