@@ -37,13 +37,13 @@ def make_record(
     attributes["event_name"] = event_name
     attributes["fields"] = fields
     for name in STANDARD:
-        value = fields.get(name) or (_trace() if name == "trace" else None)
+        value = fields.get(name) or (current_trace() if name == "trace" else None)
         if value is not None or name not in attributes:
             attributes[name] = value
     return record
 
 
-def _trace() -> str | None:
+def current_trace() -> str | None:
     """Return the id of the trace of OpenTelemetry that is current, if it is in use."""
     api: Any = sys.modules.get("opentelemetry.trace")
     if api is None:

@@ -10,13 +10,13 @@ import logging
 from datetime import datetime, timezone
 from typing import Any
 
-from ._log_record import STANDARD
+from ._log_record import STANDARD, current_trace
 
 __all__ = ["JSONFormatter"]
 
 _KNOWN = frozenset(
     vars(logging.LogRecord("", 0, "", 0, "", (), None)).keys()
-    | {"message", "asctime", "taskName", "event_name", "fields", *STANDARD}
+    | {"message", "asctime", "taskName", "event_name", *STANDARD}
 )
 """Attributes that are not those of an application."""
 
@@ -47,16 +47,20 @@ class JSONFormatter(logging.Formatter):
             "time": _time(record.created),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             "event_name": attributes.get("event_name"),
             **{name: attributes.get(name) for name in STANDARD},
         }
-        fields = attributes.get("fields")
-        if isinstance(fields, dict):
+        extra = {name: value for name, value in attributes.items() if name not in _KNOWN}
+        fields: Any = None
+        if "event_name" in attributes:
+            # A record of this package.
+            fields = extra.pop("fields", {})
             own = {name: value for name, value in fields.items() if name not in STANDARD}
             if own:
                 written["fields"] = own
-        extra = {name: value for name, value in attributes.items() if name not in _KNOWN}
+        elif written["trace"] is None:
+            written["trace"] = current_trace()
         if extra:
             written["extra"] = extra
         if record.exc_info:
@@ -76,6 +80,14 @@ class JSONFormatter(logging.Formatter):
 def _time(created: float) -> str:
     time = datetime.fromtimestamp(created, timezone.utc)
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message; without its arguments, if these do not fit it or have no text."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return _text(record.msg)
 
 
 def _plain(value: object) -> str | None:

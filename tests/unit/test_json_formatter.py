@@ -155,7 +155,22 @@ def test_a_record_has_the_trace_that_is_current(logger, monkeypatch):
     api.get_current_span = lambda: span  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", api)
     read = written_by(logger)
-    Records().write(logger, logging.WARNING, "a", event="a.b")
-    context.is_valid = False
-    Records().write(logger, logging.WARNING, "a", event="a.b")
-    assert [told["trace"] for told in read()] == [f"{0xAB:032x}", None]
+    for _ in range(2):
+        Records().write(logger, logging.WARNING, "a", event="a.b")
+        logger.warning("of an application")
+        context.is_valid = False
+    assert [told["trace"] for told in read()] == [f"{0xAB:032x}"] * 2 + [None] * 2
+
+
+@pytest.mark.parametrize("fields", [["a", "b"], {"user": "ada", "order": 5}, "text", None])
+def test_an_application_may_call_its_own_value_fields(logger, fields):
+    read = written_by(logger)
+    logger.warning("a", extra={"fields": fields})
+    (told,) = read()
+    assert told["extra"] == {"fields": fields} and told["user"] is None
+
+
+@pytest.mark.parametrize("arguments", [("too", "many"), (Raises(),)])
+def test_a_message_that_cannot_be_formatted_is_written_without_its_arguments(logger, arguments):
+    record = logger.makeRecord("a", logging.WARNING, "a.py", 1, "order %s", arguments, None)
+    assert json.loads(JSONFormatter().format(record))["message"] == "order %s"
