@@ -458,9 +458,11 @@ class Core:
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
         """List the open connections; see `ConnectionInfo`."""
     def announce(self, delay: float) -> asyncio.Future[None]:
-        """Say that further clients should go elsewhere; done after `delay` seconds."""
+        """Say that further clients should go elsewhere; done after `delay` seconds, or earlier."""
     def drain(self, drain: Drain, whole: bool, readmit: bool) -> asyncio.Future[None]:
-        """Drain, then close the remaining connections with 1001."""
+        """Drain, then close the remaining connections with 1001; the last drain, or `readmit`."""
+    def readmit(self) -> None:
+        """Accept clients again after such a drain."""
     def hurry(self) -> None:
         """End the running drain at once."""
     def not_cut(self) -> None:

@@ -113,12 +113,45 @@ class CoreHandle:
             self._stop()
 
     async def _wait(self, end: asyncio.Future[None]) -> None:
+        """Wait for the end of the manager; cancelled again, end it without a drain."""
         try:
             await asyncio.wait([end])
         except asyncio.CancelledError:
             self.core.hurry()
-            await asyncio.wait([end])
+            try:
+                await asyncio.wait([end])
+            except asyncio.CancelledError:
+                self.core.stop()
+                raise
             raise
+
+    async def end_server(self, drain: Drain) -> None:
+        """Drain the connections, and end the server; the manager goes on unless it is being closed.
+
+        Cancelling ends the drain at once. However often it is cancelled, the server has ended when
+        this is over.
+        """
+        with self._lock:
+            end = self._end
+        if end is not None:
+            return await self._wait(asyncio.wrap_future(end))
+        if not self.is_running:
+            return
+        cancelled: asyncio.CancelledError | None = None
+        # The manager may be closed, also by another thread.
+        with contextlib.suppress(ManagerClosed):
+            draining = self.core.drain(drain, False, True)
+            while not draining.done():
+                try:
+                    await asyncio.wait([draining])
+                except asyncio.CancelledError as error:
+                    self.core.hurry()
+                    cancelled = error
+            # Here, so that what has hurried this drain does not hurry the next one.
+            self.core.readmit()
+            draining.result()
+        if cancelled is not None:
+            raise cancelled
 
     def _stop(self) -> None:
         """Stop the core, and wake the waiting calls."""

@@ -113,9 +113,7 @@ class Server:
         self._waiting = 0
         self._task: asyncio.Task[Any] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
-        self._is_draining = False
-        self._is_left = False
-        self._announcing: asyncio.Future[None] | None = None
+        self._is_ending = False
         self._hurried = asyncio.Event()
         self._interrupted_by: int | None = None
 
@@ -165,13 +163,7 @@ class Server:
     async def __aenter__(self) -> Self:
         refuse_while_loading("a server")
         core = self._handle.core
-        self._ownership = Ownership.enter(self._handle)
-        self._closing, self._hurried = asyncio.Event(), asyncio.Event()
-        self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
-        self._is_draining, self._interrupted_by = False, None
-        self._left, self._announcing, self._is_left = self._drain, None, False
-        if self._is_closed_early:
-            self._closing.set()
+        ownership = Ownership.enter(self._handle)
         try:
             with naming_lone_surrogates(ConfigurationError):
                 bound = core.serve(
@@ -186,9 +178,16 @@ class Server:
             if bound is not None:
                 self.host, self.port = bound
         except BaseException:
-            if self._ownership.let_go():
+            if ownership.let_go():
                 core.stop()
             raise
+        self._ownership = ownership
+        self._closing, self._hurried = asyncio.Event(), asyncio.Event()
+        self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
+        self._is_ending, self._interrupted_by, self._left = False, None, self._drain
+        if self._is_closed_early:
+            self._is_closed_early = False
+            self._closing.set()
         if self._handle.is_open and not self._is_local:
             records.write(
                 _log,
@@ -209,38 +208,36 @@ class Server:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_left = True
+        # Not reset when it is left: what waits for its end then must not announce it.
+        self._is_ending = True
         try:
             await self._leave()
         finally:
             self._tell("server.closed", "%s is closed", self.url)
-            self._is_draining = False
             self._closing.set()
             self._handle.servers.discard(self)
             SIGNALS.remove(self)
-        if isinstance(exc, asyncio.CancelledError) and self._interrupted_by is not None:
-            # Raised by the loop, not here: the exception of a task is raised where the task is
-            # awaited.
-            self.event_loop.call_soon(_exit, self._interrupted_by)
+            if isinstance(exc, asyncio.CancelledError) and self._interrupted_by is not None:
+                # Raised by the loop, not here: the exception of a task is raised where the task is
+                # awaited.
+                self.event_loop.call_soon(_exit, self._interrupted_by)
 
     def _tell(self, event: str, text: str, *args: object) -> None:
         fields = {"url": self.url}
         records.write(_log, logging.INFO, text, *args, event=event, fields=fields)
 
     async def _leave(self) -> None:
-        ownership, handle, drain = self._ownership, self._handle, self._left
+        ownership = self._ownership
         assert ownership is not None, "it is entered"
+        drain = AT_ONCE if self._hurried.is_set() else self._left
+        seconds = _rounded(drain.seconds)
+        self._tell("server.draining", "%s drains for up to %g s", self.url, seconds)
         try:
-            if self._announcing is not None:
-                await asyncio.wait([self._announcing])
-            self._is_draining = True
-            drain = AT_ONCE if self._hurried.is_set() else self._left
-            seconds = _rounded(drain.seconds)
-            self._tell("server.draining", "%s drains for up to %g s", self.url, seconds)
             # Drains before it leaves: code that uses the manager for a client leaves during the
             # drain.
-            if not ownership.is_last and handle.is_running and not handle.is_closing:
-                await handle.core.drain(drain, False, True)
+            if not ownership.is_last:
+                await self._handle.end_server(drain)
+                drain = drain.announced()
         except asyncio.CancelledError:
             drain = AT_ONCE
             raise
@@ -269,8 +266,8 @@ class Server:
         later. Then leave the `async with`; the other processes are ready, so it does not wait until
         clients are sent elsewhere.
         """
-        await self._handle.core.stop_accepting()
         self._left = self._left.announced()
+        await self._handle.core.stop_accepting()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._hurried.wait(), min(_UNDER_WAY, self._left.seconds / 2))
 
@@ -287,33 +284,32 @@ class Server:
             raise ConfigurationError(
                 "the server does not listen yet: await wait_closed() inside `async with server`"
             )
+        closing = self._closing
         self._waiting += 1
         try:
-            await self._closing.wait()
-            if self._announcing is None and not self._is_left:
-                self._announcing = asyncio.ensure_future(self._announce())
-            if self._announcing is not None:
-                await asyncio.shield(self._announcing)
+            await closing.wait()
+            # It may have been left by now, and entered again.
+            if closing is self._closing and not self._is_ending:
+                await self._announce()
         finally:
             self._waiting -= 1
 
     async def _announce(self) -> None:
-        """Send clients elsewhere, and still serve those that come, for `ready_delay`."""
-        delay, self._left = self._left.ready_delay, self._left.announced()
-        if not self._handle.is_running or self._handle.is_closing:
-            return
-        self._is_draining = delay > 0
-        # The manager may be closed before.
-        with contextlib.suppress(ManagerClosed):
-            await self._handle.core.announce(delay)
-        self._is_draining = False
+        """Send clients elsewhere, and still serve those that come, for `ready_delay`.
+
+        The core remembers the end of this time: the drain waits for what is left of it.
+        """
+        if self._handle.is_running and not self._handle.is_closing:
+            # The manager may be closed before.
+            with contextlib.suppress(ManagerClosed):
+                await self._handle.core.announce(self._left.ready_delay)
 
     async def end_program(self, program: asyncio.Task[object]) -> None:
         """Cancel `main`, and subtract the time that it needs from the drain.
 
         Return when it has ended, when half of the drain is over, or at a second signal.
         """
-        self._is_draining = True
+        self._is_ending = True
         program.cancel()
         begun = time.monotonic()
         hurried = asyncio.ensure_future(self._hurried.wait())
@@ -333,8 +329,8 @@ class Server:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the end has begun: `main` is being cancelled, or the server drains."""
-        return self._is_draining
+        """Whether the end has begun: clients are sent elsewhere, `main` is cancelled, or it drains."""
+        return self._is_ending or (self.is_awaited and self._closing.is_set())
 
     @property
     def task(self) -> asyncio.Task[Any]:
@@ -356,7 +352,9 @@ class Server:
     def hurry(self) -> None:
         """End the drain at once, or have the next one end so: unfinished operations are ended."""
         self._hurried.set()
-        self._handle.core.hurry()
+        # Another server of the manager may listen by now.
+        if self in self._handle.servers:
+            self._handle.core.hurry()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

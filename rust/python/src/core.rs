@@ -428,13 +428,14 @@ impl Core {
         Ok(address)
     }
 
-    /// Says that further clients should go elsewhere; the future is done after `delay` seconds.
+    /// Says that further clients should go elsewhere; the future is done after `delay` seconds, or
+    /// when an earlier announcement or the drain ends.
     fn announce<'py>(&self, py: Python<'py>, delay: f64) -> PyResult<Bound<'py, PyAny>> {
         draining::announce(py, &self.running(py)?, delay)
     }
 
     /// Drains, closes the remaining connections with 1001, and ends the server. The bus continues
-    /// unless `whole`, and clients are accepted again if `readmit`.
+    /// unless `whole`. If `readmit`, the caller calls that afterwards.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "an argument of a Python call"
@@ -453,6 +454,13 @@ impl Core {
     /// those that there are.
     fn stop_accepting<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         draining::stop_accepting(py, &self.running(py)?)
+    }
+
+    /// Accepts clients again, unless a drain that began since is the last one.
+    fn readmit(&self) {
+        if let CoreState::Running(running) = &*self.state.lock() {
+            running.runtime.readmit();
+        }
     }
 
     /// Ends the running drain at once.

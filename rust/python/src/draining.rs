@@ -46,6 +46,9 @@ pub(crate) fn drain<'py>(
     readmit: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let options = drain.read()?;
+    if !readmit {
+        running.runtime.end();
+    }
     let working = running.clone();
     let work = async move {
         if whole {
@@ -58,9 +61,6 @@ pub(crate) fn drain<'py>(
         if let Some(server) = server {
             server.stop(false).await;
             working.server.lock().take();
-        }
-        if readmit {
-            working.runtime.readmit();
         }
     };
     future(py, &running.bridge, &running.runtime, work, |py, ()| {
@@ -75,8 +75,9 @@ pub(crate) fn announce<'py>(
     delay: f64,
 ) -> PyResult<Bound<'py, PyAny>> {
     let delay = time("ready_delay", delay)?;
+    running.runtime.announce(delay);
     let working = running.clone();
-    let work = async move { working.runtime.announce(delay).await };
+    let work = async move { working.runtime.announced().await };
     future(py, &running.bridge, &running.runtime, work, |py, ()| {
         Ok(py.None())
     })

@@ -127,12 +127,15 @@ pub struct RuntimeState {
     unready_after: Option<Duration>,
     /// Name of the engine; `None`: there is one process.
     engine_name: Option<&'static str>,
-    /// Whether further clients should go elsewhere. They are let in until `draining`.
-    leaving: AtomicBool,
+    /// The end of the time in which further clients should go elsewhere, and are still let in;
+    /// `None`: they should not.
+    leaving: Mutex<Option<Instant>>,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
     hurried: AtomicBool,
+    /// Whether no client is let in again after a drain.
+    ending: AtomicBool,
 }
 
 impl RuntimeState {
@@ -201,9 +204,10 @@ impl RuntimeState {
             page: config.page,
             notices,
             unready_after: config.unready_after,
-            leaving: AtomicBool::new(false),
+            leaving: Mutex::default(),
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -428,7 +432,7 @@ impl RuntimeState {
     #[must_use]
     pub fn readiness(&self, with_bus: bool) -> Readiness {
         let away_for = self.bus_away_for();
-        let is_leaving = self.leaving.load(Ordering::Relaxed);
+        let is_leaving = self.leaving.lock().is_some();
         Readiness::of(is_leaving, away_for, with_bus, self.unready_after)
     }
 
@@ -444,14 +448,32 @@ impl RuntimeState {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Says that further clients should go elsewhere, and still lets them in.
-    pub(crate) fn set_leaving(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    /// Says that further clients should go elsewhere, and lets them in until `end`, or until an
+    /// earlier time that it was told before. Returns whether this is the first time.
+    pub(crate) fn leave_by(&self, end: Instant) -> bool {
+        let mut leaving = self.leaving.lock();
+        let is_first = leaving.is_none();
+        *leaving = Some(leaving.map_or(end, |earlier| earlier.min(end)));
+        is_first
+    }
+
+    /// Whether further clients should go elsewhere, and are still let in.
+    pub(crate) fn is_announcing(&self) -> bool {
+        let end = *self.leaving.lock();
+        end.is_some_and(|end| Instant::now() < end)
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
-        self.leaving.store(draining, Ordering::Relaxed);
+        *self.leaving.lock() = draining.then(Instant::now);
         self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_hurried(&self) -> bool {

@@ -352,7 +352,8 @@ impl Runtime {
     /// connection. No client can connect any more.
     pub async fn drain(&self, drain: &DrainOptions) {
         let limit = drain.limit;
-        self.announce(drain.ready_delay).await;
+        self.announce(drain.ready_delay);
+        self.announced().await;
         let begin = Instant::now();
         self.drain_announced(drain).await;
         // After the connections: a mutation that is under way may publish.
@@ -390,14 +391,12 @@ impl Runtime {
         }
     }
 
-    /// Says that further clients should go elsewhere. Returns after `delay`, for which they are still
-    /// let in: what distributes them needs a moment to notice.
-    pub async fn announce(&self, delay: Duration) {
-        if self.state.is_draining() {
-            return;
-        }
-        self.state.set_leaving();
-        if !delay.is_zero() && !self.state.is_hurried() {
+    /// Says that further clients should go elsewhere. They are still let in for `delay`, because what
+    /// distributes them needs a moment to notice. Another call may shorten the time, but not
+    /// prolong it.
+    pub fn announce(&self, delay: Duration) {
+        let is_first = self.state.leave_by(std::time::Instant::now() + delay);
+        if is_first && !delay.is_zero() && !self.state.is_hurried() {
             let seconds = delay.as_secs_f64();
             tracing::info!(
                 name: "drain.announced",
@@ -405,14 +404,22 @@ impl Runtime {
                 "not ready any more: clients are let in for another {seconds:.1} s, then the drain begins"
             );
         }
-        self.wait_while(|| true, Instant::now() + delay).await;
+    }
+
+    /// Waits until the time that was announced is over.
+    pub async fn announced(&self) {
+        let state = &self.state;
+        while state.is_announcing() && !state.is_hurried() {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
     }
 
     /// Drains all connections, one after the other. Each sends the results of events that were
     /// published before, waits for operations that end by themselves, and closes with 1001. No
     /// client can connect until [`Self::readmit`].
     pub async fn drain_connections(&self, drain: &DrainOptions) {
-        self.announce(drain.ready_delay).await;
+        self.announce(drain.ready_delay);
+        self.announced().await;
         self.drain_announced(drain).await;
     }
 
@@ -478,10 +485,17 @@ impl Runtime {
         self.state.set_hurried(true);
     }
 
-    /// Lets clients connect again after [`Self::drain_connections`].
+    /// Lets clients connect again after [`Self::drain_connections`], unless [`Self::end`] was called.
     pub fn readmit(&self) {
-        self.state.set_hurried(false);
-        self.state.set_draining(self.state.intake.is_closed());
+        if !self.state.is_ending() {
+            self.state.set_hurried(false);
+            self.state.set_draining(false);
+        }
+    }
+
+    /// Says that a drain which begins is the last one.
+    pub fn end(&self) {
+        self.state.set_ending();
     }
 
     async fn wait_while(&self, condition: impl Fn() -> bool, deadline: Instant) {
