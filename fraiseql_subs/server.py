@@ -329,7 +329,7 @@ class Server:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the end has begun: clients are sent elsewhere, `main` is cancelled, or it drains."""
+        """Whether the end has begun: clients go elsewhere, `main` is cancelled, or it drains."""
         return self._is_ending or (self.is_awaited and self._closing.is_set())
 
     @property

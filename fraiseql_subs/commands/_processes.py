@@ -25,7 +25,6 @@ from ..manager import SubscriptionManager
 from ..processes.sockets import open_socket
 from ..processes.supervisor import supervise
 from ._options import option_text
-from ._status import FAILURE
 from ._target import app_folder
 
 MAX_PROCESSES = 256
@@ -128,8 +127,7 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any]) -> int:
         with open_socket(host, port, unix) as listener:
             return asyncio.run(_serving(listener, folder, options))
     except ConfigurationError as error:
-        click.echo(f"fraiseql-subs serve: {error}", err=True)
-        return FAILURE
+        raise click.ClickException(str(error)) from None
 
 
 def _check(options: dict[str, Any]) -> None:

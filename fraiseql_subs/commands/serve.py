@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from .._program import Main, check_main, serve_with
+from .._records import records
 from .._settings import PUBLISH_PATH
 from ..config import DRAIN
 from ..errors import ConfigurationError
@@ -36,9 +38,10 @@ from ._processes import (
     serve_by_processes,
 )
 from ._publish_keys import KEY, read_publish_keys
-from ._status import FAILURE
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
+
+_log = logging.getLogger("fraiseql_subs.server")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -164,6 +167,19 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
     TARGET is module:manager, the module and the name of its SubscriptionManager, or of a function
     that returns one; or a module that has one manager.
     """
+    try:
+        return _serve(context, target, options)
+    except click.ClickException as error:
+        if options["log_format"] != "json":
+            raise
+        # Who collects the log wants to read there why the program has ended.
+        configure_logging(options)
+        text = error.format_message()
+        records.write(_log, logging.ERROR, "%s", text, event="program.failed")
+        context.exit(error.exit_code)
+
+
+def _serve(context: click.Context, target: str, options: dict[str, Any]) -> int:
     _check_tls(options)
     _check_proxies(options)
     address = _address(context, options)
@@ -288,8 +304,7 @@ def _run(
         if has_served:
             raise TargetError(told(error, "--main raises")) from None
         if isinstance(error, ConfigurationError):
-            click.echo(f"fraiseql-subs serve: {option_text(error, SETTINGS)}", err=True)
-            return FAILURE
+            raise click.ClickException(option_text(error, SETTINGS)) from None
         raise
     return 0
 

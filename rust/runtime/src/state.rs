@@ -130,6 +130,8 @@ pub struct RuntimeState {
     /// The end of the time in which further clients should go elsewhere, and are still let in;
     /// `None`: they should not.
     leaving: Mutex<Option<Instant>>,
+    /// Whether there is such a time; read for each request.
+    is_leaving: AtomicBool,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -205,6 +207,7 @@ impl RuntimeState {
             notices,
             unready_after: config.unready_after,
             leaving: Mutex::default(),
+            is_leaving: AtomicBool::default(),
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -432,14 +435,13 @@ impl RuntimeState {
     #[must_use]
     pub fn readiness(&self, with_bus: bool) -> Readiness {
         let away_for = self.bus_away_for();
-        let is_leaving = self.leaving.lock().is_some();
-        Readiness::of(is_leaving, away_for, with_bus, self.unready_after)
+        Readiness::of(self.is_leaving(), away_for, with_bus, self.unready_after)
     }
 
     /// Whether further clients should go elsewhere.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+        self.is_leaving.load(Ordering::Relaxed)
     }
 
     /// Whether connections are being drained, so that no further client is let in.
@@ -454,6 +456,7 @@ impl RuntimeState {
         let mut leaving = self.leaving.lock();
         let is_first = leaving.is_none();
         *leaving = Some(leaving.map_or(end, |earlier| earlier.min(end)));
+        self.is_leaving.store(true, Ordering::Relaxed);
         is_first
     }
 
@@ -465,6 +468,7 @@ impl RuntimeState {
 
     pub(crate) fn set_draining(&self, draining: bool) {
         *self.leaving.lock() = draining.then(Instant::now);
+        self.is_leaving.store(draining, Ordering::Relaxed);
         self.draining.store(draining, Ordering::Relaxed);
     }
 

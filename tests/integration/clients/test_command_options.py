@@ -125,7 +125,7 @@ def test_a_file_of_tls_that_cannot_be_read_is_named_by_its_option(folder, file, 
     options = ("--port", "0", "--tls-cert", files["cert"], "--tls-key", files["key"])
     status, out, err = run(folder, *SERVE, *options)
     assert (status, out) == (1, "")
-    assert f"fraiseql-subs serve: {option} cannot be read" in err and "missing.pem" in err
+    assert f"Error: {option} cannot be read" in err and "missing.pem" in err
 
 
 @pytest.mark.parametrize(

@@ -320,3 +320,23 @@ async def test_a_port_in_use_is_told(folder):
     assert f"cannot listen on 127.0.0.1:{port}" in err
     first.kill()
     await first.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "part"),
+    [
+        (["broken"], 1, "ValueError: no settings"),
+        (["app:manager", "--host", "203.0.113.9"], 1, "203.0.113.9"),
+        (["app:manager", "--main", "app:fail"], 1, "ValueError: the database is away"),
+        (["app:managr"], 2, "did you mean manager"),
+    ],
+)
+async def test_a_log_of_json_says_why_the_program_has_ended(folder, arguments, expected, part):
+    (folder / "broken.py").write_text('raise ValueError("no settings")\n')
+    with (folder / "app.py").open("a") as file:
+        file.write('\nasync def fail():\n    raise ValueError("the database is away")\n')
+    process = await start(folder, *arguments, "--port", "0", "--log-format", "json")
+    status, _, err = await finish(process)
+    last = json.loads(err.splitlines()[-1])
+    assert (status, last["level"], last["event_name"]) == (expected, "ERROR", "program.failed")
+    assert part in last["message"]
