@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bus::{Event, Received, TraceContext};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::client::ConnectionInfo;
 
@@ -75,6 +76,8 @@ pub struct Timings {
     /// The part of the deliveries that is told.
     sample: f64,
     waiting: Mutex<Vec<Timing>>,
+    /// Told when something waits, where nothing did before.
+    first: Notify,
     events: Mutex<VecDeque<(Received, TraceContext)>>,
 }
 
@@ -85,6 +88,7 @@ impl Timings {
         Self {
             sample,
             waiting: Mutex::default(),
+            first: Notify::new(),
             events: Mutex::default(),
         }
     }
@@ -95,10 +99,22 @@ impl Timings {
         std::mem::take(&mut *self.waiting.lock())
     }
 
+    /// Waits until there is something to take. Has one waiter at most.
+    pub async fn something(&self) {
+        while self.waiting.lock().is_empty() {
+            self.first.notified().await;
+        }
+    }
+
     fn add(&self, timing: Timing) {
         let mut waiting = self.waiting.lock();
-        if waiting.len() < MAX_WAITING {
-            waiting.push(timing);
+        if waiting.len() >= MAX_WAITING {
+            return;
+        }
+        waiting.push(timing);
+        if waiting.len() == 1 {
+            drop(waiting);
+            self.first.notify_one();
         }
     }
 
