@@ -187,3 +187,31 @@ impl Timings {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn is_told(timings: &Timings) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(timings.something()).poll(&mut context) == Poll::Ready(())
+    }
+
+    #[test]
+    fn who_takes_is_told_only_when_something_waits() {
+        let timings = Timings::new(0.0);
+        assert!(!is_told(&timings));
+        let mut waits = pin!(timings.something());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        timings.add(Timing::new(Timed::Connection, Duration::ZERO));
+        assert!(waits.poll(&mut context).is_ready());
+        timings.add(Timing::new(Timed::Connection, Duration::ZERO));
+        assert!(is_told(&timings));
+        assert_eq!(timings.take().len(), 2);
+        assert!(!is_told(&timings));
+    }
+}
