@@ -45,8 +45,8 @@ class CallSpan:
     """The span of a call: begins with its first step, and is current in each of its steps.
 
     A subscription's calls share a context of `contextvars`, also while several of them wait. So the
-    span is set for each step alone, with what the call itself has made current. Without a span, which
-    a fault of the tracer may cost, the call runs as if it were not traced.
+    span is set for each step alone, with what the call itself has made current. Without a span,
+    which a fault of the tracer may cost, the call runs as if it were not traced.
     """
 
     __slots__ = ("_begin", "_context", "_span")

@@ -73,9 +73,9 @@ class TransactionEvent(NamedTuple):
 
 
 _CALL = "select fraiseql_subs.publish({}, cast({} as jsonb), {}, {}, {})"
-# The setting would last as long as the transaction, so its value is set back: it may be that of the
-# application, and is not that of the next event. Each part reads the one before it, which makes their
-# order. A database that was prepared earlier ignores the setting.
+# The setting would last as long as the transaction, so its value is set back: it may be that of
+# the application, and is not that of the next event. Each part reads the one before it, which makes
+# their order. A database that was prepared earlier ignores the setting.
 _TRACED = f"""\
 select pg_catalog.set_config('fraiseql_subs.traceparent', before.value, true)
 from (
