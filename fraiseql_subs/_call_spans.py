@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 from typing_extensions import Self
 
 from ._resolving import await_it
-from .tracing import report
+from ._tracer_faults import report
 
 
 def fail(span: Span, exception: BaseException) -> None:

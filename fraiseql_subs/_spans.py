@@ -33,7 +33,8 @@ from typing_extensions import Self
 
 from ._call_spans import CallSpan, call_hook, end, fail
 from ._core import Receipt, __version__
-from .tracing import TraceContext, report
+from ._tracer_faults import report
+from .tracing import TraceContext
 
 Timing: TypeAlias = tuple[
     str,

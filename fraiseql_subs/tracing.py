@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import Self
 
-from ._faults import faults
+from ._tracer_faults import report
 from .config import is_number, refuse
 from .errors import ConfigurationError
 
@@ -112,14 +112,6 @@ def _start(provider: Any, channels: frozenset[str], sample: float) -> Spans | No
     except Exception as fault:
         report(fault)
         return None
-
-
-def report(fault: Exception) -> None:
-    """Report what a tracer, a sampler or a span processor has raised.
-
-    It costs a span, but neither an event nor a call.
-    """
-    faults.raised("OpenTelemetry raised; a span is missing", fault)
 
 
 class NoSpan:
