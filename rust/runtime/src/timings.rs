@@ -168,23 +168,29 @@ impl Timings {
         });
     }
 
-    /// Records that a result of an event has left for the socket of a client.
-    pub(crate) fn delivered(&self, field: Option<&str>, received: Received, took: Duration) {
+    /// Records that a result of an event has left for the socket of a client. Returns the trace of the
+    /// event, for those that are told.
+    pub(crate) fn delivered(
+        &self,
+        field: Option<&str>,
+        received: Received,
+        took: Duration,
+    ) -> Option<[u8; 16]> {
         if fastrand::f64() >= self.sample {
-            return;
+            return None;
         }
         let events = self.events.lock();
         let mut newest = events.iter().rev();
         let found = newest.find(|(known, _)| known.is_moment_of(received));
-        let Some(parent) = found.map(|(_, trace)| trace.clone()) else {
-            return;
-        };
+        let parent = found.map(|(_, trace)| trace.clone())?;
+        let trace_id = parent.trace_id;
         drop(events);
         self.add(Timing {
             field: field.map(str::to_owned),
             parent: Some(parent),
             ..Timing::new(Timed::Delivery, took)
         });
+        Some(trace_id)
     }
 }
 
