@@ -18,41 +18,67 @@ from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 from typing_extensions import Self
 
 from ._resolving import await_it
+from ._tracer_faults import report
 
 
 def fail(span: Span, exception: BaseException) -> None:
     """Record an exception as the error of a span."""
-    span.record_exception(exception)
     kind = type(exception)
-    span.set_attribute("error.type", f"{kind.__module__}.{kind.__qualname__}")
-    span.set_status(Status(StatusCode.ERROR, kind.__qualname__))
+    try:
+        span.set_attribute("error.type", f"{kind.__module__}.{kind.__qualname__}")
+        span.set_status(Status(StatusCode.ERROR, kind.__qualname__))
+        # Last, as it may fail: it needs the text of the exception.
+        span.record_exception(exception)
+    except Exception as fault:
+        report(fault)
+
+
+def end(span: Span) -> None:
+    """End a span."""
+    try:
+        span.end()
+    except Exception as fault:
+        report(fault)
 
 
 class CallSpan:
     """The span of a call: begins with its first step, and is current in each of its steps.
 
     A subscription's calls share a context of `contextvars`, also while several of them wait. So the
-    span is set for each step alone, with what the call itself has made current.
+    span is set for each step alone, with what the call itself has made current. Without a span,
+    which a fault of the tracer may cost, the call runs as if it were not traced.
     """
 
     __slots__ = ("_begin", "_context", "_span")
 
     def __init__(self, begin: Callable[[], Span]) -> None:
-        self._begin = begin
+        self._begin: Callable[[], Span] | None = begin
         self._span: Span | None = None
         self._context: Context | None = None
 
-    def enter(self) -> Token[Context]:
+    def enter(self) -> Token[Context] | None:
         """Make it current; returns what `leave` needs."""
-        if self._span is None or self._context is None:
-            self._span = self._begin()
-            self._context = set_span_in_context(self._span)
-        return attach(self._context)
+        try:
+            if self._context is None:
+                begin, self._begin = self._begin, None
+                if begin is None:
+                    return None
+                self._span = begin()
+                self._context = set_span_in_context(self._span)
+            return attach(self._context)
+        except Exception as fault:
+            report(fault)
+            return None
 
-    def leave(self, token: Token[Context]) -> None:
+    def leave(self, token: Token[Context] | None) -> None:
         """Make the span current that was so before."""
-        self._context = get_current()
-        detach(token)
+        if token is None:
+            return
+        try:
+            self._context = get_current()
+            detach(token)
+        except Exception as fault:
+            report(fault)
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in the span."""
@@ -82,7 +108,7 @@ class CallSpan:
     def end(self) -> None:
         """End it."""
         if self._span is not None:
-            self._span.end()
+            end(self._span)
 
 
 class _Followed(Coroutine[Any, Any, Any]):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextvars import Context as Variables
+from contextvars import copy_context
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
@@ -29,8 +31,9 @@ from opentelemetry.trace import (
 )
 from typing_extensions import Self
 
-from ._call_spans import CallSpan, call_hook, fail
+from ._call_spans import CallSpan, call_hook, end, fail
 from ._core import Receipt, __version__
+from ._tracer_faults import report
 from .tracing import TraceContext
 
 Timing: TypeAlias = tuple[
@@ -70,6 +73,15 @@ class Spans:
         self._tracer = provider.get_tracer("fraiseql_subs", __version__)
         self._channels = channels
 
+    def variables(self) -> Variables:
+        """Return a copy of the current context of `contextvars`, in which no span is current.
+
+        What starts a manager causes nothing that its clients do later.
+        """
+        variables = copy_context()
+        variables.run(attach, variables.run(set_span_in_context, INVALID_SPAN))
+        return variables
+
     def publish(self, channel: str | None, count: int | None) -> PublishSpan:
         """Begin a span in which events are published.
 
@@ -84,9 +96,12 @@ class Spans:
         if count is not None:
             attributes["messaging.batch.message_count"] = count
         name = f"publish {channel}" if channel in self._channels else "publish"
-        return PublishSpan(
-            self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
-        )
+        try:
+            span = self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
+        except Exception as fault:
+            report(fault)
+            span = INVALID_SPAN
+        return PublishSpan(span)
 
     def resolve(
         self,
@@ -132,30 +147,46 @@ class Spans:
     def ended(self, timings: Iterable[Timing]) -> None:
         """Make the spans of what has ended on other threads."""
         for timing in timings:
-            kind, began, ended, field, channel, connection, reason, has_failed, parent = timing
-            attributes: _Attributes = {}
-            if kind in ("route", "deliver"):
-                attributes.update(_SYSTEM)
-            if field is not None:
-                attributes.update(_operation(field, None))
-            if channel is not None:
-                attributes["messaging.destination.name"] = channel
-            if connection is not None:
-                attributes["fraiseql_subs.connection.id"], protocol = connection
-                attributes["fraiseql_subs.protocol"] = protocol
-            if reason is not None:
-                attributes["fraiseql_subs.end"] = reason
-            remote = INVALID_SPAN if parent is None else NonRecordingSpan(_span_context(parent))
-            span = self._tracer.start_span(
-                kind if field is None else f"{_TIMED.get(kind, kind)} {field}",
-                set_span_in_context(remote, Context()),
-                kind=SpanKind.SERVER if parent is None else SpanKind.INTERNAL,
-                attributes=attributes,
-                start_time=began,
-            )
-            if has_failed:
-                span.set_status(Status(StatusCode.ERROR))
-            span.end(ended)
+            try:
+                self._ended(*timing)
+            except Exception as fault:
+                report(fault)
+
+    def _ended(
+        self,
+        kind: str,
+        began: int,
+        ended: int,
+        field: str | None,
+        channel: str | None,
+        connection: tuple[str, str] | None,
+        reason: str | None,
+        has_failed: bool,
+        parent: TraceContext | None,
+    ) -> None:
+        attributes: _Attributes = {}
+        if kind in ("route", "deliver"):
+            attributes.update(_SYSTEM)
+        if field is not None:
+            attributes.update(_operation(field, None))
+        if channel is not None:
+            attributes["messaging.destination.name"] = channel
+        if connection is not None:
+            attributes["fraiseql_subs.connection.id"], protocol = connection
+            attributes["fraiseql_subs.protocol"] = protocol
+        if reason is not None:
+            attributes["fraiseql_subs.end"] = reason
+        remote = INVALID_SPAN if parent is None else NonRecordingSpan(_span_context(parent))
+        span = self._tracer.start_span(
+            kind if field is None else f"{_TIMED.get(kind, kind)} {field}",
+            set_span_in_context(remote, Context()),
+            kind=SpanKind.SERVER if parent is None else SpanKind.INTERNAL,
+            attributes=attributes,
+            start_time=began,
+        )
+        if has_failed:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(ended)
 
     def _call(
         self,
@@ -222,39 +253,46 @@ class PublishSpan:
     @property
     def context(self) -> TraceContext | None:
         """The context for the events."""
-        context = self._span.get_span_context()
-        if not context.is_valid:
+        try:
+            context = self._span.get_span_context()
+            if not context.is_valid:
+                return None
+            return (
+                context.trace_id.to_bytes(16, "big"),
+                context.span_id.to_bytes(8, "big"),
+                int(context.trace_flags),
+                context.trace_state.to_header() or None,
+            )
+        except Exception as fault:
+            report(fault)
             return None
-        return (
-            context.trace_id.to_bytes(16, "big"),
-            context.span_id.to_bytes(8, "big"),
-            int(context.trace_flags),
-            context.trace_state.to_header() or None,
-        )
 
     def published(self, result: Receipt | list[Receipt]) -> None:
         """Record the id of the event."""
         if isinstance(result, Receipt):
-            self._span.set_attribute("messaging.message.id", result.event_id)
+            try:
+                self._span.set_attribute("messaging.message.id", result.event_id)
+            except Exception as fault:
+                report(fault)
 
     def done(self, result: Receipt | list[Receipt]) -> None:
         """End it: the events are published."""
         self.published(result)
-        self._span.end()
+        end(self._span)
 
     def end(self) -> None:
         """End it."""
-        self._span.end()
+        end(self._span)
 
     def failed(self, exception: BaseException) -> None:
         """End it with the error that was raised."""
         fail(self._span, exception)
-        self._span.end()
+        end(self._span)
 
     def settled(self, future: asyncio.Future[Any]) -> None:
         """End it as a future has ended; nothing need wait for that."""
         if future.cancelled():
-            self._span.end()
+            end(self._span)
         elif (exception := future.exception()) is not None:
             self.failed(exception)
         else:
@@ -271,4 +309,4 @@ class PublishSpan:
     ) -> None:
         if isinstance(exc, Exception):
             fail(self._span, exc)
-        self._span.end()
+        end(self._span)

@@ -64,9 +64,8 @@ class TransactionEvent(NamedTuple):
     def parameters(self) -> dict[str, str | None]:
         """The parameters of its statement, in their order."""
         parameters = self._asdict()
-        if self.traceparent is None:
-            del parameters["traceparent"]
-        return parameters
+        traceparent = parameters.pop("traceparent")
+        return parameters if traceparent is None else {"traceparent": traceparent, **parameters}
 
     def statement(self, plain: str, traced: str) -> str:
         """Return the statement that publishes it."""
@@ -74,14 +73,29 @@ class TransactionEvent(NamedTuple):
 
 
 _CALL = "select fraiseql_subs.publish({}, cast({} as jsonb), {}, {}, {})"
-# The setting lasts as long as the transaction; a database that was prepared earlier ignores it.
-_TRACED = f"{_CALL} from pg_catalog.set_config('fraiseql_subs.traceparent', {{}}, true)"
+# The setting would last as long as the transaction, so its value is set back: it may be that of
+# the application, and is not that of the next event. Each part reads the one before it, which makes
+# their order. A database that was prepared earlier ignores the setting.
+_TRACED = f"""\
+select pg_catalog.set_config('fraiseql_subs.traceparent', before.value, true)
+from (
+    select coalesce(pg_catalog.current_setting('fraiseql_subs.traceparent', true), '') as value
+    offset 0
+) as before,
+lateral (
+    select pg_catalog.set_config('fraiseql_subs.traceparent', {{}}, true) as value
+    where before.value is not null
+    offset 0
+) as given,
+lateral ({_CALL} where given.value is not null offset 0) as published"""
 _NAMES = [f":{name}" for name in TransactionEvent._fields]
-_NAMED = _CALL.format(*_NAMES[:-1]), _TRACED.format(*_NAMES)
+_NAMED = _CALL.format(*_NAMES[:-1]), _TRACED.format(_NAMES[-1], *_NAMES[:-1])
 _FORMAT = _CALL.format(*["%s"] * 5), _TRACED.format(*["%s"] * 6)
 # Without the cast to text, asyncpg applies the codec that the application has set for jsonb.
-_NUMBERS = ["$1", "$2::text", "$3", "$4", "$5", "$6"]
-_NUMBERED = _CALL.format(*_NUMBERS[:-1]), _TRACED.format(*_NUMBERS)
+_NUMBERED = (
+    _CALL.format("$1", "$2::text", "$3", "$4", "$5"),
+    _TRACED.format("$1", "$2", "$3::text", "$4", "$5", "$6"),
+)
 
 
 def check_bus(*, has_transactions: bool) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import Self
 
+from ._tracer_faults import report
 from .config import is_number, refuse
 from .errors import ConfigurationError
 
@@ -96,17 +97,21 @@ def starting(
 
 
 def _start(provider: Any, channels: frozenset[str], sample: float) -> Spans | None:
-    if provider is None:
-        api: Any = sys.modules.get("opentelemetry.trace")
-        if api is None:
-            # A program that has set a provider has imported it.
-            return None
-        provider = api.get_tracer_provider()
-        if isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
-            return None
-    from ._spans import Spans
+    try:
+        if provider is None:
+            api: Any = sys.modules.get("opentelemetry.trace")
+            if api is None:
+                # A program that has set a provider has imported it.
+                return None
+            provider = api.get_tracer_provider()
+            if isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
+                return None
+        from ._spans import Spans
 
-    return Spans(provider, channels, sample)
+        return Spans(provider, channels, sample)
+    except Exception as fault:
+        report(fault)
+        return None
 
 
 class NoSpan:
@@ -124,6 +129,19 @@ class NoSpan:
         pass
 
 
+_NO_SPAN = NoSpan()
+
+_ABSENT = object()
+"""In place of a provider where the package is not imported."""
+
+
+def _set_provider() -> object:
+    """Return the provider that the program has set, None if it has set none; cheap."""
+    api = sys.modules.get("opentelemetry.trace")
+    # A new object where the package has it elsewhere: it has to be asked.
+    return _ABSENT if api is None else getattr(api, "_TRACER_PROVIDER", object())
+
+
 class PublisherTracing:
     """The spans of a publisher, which begin when the program has set a provider.
 
@@ -132,8 +150,13 @@ class PublisherTracing:
     """
 
     def __init__(self, tracing: object) -> None:
-        self._start = starting(check_tracing(tracing))
+        value = check_tracing(tracing)
+        self._start = starting(value)
         self._spans: Spans | None = None
+        self._seen: object = _ABSENT
+        if isinstance(value, Tracing) and value.tracer_provider is not None:
+            self._spans = self._start and self._start()
+            self._start = None
 
     def publishing(self, channel: object) -> PublishSpan | NoSpan:
         """Begin a span in which an event is published."""
@@ -144,11 +167,10 @@ class PublisherTracing:
         return self._begin(None, len(events) if isinstance(events, Sized) else None)
 
     def _begin(self, channel: str | None, count: int | None) -> PublishSpan | NoSpan:
-        if self._spans is None and self._start is not None:
-            self._spans = self._start()
         if self._spans is None:
-            return _NO_SPAN
+            if self._start is None or (provider := _set_provider()) is self._seen:
+                return _NO_SPAN
+            self._seen, self._spans = provider, self._start()
+            if self._spans is None:
+                return _NO_SPAN
         return self._spans.publish(channel, count)
-
-
-_NO_SPAN = NoSpan()

@@ -11,15 +11,18 @@ use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 use runtime::{Authenticator, BoxFuture, Client, Refused};
 
 use crate::bridge::Bridge;
-use crate::client::{HostClient, ReadIdentity, connection_params, read_identity};
+use crate::client::{HostClient, ReadIdentity, connection_params, read_identity, variables_of};
 use crate::error::config_error;
 use crate::failure::{Failures, FaultOwner, exception_of};
 use crate::json::to_json_map;
+use crate::spans::Spans;
 use crate::tasks::{TaskId, Tasks};
 
 /// Calls an `authenticate` hook.
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
+    /// Makes spans; `None`: tracing is off.
+    pub(crate) spans: Option<Arc<Spans>>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) bridge: Arc<Bridge>,
     pub(crate) failures: Arc<Failures>,
@@ -30,19 +33,24 @@ impl Authenticator for PyAuthenticator {
     fn authenticate(&self, mut client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
         let (tasks, failures) = (self.tasks.clone(), self.failures.clone());
+        let spans = self.spans.clone();
         Box::pin(async move {
             let asking = bridge.clone();
             let telling = failures.clone();
-            let asked = bridge.run(move |py| match ask(py, &asking, &tasks, &hook, &client) {
-                Ok(asked) => {
-                    // The hook and resolvers now read it from `params`.
-                    client.forget_head();
-                    Ok((asked, client))
-                }
-                Err(error) => {
-                    let refused = refused(py, &telling, &client, &error);
-                    telling.pass_on(py, error);
-                    Err(refused)
+            let asked = bridge.run(move |py| {
+                let caller = Caller::new(py, spans.as_deref(), &client);
+                let asked = caller.and_then(|caller| ask(&caller, &asking, &tasks, &hook, &client));
+                match asked {
+                    Ok(asked) => {
+                        // The hook and resolvers now read it from `params`.
+                        client.forget_head();
+                        Ok((asked, client))
+                    }
+                    Err(error) => {
+                        let refused = refused(py, &telling, &client, &error);
+                        telling.pass_on(py, error);
+                        Err(refused)
+                    }
                 }
             });
             let (asked, mut client) = match asked.await {
@@ -77,6 +85,44 @@ impl Authenticator for PyAuthenticator {
                 .await
                 .unwrap_or_else(|_| (Client::default(), Err(Refused::default())))
         })
+    }
+}
+
+/// Calls functions in the context of a client, if its span may be a parent.
+struct Caller<'py> {
+    py: Python<'py>,
+    /// `contextvars.Context`; `None`: the current one.
+    variables: Option<Py<PyAny>>,
+}
+
+impl<'py> Caller<'py> {
+    /// The current context is that of the manager's start, or of another client.
+    fn new(py: Python<'py>, spans: Option<&Spans>, client: &Client) -> PyResult<Self> {
+        let variables = spans.map(|spans| match variables_of(client) {
+            Some(variables) => variables.call_method0(py, intern!(py, "copy")),
+            None => spans.variables(py),
+        });
+        let variables = variables.transpose()?;
+        Ok(Self { py, variables })
+    }
+
+    fn call(
+        &self,
+        function: &Bound<'py, PyAny>,
+        arguments: (&Bound<'py, PyAny>, Option<&Bound<'py, PyAny>>),
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match (&self.variables, arguments) {
+            (None, (first, None)) => function.call1((first,)),
+            (None, (first, Some(second))) => function.call1((first, second)),
+            (Some(variables), (first, second)) => {
+                let run = intern!(self.py, "run");
+                let variables = variables.bind(self.py);
+                match second {
+                    None => variables.call_method1(run, (function, first)),
+                    Some(second) => variables.call_method1(run, (function, first, second)),
+                }
+            }
+        }
     }
 }
 
@@ -137,16 +183,17 @@ struct RunningHook {
 
 impl RunningHook {
     /// Runs the awaitable that a hook returned on the event loop; called on its thread.
-    fn start(
+    fn start<'py>(
+        caller: &Caller<'py>,
         bridge: &Arc<Bridge>,
         tasks: &Arc<Tasks>,
-        awaitable: &Bound<'_, PyAny>,
+        awaitable: &Bound<'py, PyAny>,
     ) -> PyResult<Self> {
-        let py = awaitable.py();
+        let py = caller.py;
         let event_loop = bridge.event_loop(py);
         let module = py.import(intern!(py, "fraiseql_subs._resolving"))?;
-        let start = intern!(py, "start_hook");
-        let task = module.call_method1(start, (event_loop, awaitable))?;
+        let start = module.getattr(intern!(py, "start_hook"))?;
+        let task = caller.call(&start, (event_loop, Some(awaitable)))?;
         let id = TaskId::next_hook();
         tasks.hold_to_end(id, &task, "authenticate".to_owned())?;
         let locals = TaskLocals::new(event_loop.clone()).copy_context(py)?;
@@ -170,16 +217,17 @@ impl Drop for RunningHook {
 }
 
 fn ask(
-    py: Python<'_>,
+    caller: &Caller<'_>,
     bridge: &Arc<Bridge>,
     tasks: &Arc<Tasks>,
     hook: &Py<PyAny>,
     client: &Client,
 ) -> PyResult<Asked> {
+    let py = caller.py;
     let params = connection_params(py, client)?;
-    let result = hook.bind(py).call1((&params,))?;
+    let result = caller.call(hook.bind(py), (&params, None))?;
     let answer = if result.hasattr(intern!(py, "__await__"))? {
-        HookAnswer::Running(RunningHook::start(bridge, tasks, &result)?)
+        HookAnswer::Running(RunningHook::start(caller, bridge, tasks, &result)?)
     } else {
         HookAnswer::Ready(result.unbind())
     };

@@ -117,6 +117,10 @@ impl Calls {
             .import("fraiseql_subs._first_steps")?
             .call_method1("call_starter", (event_loop,))?
             .extract()?;
+        let variables = match &spans {
+            None => context_variables(py)?.unbind(),
+            Some(spans) => spans.variables(py)?,
+        };
         Ok(Self {
             batches: Batches::new(functions.len()),
             spans,
@@ -132,7 +136,7 @@ impl Calls {
             snapshot: SnapshotClass(find("Snapshot")?),
             start_task,
             starts_eagerly,
-            variables: context_variables(py)?.unbind(),
+            variables,
             tasks,
             bridge,
             failures,

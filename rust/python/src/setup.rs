@@ -361,6 +361,7 @@ impl Setup {
             let (bridge, tasks) = (bridge.clone(), tasks.clone());
             Arc::new(PyAuthenticator {
                 hook,
+                spans: spans.clone(),
                 tasks,
                 bridge,
                 failures,

@@ -4,6 +4,7 @@
 //! Not here: names and attributes of spans (`fraiseql_subs._spans`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bus::{Draft, Event, TraceContext};
 use pyo3::intern;
@@ -16,11 +17,16 @@ use crate::future::Publication;
 /// Makes the spans of a started manager.
 pub(crate) struct Spans {
     object: Py<PyAny>,
+    /// The context variables at the manager's start, without what was the current span.
+    variables: Py<PyAny>,
     timings: Arc<Timings>,
 }
 
-/// The span of a call of a resolver.
-pub(crate) struct CallSpan(Py<PyAny>);
+/// The span of a call of a resolver. It ends at the latest when the call is dropped, which may have had no first step.
+pub(crate) struct CallSpan {
+    object: Py<PyAny>,
+    has_ended: AtomicBool,
+}
 
 /// The span in which events are published.
 pub(crate) struct PublishSpan(Py<PyAny>);
@@ -72,8 +78,17 @@ impl Spans {
         }
         let sample = spans.getattr(py, intern!(py, "sample_deliveries"))?;
         let timings = Arc::new(Timings::new(sample.extract(py)?));
-        let object = spans;
-        Ok(Some(Arc::new(Self { object, timings })))
+        let variables = spans.call_method0(py, intern!(py, "variables"))?;
+        Ok(Some(Arc::new(Self {
+            object: spans,
+            variables,
+            timings,
+        })))
+    }
+
+    /// Returns a copy of the context variables of what no client has called.
+    pub(crate) fn variables(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.variables.call_method0(py, intern!(py, "copy"))
     }
 
     /// Collects what has ended on the threads of Rust.
@@ -129,7 +144,7 @@ impl Spans {
                 _ => self.other(py, "stream", field, operation),
             },
         };
-        told(py, made).map(CallSpan)
+        told(py, made).map(CallSpan::new)
     }
 
     fn other(
@@ -169,11 +184,18 @@ impl Spans {
         let made = self
             .object
             .call_method1(py, intern!(py, "batch"), arguments);
-        told(py, made).map(CallSpan)
+        told(py, made).map(CallSpan::new)
     }
 }
 
 impl CallSpan {
+    fn new(object: Py<PyAny>) -> Self {
+        Self {
+            object,
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
     /// Returns a function that calls another one in the span. `is_async`: that returns an awaitable, whose
     /// steps run in the span too.
     pub(crate) fn wrap<'py>(
@@ -187,32 +209,51 @@ impl CallSpan {
         } else {
             intern!(py, "wrap")
         };
-        self.0.bind(py).call_method1(name, (function,))
+        self.object.bind(py).call_method1(name, (function,))
     }
 
     /// Returns a coroutine whose steps run in the span.
     pub(crate) fn follow<'py>(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = coroutine.py();
         let follow = intern!(py, "follow");
-        self.0.bind(py).call_method1(follow, (coroutine,))
+        self.object.bind(py).call_method1(follow, (coroutine,))
     }
 
     /// Records an exception.
     pub(crate) fn failed(&self, exception: &Bound<'_, PyAny>) {
         let py = exception.py();
-        let recorded = self.0.call_method1(py, intern!(py, "failed"), (exception,));
+        let failed = intern!(py, "failed");
+        let recorded = self.object.call_method1(py, failed, (exception,));
         told(py, recorded);
     }
 
     /// Ends the span.
     pub(crate) fn end(&self, py: Python<'_>) {
-        told(py, self.0.call_method0(py, intern!(py, "end")));
+        if !self.has_ended.swap(true, Relaxed) {
+            told(py, self.object.call_method0(py, intern!(py, "end")));
+        }
+    }
+}
+
+impl Drop for CallSpan {
+    fn drop(&mut self) {
+        if *self.has_ended.get_mut() {
+            return;
+        }
+        Python::attach(|py| {
+            // An exception may already be set when an object is dropped.
+            let raised = PyErr::take(py);
+            self.end(py);
+            if let Some(raised) = raised {
+                raised.restore(py);
+            }
+        });
     }
 }
 
 /// Runs a function in the span of a call, if it has one.
 pub(crate) fn inside<T>(py: Python<'_>, span: Option<&CallSpan>, run: impl FnOnce() -> T) -> T {
-    let Some(CallSpan(span)) = span else {
+    let Some(CallSpan { object: span, .. }) = span else {
         return run();
     };
     let token = told(py, span.call_method0(py, intern!(py, "enter")));

@@ -14,7 +14,7 @@ use runtime::{Timed, Timing};
 use crate::bridge::Bridge;
 use crate::spans::{Spans, trace_to_python};
 
-/// How often what has ended is passed on.
+/// How long what has ended is collected before it is passed on. The event loop of an idle program is not woken.
 const EVERY: Duration = Duration::from_millis(500);
 
 fn name(of: Timed) -> &'static str {
@@ -64,10 +64,12 @@ pub(crate) fn watch(
     bridge: &Arc<Bridge>,
     spans: &Arc<Spans>,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let timings = spans.timings().clone();
     let (bridge, spans) = (Arc::downgrade(bridge), Arc::downgrade(spans));
     let is_asked = Arc::new(AtomicBool::new(false));
     async move {
         loop {
+            timings.something().await;
             tokio::time::sleep(EVERY).await;
             let Some(bridge) = bridge.upgrade().filter(|bridge| !bridge.is_closed()) else {
                 return;

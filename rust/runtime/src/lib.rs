@@ -65,7 +65,7 @@ pub use journal::CONNECTIONS;
 pub use manager::{
     Disconnected, DrainOptions, EnginePublisher, Listed, Reached, Runtime, WorkerFactory,
 };
-pub use metrics::{Family, Format, Kind, Metrics, Sample, Snapshot, UNWRITTEN, Value};
+pub use metrics::{Exemplar, Family, Format, Kind, Metrics, Sample, Snapshot, UNWRITTEN, Value};
 pub use places::Place;
 pub use random::{opaque_id, random_key};
 pub use readiness::Readiness;

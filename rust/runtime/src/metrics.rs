@@ -1,5 +1,6 @@
 //! Counters of one manager. Written by all threads, read by `metrics()` and at `/metrics`.
 
+mod exemplars;
 mod families;
 mod series;
 mod text;
@@ -14,6 +15,7 @@ use security::Check;
 
 use crate::timings::Timings;
 
+pub use exemplars::Exemplar;
 pub(crate) use families::Reading;
 pub use families::{Family, Kind, Sample, Value};
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bus::{Event, Received, TraceContext};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::client::ConnectionInfo;
 
@@ -75,6 +76,8 @@ pub struct Timings {
     /// The part of the deliveries that is told.
     sample: f64,
     waiting: Mutex<Vec<Timing>>,
+    /// Told when something waits, where nothing did before.
+    first: Notify,
     events: Mutex<VecDeque<(Received, TraceContext)>>,
 }
 
@@ -85,6 +88,7 @@ impl Timings {
         Self {
             sample,
             waiting: Mutex::default(),
+            first: Notify::new(),
             events: Mutex::default(),
         }
     }
@@ -95,10 +99,22 @@ impl Timings {
         std::mem::take(&mut *self.waiting.lock())
     }
 
+    /// Waits until there is something to take. Has one waiter at most.
+    pub async fn something(&self) {
+        while self.waiting.lock().is_empty() {
+            self.first.notified().await;
+        }
+    }
+
     fn add(&self, timing: Timing) {
         let mut waiting = self.waiting.lock();
-        if waiting.len() < MAX_WAITING {
-            waiting.push(timing);
+        if waiting.len() >= MAX_WAITING {
+            return;
+        }
+        waiting.push(timing);
+        if waiting.len() == 1 {
+            drop(waiting);
+            self.first.notify_one();
         }
     }
 
@@ -152,22 +168,56 @@ impl Timings {
         });
     }
 
-    /// Records that a result of an event has left for the socket of a client.
-    pub(crate) fn delivered(&self, field: Option<&str>, received: Received, took: Duration) {
+    /// Records that a result of an event has left for the socket of a client. Returns the trace of the
+    /// event, for those that are told.
+    pub(crate) fn delivered(
+        &self,
+        field: Option<&str>,
+        received: Received,
+        took: Duration,
+    ) -> Option<[u8; 16]> {
         if fastrand::f64() >= self.sample {
-            return;
+            return None;
         }
         let events = self.events.lock();
         let mut newest = events.iter().rev();
         let found = newest.find(|(known, _)| known.is_moment_of(received));
-        let Some(parent) = found.map(|(_, trace)| trace.clone()) else {
-            return;
-        };
+        let parent = found.map(|(_, trace)| trace.clone())?;
+        let trace_id = parent.trace_id;
         drop(events);
         self.add(Timing {
             field: field.map(str::to_owned),
             parent: Some(parent),
             ..Timing::new(Timed::Delivery, took)
         });
+        Some(trace_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn is_told(timings: &Timings) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(timings.something()).poll(&mut context) == Poll::Ready(())
+    }
+
+    #[test]
+    fn who_takes_is_told_only_when_something_waits() {
+        let timings = Timings::new(0.0);
+        assert!(!is_told(&timings));
+        let mut waits = pin!(timings.something());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        timings.add(Timing::new(Timed::Connection, Duration::ZERO));
+        assert!(waits.poll(&mut context).is_ready());
+        timings.add(Timing::new(Timed::Connection, Duration::ZERO));
+        assert!(is_told(&timings));
+        assert_eq!(timings.take().len(), 2);
+        assert!(!is_told(&timings));
     }
 }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from declared import node
 from nodes import PATHS, take
-from open_transactions import ASYNC_KINDS, KINDS
+from open_transactions import ASYNC_KINDS, KINDS, asyncpg_connection
 from opentelemetry.trace import StatusCode
 from support import PATIENCE, eventually
 from support.nats_server import NatsServer
@@ -160,6 +160,32 @@ async def test_an_event_of_a_transaction_has_a_trace(kind, postgres, spans: Expo
                 assert await result(results) == {"value": number}
     assert seen == [(None, None), *((traceparent(each), None) for each in spans.all("publish"))]
     assert all(is_child(span, spans.one("request")) for span in spans.all("publish"))
+
+
+SHOW = "select current_setting('fraiseql_subs.traceparent', true)"
+OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("own", [OWN, ""], ids=["set", "unset"])
+async def test_a_trace_ends_with_its_event(own, postgres, spans: Exported):
+    receiving, publishing = manager_of(postgres.url, Exported()), node(postgres.url)
+    traced = node(postgres.url, tracing=spans.tracing)
+    async with receiving, publishing, traced:
+        async with receiving.subscribe("subscription { value }") as results:
+            async with asyncpg_connection(postgres.url) as opened:
+                if own:
+                    await opened.connection.execute(
+                        f"SET LOCAL fraiseql_subs.traceparent = '{own}'"
+                    )
+                for number in (1, 2):
+                    await traced.publish("values", number, connection=opened.connection)
+                    assert (await opened.connection.fetchval(SHOW) or "") == own
+                await publishing.publish("values", 3, connection=opened.connection)
+                await opened.commit()
+            for number in (1, 2, 3):
+                assert await result(results) == {"value": number}
+    mine = [traceparent(span) for span in spans.all("publish")]
+    assert [told for told, _ in seen] == [*mine, own or None]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

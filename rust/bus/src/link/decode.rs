@@ -62,7 +62,7 @@ impl Decoder {
                 );
             }
         };
-        let envelope = match Envelope::read(bytes, self.accept_raw) {
+        let mut envelope = match Envelope::read(bytes, self.accept_raw) {
             Ok(envelope) => envelope,
             Err(error) => {
                 unreadable(&error);
@@ -92,7 +92,7 @@ impl Decoder {
             tenant_id: tenant.map(Into::into),
             id: envelope.id.map(Into::into),
             data,
-            trace: envelope.trace.clone().map(Box::new),
+            trace: envelope.trace.take().map(Box::new),
         };
         Some((draft, envelope.published_at))
     }

@@ -98,8 +98,11 @@ impl OperationMark {
     fn sent(&self, received: Received, metrics: &Metrics) {
         if let (Some(series), Some(delay)) = (self.series.get(), received.since(self.begin)) {
             series.delivery.observe(delay);
-            if let Some(timings) = &metrics.timings {
-                timings.delivered(self.field(), received, delay);
+            let timings = metrics.timings.as_ref();
+            let trace =
+                timings.and_then(|timings| timings.delivered(self.field(), received, delay));
+            if let Some(trace_id) = trace {
+                series.exemplars.note(trace_id, delay);
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use bus::HistogramSnapshot;
 
+use super::exemplars::Exemplar;
 use super::series::{Labelled, OTHER};
 use super::{Metrics, Snapshot};
 
@@ -37,6 +38,8 @@ pub struct Sample {
     pub labels: Vec<(&'static str, String)>,
     /// What was counted.
     pub value: Value,
+    /// Of a histogram: one for each bucket, or none at all.
+    pub exemplars: Vec<Option<Exemplar>>,
 }
 
 /// What was counted.
@@ -79,6 +82,7 @@ impl Family {
         self.samples.push(Sample {
             labels: labels.into(),
             value: value.into(),
+            exemplars: Vec::new(),
         });
         self
     }
@@ -187,9 +191,12 @@ impl Reading<'_> {
             "From the arrival of an event in this process to the moment its result is written to the socket, or is taken by an in-process subscriber.",
             Kind::Histogram,
         );
-        add_operations(&mut delivery, labelled, |counts| {
-            counts.delivery.clone().into()
-        });
+        for ((field, protocol), counts) in labelled.operations() {
+            delivery.add([("field", field), ("protocol", protocol)], counts.delivery);
+            if let Some(sample) = delivery.samples.last_mut() {
+                sample.exemplars = counts.exemplars;
+            }
+        }
         let mut resolver = Family::new(
             "resolver_seconds",
             "Time of resolver calls, without source streams, from their start to their outcome.",

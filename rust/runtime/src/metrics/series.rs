@@ -9,6 +9,7 @@ use bus::{DELAYS, Histogram, HistogramSnapshot};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::exemplars::{Exemplar, Exemplars, merge};
 use super::{Counter, Gauge};
 
 /// Fields that are counted apart (count).
@@ -44,6 +45,8 @@ pub(crate) struct OperationSeries {
     pub(crate) results: Counter,
     /// From the arrival of an event in this process to the moment its result is written.
     pub(crate) delivery: Histogram,
+    /// Of that histogram.
+    pub(crate) exemplars: Exemplars,
 }
 
 /// Counts an operation as running until it is dropped.
@@ -95,6 +98,7 @@ impl OperationSeries {
             running: Gauge::default(),
             results: Counter::default(),
             delivery: Histogram::new(DELAYS),
+            exemplars: Exemplars::default(),
         }
     }
 }
@@ -251,6 +255,7 @@ pub(super) struct OperationCounts {
     pub(super) running: i64,
     pub(super) results: u64,
     pub(super) delivery: HistogramSnapshot,
+    pub(super) exemplars: Vec<Option<Exemplar>>,
 }
 
 impl OperationCounts {
@@ -260,6 +265,7 @@ impl OperationCounts {
             running: series.running.signed(),
             results: series.results.get(),
             delivery: series.delivery.snapshot(),
+            exemplars: series.exemplars.read(),
         }
     }
 
@@ -268,6 +274,7 @@ impl OperationCounts {
         self.running += other.running;
         self.results += other.results;
         self.delivery.add(&other.delivery);
+        merge(&mut self.exemplars, &other.exemplars);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Metrics as text: in the format of Prometheus, version 0.0.4, and in that of `OpenMetrics`.
 
 use std::fmt::Write as _;
+use std::time::UNIX_EPOCH;
 
+use super::exemplars::Exemplar;
 use super::families::{Family, Kind, Value};
 
 /// A text format of metrics.
@@ -104,7 +106,8 @@ impl Format {
                     let comma = if labels.is_empty() { "" } else { "," };
                     let mut count = 0;
                     let bounds = histogram.bounds.iter().copied().map(Some).chain([None]);
-                    for (bucket, bound) in histogram.buckets.iter().zip(bounds) {
+                    for (place, (bucket, bound)) in histogram.buckets.iter().zip(bounds).enumerate()
+                    {
                         count += bucket;
                         let bound = match bound {
                             Some(micros) => {
@@ -113,9 +116,12 @@ impl Format {
                             }
                             None => "+Inf".to_owned(),
                         };
+                        let exemplar = sample.exemplars.get(place).copied().flatten();
+                        let exemplar = exemplar.filter(|_| self == Self::OpenMetrics);
+                        let exemplar = exemplar.map(written).unwrap_or_default();
                         writeln!(
                             text,
-                            "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}"
+                            "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}{exemplar}"
                         )
                         .ok();
                     }
@@ -127,6 +133,16 @@ impl Format {
             }
         }
     }
+}
+
+fn written(exemplar: Exemplar) -> String {
+    let trace_id = u128::from_be_bytes(exemplar.trace_id);
+    let delay = exemplar.delay.as_secs_f64();
+    let at = exemplar.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!(
+        " # {{trace_id=\"{trace_id:032x}\"}} {delay} {at:.3}",
+        at = at.as_secs_f64()
+    )
 }
 
 fn in_braces(labels: &str) -> String {
