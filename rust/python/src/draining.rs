@@ -94,7 +94,7 @@ pub(crate) fn stop_accepting<'py>(
         if let Some(server) = server {
             server.pause().await;
         }
-        working.runtime.announce(Duration::ZERO).await;
+        working.runtime.announce(Duration::ZERO);
     };
     future(py, &running.bridge, &running.runtime, work, |py, ()| {
         Ok(py.None())
