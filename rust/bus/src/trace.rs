@@ -88,6 +88,9 @@ impl TraceContext {
     }
 }
 
+/// Members that a list may have (count; section 3.3.1.1).
+const MAX_MEMBERS: usize = 32;
+
 /// Returns the members of a `tracestate` that fit; `None`: there are none, or it is malformed.
 fn shortened(state: &str) -> Option<&str> {
     let state = state.trim_matches([' ', '\t', ',']);
@@ -102,7 +105,48 @@ fn shortened(state: &str) -> Option<&str> {
         None => state,
     };
     let fitting = fitting.trim_end_matches([' ', '\t', ',']);
-    (!fitting.is_empty()).then_some(fitting)
+    (!fitting.is_empty() && is_list(fitting)).then_some(fitting)
+}
+
+/// Whether all members of a list have a form that every reader takes (W3C Trace Context, section
+/// 3.3.1), and none has the key of another. Readers report each fault, for each span.
+fn is_list(state: &str) -> bool {
+    let members = state
+        .split(',')
+        .map(|member| member.trim_matches([' ', '\t']));
+    let mut keys = Vec::new();
+    for member in members.filter(|member| !member.is_empty()) {
+        let Some((key, value)) = member.split_once('=') else {
+            return false;
+        };
+        if !is_key(key) || value.is_empty() || value.contains('=') || keys.contains(&key) {
+            return false;
+        }
+        keys.push(key);
+    }
+    keys.len() <= MAX_MEMBERS
+}
+
+fn is_key(key: &str) -> bool {
+    let is_part = |part: &str, may_begin_with_digit: bool| {
+        let first = part.bytes().next();
+        let begins = first.is_some_and(|byte| {
+            byte.is_ascii_lowercase() || (may_begin_with_digit && byte.is_ascii_digit())
+        });
+        let is_inside = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/".contains(&byte)
+        };
+        begins && part.bytes().all(is_inside)
+    };
+    match key.split_once('@') {
+        Some((tenant, system)) => {
+            is_part(tenant, true)
+                && tenant.len() <= 241
+                && is_part(system, false)
+                && system.len() <= 14
+        }
+        None => is_part(key, false),
+    }
 }
 
 /// Reads digits in lower case.
@@ -170,10 +214,35 @@ mod tests {
         ] {
             assert_eq!(TraceContext::parse(malformed, None), None, "{malformed}");
         }
-        for state in ["", " , ", "a=\u{e4}", "a=b\r\nc: d"] {
+        let many = (0..=MAX_MEMBERS)
+            .map(|n| format!("k{n}=v"))
+            .collect::<Vec<_>>();
+        for state in [
+            "",
+            " , ",
+            "a=\u{e4}",
+            "a=b\r\nc: d",
+            "!!bad member,===",
+            "a",
+            "a=",
+            "=b",
+            "A=b",
+            "1=b",
+            "a@=b",
+            "a=b=c",
+            "a=b,a=c",
+            &many.join(","),
+        ] {
             let read = TraceContext::parse(PARENT, Some(state)).unwrap();
             assert_eq!(read.state, None, "{state}");
         }
+    }
+
+    #[test]
+    fn members_of_vendors_and_tenants_are_kept() {
+        let state = "1a@vendor=00f0,other_*/-=t61 rc W ,, z=1";
+        let read = TraceContext::parse(PARENT, Some(state)).unwrap();
+        assert_eq!(read.state.as_deref(), Some(state));
     }
 
     #[test]
@@ -181,7 +250,7 @@ mod tests {
         let long = format!("first={},second={}", "x".repeat(200), "y".repeat(200));
         let read = TraceContext::parse(PARENT, Some(&long)).unwrap();
         assert_eq!(read.state.as_deref(), long.split(',').next());
-        let one = "x".repeat(MAX_TRACE_STATE_BYTES + 1);
+        let one = format!("xx={}", "x".repeat(MAX_TRACE_STATE_BYTES - 2));
         let read = TraceContext::parse(PARENT, Some(&one)).unwrap();
         assert_eq!(read.state, None);
         let read = TraceContext::parse(PARENT, Some(&one[1..])).unwrap();
