@@ -467,7 +467,8 @@ impl RuntimeState {
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
-        *self.leaving.lock() = draining.then(Instant::now);
+        let mut leaving = self.leaving.lock();
+        *leaving = draining.then(Instant::now);
         self.is_leaving.store(draining, Ordering::Relaxed);
         self.draining.store(draining, Ordering::Relaxed);
     }
