@@ -36,23 +36,21 @@ class Block:
 
     async def run(self) -> None:
         async with self.server:
-            waiter = asyncio.ensure_future(self.server.wait_closed())
+            self.waiter = asyncio.ensure_future(self.server.wait_closed())
             self.entered.set()
-            try:
-                await self.leave.wait()
-            finally:
-                self.waiter = waiter
+            await self.leave.wait()
 
 
 @contextlib.asynccontextmanager
 async def inside(manager: SubscriptionManager, drain: Drain, port: int = 0):
-    """Serve two clients, of which the drain closes one at once and one much later."""
+    """Serve, and leave the block at the end, without waiting for the drain."""
     block = Block(manager.serve(port=port, drain=drain))
     try:
         await asyncio.wait_for(block.entered.wait(), PATIENCE)
         yield block
     finally:
         await cancel_often(block)
+        block.waiter.cancel()
         await asyncio.wait([block.waiter])
 
 
@@ -121,6 +119,7 @@ async def left_at_once(block: Block, manager: SubscriptionManager) -> None:
 
 
 async def draining(block: Block, manager: SubscriptionManager) -> None:
+    """The drain closes one of two clients at once, and the other one much later."""
     block.leave.set()
     await eventually(lambda: len(manager.connections()) == 1, "one of the clients has left")
 
@@ -148,6 +147,7 @@ async def test_a_server_that_is_left_has_ended(moment, drain, end, connect, with
             await end(block)
             await within(asyncio.wait([block.task]))
             assert block.task.cancelled() is (end is not hurry)
+            await within(block.waiter)
             await is_over(manager, block.server)
         for client in clients:
             await client.expect_close(1001)
