@@ -25,12 +25,15 @@ HAS_FAILED = pytest.StashKey[bool]()
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs that tests start.
+    """Let Ctrl-C and the end of a terminal reach the programs that tests start.
 
-    A shell has its background jobs ignore it, and programs inherit that.
+    A shell has its background jobs ignore the one, `nohup` the other, and programs inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # A handler is not inherited, and this process still ignores it.
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(tryfirst=True)

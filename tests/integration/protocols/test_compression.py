@@ -290,6 +290,8 @@ async def test_what_waits_counts_as_it_is_in_memory(manager, server, stack):
     async def fill() -> None:
         while not metrics().slow_consumer_disconnects:
             await manager.publish("texts", base64.b64encode(os.urandom(50_000)).decode() * 2)
+            # The resolver runs on this loop.
+            await asyncio.sleep(0)
 
     await asyncio.wait_for(fill(), PATIENCE)
     await eventually(lambda: not metrics().subscriptions, "the subscription is ended")
