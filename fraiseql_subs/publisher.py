@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from typing_extensions import Self
 
@@ -81,6 +81,10 @@ def _close_all() -> None:
     """End the links that are still open, before the interpreter does."""
     for link in list(_links):
         link.close()
+
+
+_Event: TypeAlias = tuple[str, Any, str | None, str | None, str | None]
+"""Channel, data, event type, tenant and id of an event."""
 
 
 class _LinkedPublisher:
@@ -151,21 +155,8 @@ class SyncPublisher(_LinkedPublisher):
                 `retryable` and `outcome` say what is known.
             ConfigurationError: `connection` is passed, and the engine is not PostgreSQL.
         """
-        if connection is not None:
-            check_bus(has_transactions=self._has_transactions)
-            core = self._link.core
-            with self._tracing.publishing(channel) as span:
-                return publish_blocking(
-                    core,
-                    connection,
-                    channel,
-                    data,
-                    event_type,
-                    tenant_id,
-                    event_id,
-                    trace=span.context,
-                )
-        return self._publish_one(channel, _event(channel, data, event_type, tenant_id, event_id))
+        event = (channel, data, event_type, tenant_id, event_id)
+        return self._publish_event(connection, event, is_json=False)
 
     def publish_json(
         self,
@@ -185,23 +176,8 @@ class SyncPublisher(_LinkedPublisher):
             PublishError: `json` is not one JSON value in UTF-8; and as for `publish`.
             ConfigurationError: As for `publish`.
         """
-        if connection is not None:
-            check_bus(has_transactions=self._has_transactions)
-            core = self._link.core
-            with self._tracing.publishing(channel) as span:
-                return publish_blocking(
-                    core,
-                    connection,
-                    channel,
-                    json,
-                    event_type,
-                    tenant_id,
-                    event_id,
-                    is_json=True,
-                    trace=span.context,
-                )
-        event = _event(channel, json, event_type, tenant_id, event_id, is_json=True)
-        return self._publish_one(channel, event)
+        event = (channel, json, event_type, tenant_id, event_id)
+        return self._publish_event(connection, event, is_json=True)
 
     def publish_many(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
         """Publish a batch in order; see `SubscriptionManager.publish_many`.
@@ -213,9 +189,17 @@ class SyncPublisher(_LinkedPublisher):
         with self._tracing.publishing_many(events) as span:
             return self._link.core.publish(events, True, span.context)
 
-    def _publish_one(self, channel: str, event: dict[str, Any]) -> Receipt:
-        with self._tracing.publishing(channel) as span:
-            receipt = self._link.core.publish([event], False, span.context)[0]
+    def _publish_event(self, connection: Any, event: _Event, *, is_json: bool) -> Receipt:
+        if connection is not None:
+            check_bus(has_transactions=self._has_transactions)
+            core = self._link.core
+            with self._tracing.publishing(event[0]) as span:
+                return publish_blocking(
+                    core, connection, *event, is_json=is_json, trace=span.context
+                )
+        written = _event(*event, is_json=is_json)
+        with self._tracing.publishing(event[0]) as span:
+            receipt = self._link.core.publish([written], False, span.context)[0]
             span.published(receipt)
             return receipt
 
@@ -262,22 +246,8 @@ class Publisher(_LinkedPublisher):
             PublishError: As for `SyncPublisher.publish`.
             ConfigurationError: As for `SyncPublisher.publish`.
         """
-        if connection is not None:
-            check_bus(has_transactions=self._has_transactions)
-            core = self._link.core
-            with self._tracing.publishing(channel) as span:
-                return await publish(
-                    core,
-                    connection,
-                    channel,
-                    data,
-                    event_type,
-                    tenant_id,
-                    event_id,
-                    trace=span.context,
-                )
-        event = _event(channel, data, event_type, tenant_id, event_id)
-        return await self._publish_one(channel, event)
+        event = (channel, data, event_type, tenant_id, event_id)
+        return await self._publish_event(connection, event, is_json=False)
 
     async def publish_json(
         self,
@@ -297,23 +267,8 @@ class Publisher(_LinkedPublisher):
             PublishError: As for `SyncPublisher.publish_json`.
             ConfigurationError: As for `SyncPublisher.publish_json`.
         """
-        if connection is not None:
-            check_bus(has_transactions=self._has_transactions)
-            core = self._link.core
-            with self._tracing.publishing(channel) as span:
-                return await publish(
-                    core,
-                    connection,
-                    channel,
-                    json,
-                    event_type,
-                    tenant_id,
-                    event_id,
-                    is_json=True,
-                    trace=span.context,
-                )
-        event = _event(channel, json, event_type, tenant_id, event_id, is_json=True)
-        return await self._publish_one(channel, event)
+        event = (channel, json, event_type, tenant_id, event_id)
+        return await self._publish_event(connection, event, is_json=True)
 
     async def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
@@ -326,9 +281,15 @@ class Publisher(_LinkedPublisher):
         with self._tracing.publishing_many(events) as span:
             return await self._publish(events, span.context, is_batch=True)
 
-    async def _publish_one(self, channel: str, event: dict[str, Any]) -> Receipt:
-        with self._tracing.publishing(channel) as span:
-            receipt = (await self._publish([event], span.context, is_batch=False))[0]
+    async def _publish_event(self, connection: Any, event: _Event, *, is_json: bool) -> Receipt:
+        if connection is not None:
+            check_bus(has_transactions=self._has_transactions)
+            core = self._link.core
+            with self._tracing.publishing(event[0]) as span:
+                return await publish(core, connection, *event, is_json=is_json, trace=span.context)
+        written = _event(*event, is_json=is_json)
+        with self._tracing.publishing(event[0]) as span:
+            receipt = (await self._publish([written], span.context, is_batch=False))[0]
             span.published(receipt)
             return receipt
 

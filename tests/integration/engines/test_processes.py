@@ -21,7 +21,7 @@ from supervised_program import SupervisedProgram
 from support import PATIENCE, eventually
 from support.node import NodeProcess
 from support.notified import Notified
-from support.protocol_client import ConnectionClosed
+from support.protocol_client import ConnectionClosed, ProtocolClient
 
 from fraiseql_subs import Publisher
 
@@ -172,12 +172,18 @@ async def test_a_signal_to_all_drains_and_ends_with_0(redis, number):
         assert "ResourceWarning" not in program.log
 
 
+async def with_an_endless_stream(program: SupervisedProgram) -> ProtocolClient:
+    """Connect a client for which a drain waits."""
+    await program.serving()
+    client, _ = await program.connect()
+    id = await client.subscribe("subscription { endless }")
+    assert await client.receive_data(id) == {"endless": 1}
+    return client
+
+
 async def test_new_clients_are_refused_while_a_signal_to_all_drains(redis):
     async with run(redis.url, "--drain", "3600") as program:
-        await program.serving()
-        client, _ = await program.connect()
-        id = await client.subscribe("subscription { endless }")
-        assert await client.receive_data(id) == {"endless": 1}
+        client = await with_an_endless_stream(program)
         os.killpg(program.process.pid, signal.SIGTERM)
         await program.logged("draining: 1 operation")
         # Whichever process accepts.
@@ -191,10 +197,7 @@ async def test_new_clients_are_refused_while_a_signal_to_all_drains(redis):
 
 async def test_a_second_signal_ends_at_once(redis):
     async with run(redis.url, "--drain", "3600") as program:
-        await program.serving()
-        client, _ = await program.connect()
-        id = await client.subscribe("subscription { endless }")
-        assert await client.receive_data(id) == {"endless": 1}
+        client = await with_an_endless_stream(program)
         os.kill(program.process.pid, signal.SIGTERM)
         await program.logged("draining: 1 operation")
         os.kill(program.process.pid, signal.SIGTERM)
