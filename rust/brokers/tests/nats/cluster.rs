@@ -63,7 +63,10 @@ async fn no_event_is_lost_while_one_server_after_the_other_is_killed() {
             .windows(2)
             .all(|two| two[0].offset < two[1].offset)
     );
-    assert!(published.iter().all(|at| at.epoch == start.epoch));
+    assert!(
+        published.iter().all(|at| at.epoch == start.epoch),
+        "the servers have lost events: from {start:?}, published {published:?}"
+    );
     let began = std::time::Instant::now();
     let page = loop {
         let page = node.read(&orders, start, 100).await;
