@@ -77,6 +77,11 @@ def contenders(workers: int | None) -> list[Contender]:
     return [
         Contender("floor", "floor: one loop, one `write` a frame", (_binary("floor"),)),
         Contender(
+            "floor-threads",
+            "floor, events enter on another thread",
+            (_binary("floor"), "--hand-over"),
+        ),
+        Contender(
             "floor-asyncio",
             "Python's floor on asyncio: the same loop",
             (PYTHON, _script("python_floor.py")),
@@ -98,6 +103,12 @@ def contenders(workers: int | None) -> list[Contender]:
             "floor-redis",
             "floor over Redis, plain `PUBLISH`",
             (_binary("floor"),),
+            (PYTHON, _script("plain_publisher.py")),
+        ),
+        Contender(
+            "floor-redis-threads",
+            "floor over Redis, events enter on another thread",
+            (_binary("floor"), "--hand-over"),
             (PYTHON, _script("plain_publisher.py")),
         ),
         Contender(

@@ -19,6 +19,7 @@ from load_tests.compare.report import Table, figures
 
 COLOURS = {
     "floor": "#8a8f98",
+    "floor-threads": "#5c636a",
     "floor-asyncio": "#a47148",
     "floor-uvloop": "#d4a373",
     "ours": "#e8590c",
@@ -30,6 +31,7 @@ COLOURS = {
     "strawberry": "#e64980",
     "ariadne": "#ae3ec9",
     "floor-redis": "#5c636a",
+    "floor-redis-threads": "#8a8f98",
     "floor-redis-asyncio": "#a47148",
     "ours-redis": "#c2255c",
     "ours-redis-live": "#f783ac",

@@ -151,7 +151,7 @@ SERVERS = (
             Column("to asyncio", "fan-out-1", EVENT, floor="floor-asyncio"),
             Column("to uvloop", "fan-out-1", EVENT, floor="floor-uvloop"),
         ),
-        servers=("floor", *PYTHON, "async-graphql"),
+        servers=("floor", "floor-threads", *PYTHON, "async-graphql"),
         has_plot=False,
     ),
     Table(

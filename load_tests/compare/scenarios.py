@@ -60,7 +60,7 @@ ENGINES = (
 )
 """Servers that receive events over an engine."""
 
-REDIS_FLOORS = ("floor-redis", "floor-redis-asyncio")
+REDIS_FLOORS = ("floor-redis", "floor-redis-threads", "floor-redis-asyncio")
 """Bare loops that read a message of Redis and write one frame to each socket."""
 
 FAST = ALL[:-2]
@@ -141,7 +141,7 @@ class Scenario:
 
 WORK = 0.5
 SCENARIOS = [
-    Scenario("fan-out-1", "fan-out", 1, FAN_OUT, events=2_000, work=WORK),
+    Scenario("fan-out-1", "fan-out", 1, (*FAN_OUT, "floor-threads"), events=2_000, work=WORK),
     Scenario("fan-out-100", "fan-out", 100, FAN_OUT, events=200, work=WORK),
     Scenario("fan-out-1000", "fan-out", 1_000, FAN_OUT, events=30, work=WORK),
     # Connecting takes longest, so that there is one try; enough for the fastest too.

@@ -20,22 +20,29 @@ pub struct Options {
     pub redis: Option<SocketAddr>,
     /// Threads that host connections; none given: what the server does by itself.
     pub workers: Option<usize>,
+    /// Whether another thread than the one that writes receives the events.
+    pub hand_over: bool,
 }
 
 impl Options {
-    /// Reads `--port N [--control N] [--bus redis://ADDRESS:N] [--workers N]`.
+    /// Reads `--port N [--control N] [--bus redis://ADDRESS:N] [--workers N] [--hand-over]`.
     ///
     /// # Errors
     ///
     /// What is missing or unknown, as text for who typed it.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut port, mut control, mut redis, mut workers) = (None, None, None, None);
+        let mut hand_over = false;
         while let Some(name) = arguments.next() {
             let slot = match name.as_str() {
                 "--bus" => {
                     let value = arguments.next().ok_or("`--bus` needs a URL")?;
                     let address = value.trim_start_matches("redis://").parse();
                     redis = Some(address.map_err(|e| format!("`--bus {value}`: {e}"))?);
+                    continue;
+                }
+                "--hand-over" => {
+                    hand_over = true;
                     continue;
                 }
                 "--port" => &mut port,
@@ -56,6 +63,7 @@ impl Options {
             control: control.map(local),
             redis,
             workers: workers.map(usize::from),
+            hand_over,
         })
     }
 }

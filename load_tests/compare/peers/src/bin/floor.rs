@@ -3,15 +3,19 @@
 //! It knows of HTTP, WebSocket and graphql-transport-ws what the load client needs, parses no
 //! GraphQL and answers every subscription with the event's data as published, filtered by the
 //! variable `key`. What another server costs beyond this is its own work and not the kernel's. With
-//! `--bus` the same lines come from a channel of Redis.
+//! `--bus` the same lines come from a channel of Redis. With `--hand-over` another thread receives
+//! the events and wakes this one: the least that a server costs whose events enter on another thread.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use peers::{Options, Published};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,7 +23,8 @@ use sha1::{Digest, Sha1};
 
 const CLIENTS: Token = Token(0);
 const CONTROL: Token = Token(1);
-const FIRST: usize = 2;
+const EVENTS: Token = Token(2);
+const FIRST: usize = 3;
 
 /// The channel of Redis, as a command of its protocol.
 const SUBSCRIBE: &[u8] = b"*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\nfeed\r\n";
@@ -94,19 +99,37 @@ fn main() -> io::Result<()> {
     let mut clients = TcpListener::bind(options.address)?;
     let registry = poll.registry().try_clone()?;
     registry.register(&mut clients, CLIENTS, Interest::READABLE)?;
-    let mut control = options.control.map(TcpListener::bind).transpose()?;
-    if let Some(control) = &mut control {
-        registry.register(control, CONTROL, Interest::READABLE)?;
-    }
     let mut floor = Floor {
         peers: Vec::new(),
         subscribed: HashMap::new(),
     };
-    if let Some(address) = options.redis {
-        let mut socket = std::net::TcpStream::connect(address)?;
-        socket.write_all(SUBSCRIBE)?;
+    let mut received = Vec::new();
+    let mut handed_over = None;
+    let mut control = None;
+    if options.hand_over {
+        let waker = Waker::new(&registry, EVENTS)?;
+        let (sender, receiver) = mpsc::channel();
+        handed_over = Some(receiver);
+        if let Some(address) = options.redis {
+            let socket = subscribe(address)?;
+            thread::spawn(move || pass_on(socket, &sender, &waker));
+        } else if let Some(address) = options.control {
+            let publishers = std::net::TcpListener::bind(address)?;
+            // One is served after the other.
+            thread::spawn(move || {
+                for publisher in publishers.incoming() {
+                    pass_on(publisher?, &sender, &waker)?;
+                }
+                io::Result::Ok(())
+            });
+        }
+    } else if let Some(address) = options.redis {
+        let socket = subscribe(address)?;
         socket.set_nonblocking(true)?;
         floor.add(TcpStream::from_std(socket), &registry, Kind::Redis)?;
+    } else if let Some(address) = options.control {
+        let listener = control.insert(TcpListener::bind(address)?);
+        registry.register(listener, CONTROL, Interest::READABLE)?;
     }
     println!("ready");
     let mut events = Events::with_capacity(1024);
@@ -123,9 +146,41 @@ fn main() -> io::Result<()> {
                         floor.accept(control, &registry, || Kind::Publisher)?;
                     }
                 }
+                EVENTS => {
+                    for bytes in handed_over.iter().flat_map(mpsc::Receiver::try_iter) {
+                        received.extend_from_slice(&bytes);
+                        match options.redis {
+                            Some(_) => floor.deliver(&mut received)?,
+                            None => floor.publish(&mut received)?,
+                        }
+                    }
+                }
                 Token(token) => floor.serve(token - FIRST, event.is_writable()),
             }
         }
+    }
+}
+
+/// Connects to Redis, and subscribes to the channel.
+fn subscribe(address: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let mut socket = std::net::TcpStream::connect(address)?;
+    socket.write_all(SUBSCRIBE)?;
+    Ok(socket)
+}
+
+/// Hands over what a socket receives until it ends, and wakes the thread that writes it to clients.
+fn pass_on(
+    mut socket: std::net::TcpStream,
+    to: &mpsc::Sender<Vec<u8>>,
+    waker: &Waker,
+) -> io::Result<()> {
+    let mut buffer = [0; 1 << 14];
+    loop {
+        let count = socket.read(&mut buffer)?;
+        if count == 0 || to.send(buffer[..count].to_vec()).is_err() {
+            return Ok(());
+        }
+        waker.wake()?;
     }
 }
 
