@@ -1,14 +1,18 @@
 """Checks the documentation: its code runs, its links resolve, its tables are complete.
 
-A Python block compiles. One that begins with `# run: name.py` is a program: it is run, on a free
-port, until it ends or serves, without an error. One that begins with
-`# test: test_x.py` is passed by pytest, one that begins with `# file: name.py` is imported.
+A Python block compiles. Comments before a block, of which `support/documents.py` tells, say what
+else it is:
 
-A block of any language that begins with `# file: name` and `# serve: command` is a server, which
-the command runs; with several such lines each is tried. It publishes `paid` again and again. A
-block that begins with `# client: name` is run against the servers before it in the page, by its
-ending (`.html` in Chromium), and the first line that it writes has to tell of `paid`. Ports 80xx
-and 6379 (Redis) stand for free ones; of two servers with one port the later counts.
+- `<!-- run: name.py -->`: a program. It is run, on a free port, until it ends or serves, without an
+  error.
+- `<!-- test: test_x.py -->`: a test, which passes.
+- `<!-- file: name.py -->`: a module, which can be imported.
+- `<!-- serve: command -->`, after `file`: a server, of any language, that the command runs; with
+  several such lines each is tried. It publishes `paid` again and again.
+- `<!-- client: name -->`: is run against the servers before it in the page, by its ending (`.html`
+  in Chromium), and the first line that it writes has to tell of `paid`.
+
+Ports 80xx and 6379 (Redis) stand for free ones; of two servers with one port the later counts.
 """
 
 from __future__ import annotations
@@ -29,26 +33,16 @@ from pathlib import Path
 import psutil
 import pytest
 from support import PATIENCE, eventually_sync
+from support.documents import PAGES, Block
+from support.documents import blocks as blocks_of
 from support.paths import ROOT, SCRIPTS
 
 import fraiseql_subs
 from fraiseql_subs import FraiseQLSubsError, GraphQLError, History, Limits, Metrics
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
-
-
-def blocks() -> list[tuple[str, str]]:
-    found = []
-    for page in PAGES:
-        for number, code in enumerate(BLOCK.findall(page.read_text()), 1):
-            found.append((f"{page.relative_to(ROOT)}:{number}", code))
-    return found
-
-
-FENCE = re.compile(r"^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MARK = re.compile(r"^(?:#|//|<!--) (file|serve|client): (.+?)(?: -->)?\n")
+BLOCKS = {page: blocks_of(page) for page in PAGES}
+PYTHON = [block for found in BLOCKS.values() for block in found if block.language == "python"]
 PORT = re.compile(r"\b(?:80\d\d|6379)\b")
 RUNNERS = {
     ".py": [sys.executable],
@@ -58,50 +52,27 @@ RUNNERS = {
 }
 
 
-@dataclasses.dataclass
-class Block:
-    """A code block that others are run with."""
-
-    code: str
-    name: str = ""
-    commands: list[str] = dataclasses.field(default_factory=list)
-    is_client: bool = False
-
-    @classmethod
-    def read(cls, code: str) -> Block:
-        block, rest = cls(code), code
-        while match := MARK.match(rest):
-            kind, value = match.groups()
-            if kind == "serve":
-                block.commands.append(value)
-            else:
-                block.name, block.is_client = value, kind == "client"
-            rest = rest[match.end() :]
-        return block
-
-    @property
-    def port(self) -> str:
-        """The port that it listens at: the first in its code; that of Redis comes last."""
-        found = sorted(PORT.findall(self.code), key=lambda port: port == "6379")
-        return found[0] if found else "8000"
+def port_of(server: Block) -> str:
+    """The port that it listens at: the first in its code; that of Redis comes last."""
+    found = sorted(PORT.findall(server.code), key=lambda port: port == "6379")
+    return found[0] if found else "8000"
 
 
 def scenes() -> Iterator:
     """Servers, each with the command to run it, and the clients that follow them in a page."""
-    for page in PAGES:
+    for page, blocks in BLOCKS.items():
         served: dict[str, Block] = {}
         found: list[tuple[list[Block], list[Block]]] = []
-        for code in FENCE.findall(page.read_text()):
-            block = Block.read(code)
-            if block.commands:
-                served[block.port] = block
-            elif block.is_client:
+        for block in blocks:
+            if block.marked("serve"):
+                served[port_of(block)] = block
+            elif block.marked("client"):
                 servers = list(served.values())
                 if not found or found[-1][0] != servers:
                     found.append((servers, []))
                 found[-1][1].append(block)
         for servers, clients in found:
-            for commands in itertools.product(*(server.commands for server in servers)):
+            for commands in itertools.product(*(server.marked("serve") for server in servers)):
                 where = f"{page.relative_to(ROOT)}:{servers[-1].name}:{commands[-1].split()[0]}"
                 yield pytest.param(servers, commands, clients, id=where)
 
@@ -166,7 +137,7 @@ def test_a_client_receives_what_a_server_publishes(servers, commands, clients, t
         for server, command in zip(servers, commands, strict=True):
             parts = ["bash", "-c", f"exec {placed(command)}"]
             process = stack.enter_context(running(parts, tmp_path))
-            wait_for(process, ports[server.port], tmp_path)
+            wait_for(process, ports[port_of(server)], tmp_path)
         for client in clients:
             name = tmp_path / client.name
             with running([*RUNNERS[name.suffix], str(name)], tmp_path) as process:
@@ -178,22 +149,19 @@ def test_a_client_receives_what_a_server_publishes(servers, commands, clients, t
 
 def test_every_server_of_a_page_has_a_client():
     tried = [server for scene in scenes() for server in scene.values[0]]
-    for page in PAGES:
-        for code in FENCE.findall(page.read_text()):
-            block = Block.read(code)
-            assert not block.commands or block in tried, (page, block.name)
+    serving = [block for found in BLOCKS.values() for block in found if block.marked("serve")]
+    assert [str(block) for block in serving if block not in tried] == []
 
 
 def named(kind: str) -> list:
-    pattern = re.compile(rf"# {kind}: (\S+)\n")
     return [
-        pytest.param(match[1], code, id=where)
-        for where, code in blocks()
-        if (match := pattern.match(code)) and not Block.read(code).commands
+        pytest.param(block.marked(kind)[0], block.code, id=str(block))
+        for block in PYTHON
+        if block.marked(kind) and not block.marked("serve")
     ]
 
 
-@pytest.mark.parametrize("code", [pytest.param(code, id=where) for where, code in blocks()])
+@pytest.mark.parametrize("code", [pytest.param(block.code, id=str(block)) for block in PYTHON])
 def test_a_block_of_python_compiles(code):
     compile(code, "block.py", "exec")
 

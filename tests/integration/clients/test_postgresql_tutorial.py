@@ -6,20 +6,18 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from support import PATIENCE, eventually
+from support.documents import blocks
 from support.paths import ROOT, SCRIPTS
 from support.postgres_server import PostgresServer
 from support.redis_server import free_port
 
 PAGE = ROOT / "docs/tutorials/subscriptions-on-your-postgresql.md"
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"^(?:#|--|<!--) file: (\S+).*\n")
 
 
 class Tutorial:
@@ -28,13 +26,13 @@ class Tutorial:
     def __init__(self, postgres: PostgresServer, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.commands: list[str] = []
-        for language, code in FENCE.findall(PAGE.read_text()):
-            code = code.replace("127.0.0.1/", f"127.0.0.1:{postgres.port}/")
+        for block in blocks(PAGE):
+            code = block.code.replace("127.0.0.1/", f"127.0.0.1:{postgres.port}/")
             code = code.replace("8000", str(self.port))
-            if language == "console":
+            if block.language == "console":
                 self.commands += [line.removeprefix("$ ") for line in code.splitlines()]
-            elif named := FILE.match(code):
-                (folder / named[1]).write_text(code[named.end() :])
+            elif block.name:
+                (folder / block.name).write_text(code)
         script = folder / "bin" / "fraiseql-subs"
         script.parent.mkdir()
         script.write_text(f'#!/bin/sh\nexec {sys.executable} -m fraiseql_subs "$@"\n')
