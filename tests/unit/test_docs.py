@@ -52,9 +52,14 @@ RUNNERS = {
 }
 
 
+def ports_of(block: Block) -> list[str]:
+    """The ports in the commands and the code of a block."""
+    return PORT.findall("\n".join([*block.marked("serve"), block.code]))
+
+
 def port_of(server: Block) -> str:
-    """The port that it listens at: the first in its code; that of Redis comes last."""
-    found = sorted(PORT.findall(server.code), key=lambda port: port == "6379")
+    """The port that it listens at: the first that it names; that of Redis comes last."""
+    found = sorted(ports_of(server), key=lambda port: port == "6379")
     return found[0] if found else "8000"
 
 
@@ -123,7 +128,7 @@ def wait_for(process: subprocess.Popen, port: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(("servers", "commands", "clients"), list(scenes()))
 def test_a_client_receives_what_a_server_publishes(servers, commands, clients, tmp_path):
-    named = sorted({port for block in [*servers, *clients] for port in PORT.findall(block.code)})
+    named = sorted({port for block in [*servers, *clients] for port in ports_of(block)})
     named = named or ["8000"]
     ports = dict(zip(named, map(str, free_ports(len(named))), strict=True))
 
