@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.documents import PAGES, blocks
 from support.paths import ROOT
@@ -39,3 +41,14 @@ def test_a_block_is_read_with_its_marks(tmp_path):
     (block,) = blocks(page)
     assert (block.name, block.marked("serve")) == ("a.py", ["python a.py"])
     assert (block.language, block.code, block.line) == ("python", "1\n", 5)
+
+
+def test_no_client_program_stands_twice():
+    """A page links to a client that another page has, or shows one command."""
+    programs: dict[str, list[str]] = {}
+    for page in PAGES:
+        for block in blocks(page):
+            if block.marked("client") and block.code.count("\n") > 4:
+                program = re.sub(r"\"\w+://[^\"]*\"", "url", block.code)
+                programs.setdefault(program, []).append(str(block))
+    assert [places for places in programs.values() if len(places) > 1] == []
