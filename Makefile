@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis bench-engines bench-hops bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -80,7 +80,16 @@ types: $(VENV)/.debug ## static types: the package, the examples, what is in dep
 	$(BIN)/mypy deploy
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
-check: lint types test test-pythons ## everything the gate runs
+# RUSTDOC= leaves out the pages of the Rust crates, which take minutes the first time.
+RUSTDOC ?= 1
+docs: $(VENV)/.docs docs_build/node_modules/.installed ## the documentation site, in target/site; RUSTDOC= without the Rust crates
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(if $(RUSTDOC),RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked)
+	$(if $(RUSTDOC),rm -rf target/site/rust && cp -R target/doc target/site/rust)
+	$(BIN)/python -m docs_build.check target/site
+	@echo 'Open target/site/index.html'
+
+check: lint types test test-pythons docs ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
 	cargo bench --package security --locked
@@ -164,6 +173,10 @@ $(VENV)/.tools: pyproject.toml | $(BIN)/python
 	@echo 'Installing what tests and lints need'
 	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
 	$(BIN)/python -m pip install --quiet --group test --group lint
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 # The two builds share one place in the package, so each forgets the other.

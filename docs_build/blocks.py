@@ -17,7 +17,7 @@ API = re.compile(r"^<!-- api: (\S+) -->$", re.MULTILINE)
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put titles and references into a page."""
-    return API.sub(r"::: \1", MARKS.sub(titled, markdown))
+    return API.sub(r"\n::: \1\n", MARKS.sub(titled, markdown))
 
 
 def titled(match: re.Match[str]) -> str:
