@@ -83,7 +83,7 @@ types: $(VENV)/.debug ## static types: the package, the examples, what is in dep
 # RUSTDOC= leaves out the pages of the Rust crates, which take minutes the first time.
 RUSTDOC ?= 1
 docs: $(VENV)/.docs docs_build/node_modules/.installed ## the documentation site, in target/site; RUSTDOC= without the Rust crates
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 RUSTDOC=$(RUSTDOC) $(BIN)/mkdocs build
 	$(if $(RUSTDOC),RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked)
 	$(if $(RUSTDOC),rm -rf target/site/rust && cp -R target/doc target/site/rust)
 	$(BIN)/python -m docs_build.check target/site

@@ -26,7 +26,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     uri = page.file.src_uri
     home = HOMES.get(uri)
     source = ROOT / home if home else ROOT / "docs" / uri
-    if uri == "decisions/index.md":
+    if page.file.generated_by and home is None:
         return markdown
 
     def rewritten(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ Home is README.md and changes is CHANGELOG.md, so each text stands once.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -16,6 +17,8 @@ COPIES = {"index.md": "README.md", "changes.md": "CHANGELOG.md"}
 """Pages of the site, and the files in the root of the repository that they show."""
 MERMAID = ROOT / "docs_build/node_modules/mermaid/dist/mermaid.min.js"
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+HEADER = re.compile(r"^//! (.+?)\n(?:\n|//!\n)", re.DOTALL)
+NAME = re.compile(r'^\[lib\]\nname = "(\w+)"', re.MULTILINE)
 STATUS = re.compile(r"^\*\*Status:\*\* (.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -33,10 +36,40 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         file for file in files.documentation_pages() if file.src_uri.startswith("decisions/")
     ]
     files.append(File.generated(config, "decisions/index.md", content=index(decisions)))
+    files.append(File.generated(config, "reference/rust.md", content=crates()))
     files.append(File.generated(config, "assets/mermaid.min.js", abs_src_path=str(MERMAID)))
     style = ROOT / "docs_build/site.css"
     files.append(File.generated(config, "assets/site.css", abs_src_path=str(style)))
     return files
+
+
+def crates() -> str:
+    """Return the page that lists the Rust crates.
+
+    It links to the pages of rustdoc if they are built, as the variable RUSTDOC says.
+    """
+    lines = [
+        "# Rust crates",
+        "",
+        "The parts of the package, for people who work on it. Python programs need none of them.",
+        "[Architecture](../explanation/architecture.md) has a picture of the crates.",
+        "",
+        "| crate | what it is |",
+        "| --- | --- |",
+    ]
+    for root in sorted(ROOT.glob("rust/*/src/lib.rs")):
+        folder = root.parents[1]
+        header = HEADER.match(root.read_text())
+        if header is None:
+            raise ValueError(f"{root} begins without a header")
+        name = NAME.search((folder / "Cargo.toml").read_text())
+        place = f"../rust/{name[1] if name else folder.name}/index.html"
+        text = " ".join(header[1].replace("\n//!", " ").split())
+        text = text.replace("[`", "`").replace("`]", "`")
+        # In HTML, as there is no page of this site behind it.
+        title = f'<a href="{place}">{folder.name}</a>' if os.environ.get("RUSTDOC") else folder.name
+        lines.append(f"| {title} | {text} |")
+    return "\n".join(lines) + "\n"
 
 
 def index(decisions: list[File]) -> str:
@@ -44,7 +77,7 @@ def index(decisions: list[File]) -> str:
     lines = [
         "# Decisions",
         "",
-        "Why things are as they are: one page for each decision, in the order in which they were made.",
+        "Why things are as they are: one page for each decision, in their order in time.",
         "",
         "| decision | status |",
         "| --- | --- |",
