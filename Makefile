@@ -38,10 +38,10 @@ test: test-rust test-python ## build and run every test
 test-rust: .libpython .redis .postgres ## Rust unit, property and integration tests
 	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed docs_build/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed docs_build/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -161,7 +161,7 @@ image-steps: $(VENV)/.debug .node ## the build steps of that image without docke
 	IMAGE_STEPS=1 $(BIN)/python -m pytest tests/integration/deploy/test_image_steps.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
+	rm -rf $(VENV) .venvs target tests/js/node_modules docs_build/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'

@@ -15,8 +15,8 @@ TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Set the navigation."""
     pages = {file.src_uri: file.content_string for file in files.documentation_pages()}
-    named = set(leaves(config.nav))
-    config.nav = expanded(config.nav, pages, named)
+    nav: list[Any] = config.nav or []
+    config.nav = expanded(nav, pages, set(leaves(nav)))
     return files
 
 
