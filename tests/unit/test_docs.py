@@ -33,7 +33,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import PATIENCE, eventually_sync
-from support.documents import PAGES, Block
+from support.documents import BLOCK, PAGES, Block
 from support.documents import blocks as blocks_of
 from support.paths import ROOT, SCRIPTS
 
@@ -216,6 +216,32 @@ def test_a_test_passes(name, code, tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TO_HEADING = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings, as a repository makes them; those of the site are the same."""
+    found: list[str] = []
+    for heading in HEADING.findall(BLOCK.sub("", page.read_text())):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+        found.append(f"{slug}-{found.count(slug)}" if slug in found else slug)
+    return set(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_headings(page):
+    links = TO_HEADING.findall(page.read_text())
+    missing = [
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if path.endswith(".md") or not path
+        if anchor not in anchors(page.parent / path if path else page)
+    ]
     assert missing == []
 
 
