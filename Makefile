@@ -80,12 +80,12 @@ types: $(VENV)/.debug ## static types: the package, the examples, what is in dep
 	$(BIN)/mypy deploy
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
-# RUSTDOC= leaves out the pages of the Rust crates, which take minutes the first time.
+# The crates are documented from what `make lint` has compiled; without that it takes minutes.
 RUSTDOC ?= 1
 docs: $(VENV)/.docs docs_build/node_modules/.installed ## the documentation site, in target/site; RUSTDOC= without the Rust crates
 	NO_MKDOCS_2_WARNING=1 RUSTDOC=$(RUSTDOC) $(BIN)/mkdocs build
-	$(if $(RUSTDOC),RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked)
-	$(if $(RUSTDOC),rm -rf target/site/rust && cp -R target/doc target/site/rust)
+	$(if $(RUSTDOC),RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+		cargo doc --workspace --no-deps --document-private-items --locked && cp -R target/doc target/site/rust)
 	$(BIN)/python -m docs_build.check target/site
 	@echo 'Open target/site/index.html'
 

@@ -33,7 +33,7 @@ impl Connection {
         }
     }
 
-    /// Returns the final actions of a body, instead of [`Outgoing::Close`].
+    /// Returns the final actions of a body, instead of [`Outgoing::Close`](super::outbox::Outgoing::Close).
     pub(crate) fn closing_actions(&self, close: &Close) -> Vec<Action> {
         self.session.borrow_mut().closing_actions(close)
     }

@@ -6,7 +6,7 @@ use super::Flow;
 pub trait Transport {
     /// Aborts the transport at once, even with unwritten data.
     fn shut_down(&self);
-    /// Whether it sends [`Outgoing::Ping`] as a ping of the transport.
+    /// Whether it sends [`Outgoing::Ping`](super::outbox::Outgoing::Ping) as a ping of the transport.
     fn has_pings(&self) -> bool;
     /// Returns the observation of the client since the last call; called in each interval.
     fn flow(&self) -> Flow;
