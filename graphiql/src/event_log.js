@@ -30,7 +30,10 @@ export class EventLog {
   // Events in a second. A stream that is younger than the window has the average since its first event.
   rate(now) {
     this.#forget(now);
-    const number = this.#counts.reduce((sum, [, count]) => sum + count, 0);
+    // Of the oldest step a part is within the window.
+    const start = (now - WINDOW) / STEP;
+    const share = (step) => Math.min(1, step + 1 - start);
+    const number = this.#counts.reduce((sum, [step, count]) => sum + count * share(step), 0);
     if (number === 0) return 0;
     const elapsed = Math.min(Math.max(now - this.#first, 1_000), WINDOW);
     return (number * 1_000) / elapsed;
@@ -43,7 +46,7 @@ export class EventLog {
 
   #forget(now) {
     const oldest = Math.floor((now - WINDOW) / STEP);
-    while (this.#counts.length && this.#counts[0][0] <= oldest) this.#counts.shift();
+    while (this.#counts.length && this.#counts[0][0] < oldest) this.#counts.shift();
   }
 }
 

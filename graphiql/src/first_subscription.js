@@ -15,6 +15,7 @@ import {
 
 const LEVELS = 3; // of selections below the subscription
 const FIELDS = 30; // of the whole document
+const LINE = 40; // characters of arguments, past which each has a line of its own
 const MEMBERS = 3; // of a union or interface, each with its own fields
 
 // Returns { query, variables }, or null for a schema without subscriptions.
@@ -33,7 +34,11 @@ export function firstSubscription(schema) {
 }
 
 function write({ name }, needed, selection) {
-  const join = (items) => (items.length ? `(${items.join(", ")})` : "");
+  const join = (items) => {
+    const line = items.join(", ");
+    if (line.length > LINE) return `(\n${indent(items.join("\n"))}\n)`;
+    return line && `(${line})`;
+  };
   const defined = join(needed.map(({ name, type }) => `$${name}: ${type}`));
   const passed = join(needed.map(({ name }) => `${name}: $${name}`));
   const title = name[0].toUpperCase() + name.slice(1);

@@ -1,12 +1,12 @@
 // Fills the editors with the first subscription of the schema, once the schema is known.
 import { useEditorContext, useSchemaContext, useStorageContext } from "@graphiql/react";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import { firstSubscription } from "./first_subscription.js";
 
 export const WELCOME = `# Welcome. Ctrl-Space completes, Ctrl-Enter runs; the book on the left is the schema.
 # A subscription goes on until you stop it.
 `;
-const HINT = "# The first subscription of this server. The button runs it, and stops it.\n";
+const HINT = "# Run it with the button.\n";
 const FILLED = "subs:filled"; // where the storage of the page has what was filled in
 const PAUSE = 800; // milliseconds without a key before new headers are tried
 
@@ -32,19 +32,22 @@ export function Opening({ isGiven }) {
   }, [schema, queryEditor, variableEditor, storage, isGiven]);
 
   // A server that refused introspection is asked again when the headers have changed.
+  const latest = useRef(introspect); // another function after each change of the headers
+  latest.current = introspect;
+  const isKnown = Boolean(schema);
   useEffect(() => {
-    if (schema || !headerEditor) return;
+    if (isKnown || !headerEditor) return;
     let timer;
     const later = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => isObject(headerEditor.getValue()) && introspect(), PAUSE);
+      timer = setTimeout(() => isObject(headerEditor.getValue()) && latest.current(), PAUSE);
     };
     headerEditor.on("change", later);
     return () => {
       clearTimeout(timer);
       headerEditor.off("change", later);
     };
-  }, [schema, headerEditor, introspect]);
+  }, [isKnown, headerEditor]);
 
   return null;
 }

@@ -18,12 +18,16 @@ export function Status() {
       <span className="subs-phase" role="status">
         {LABELS[phase]}
       </span>
-      <span className="subs-total">
-        {total.toLocaleString("en")} {total === 1 ? "event" : "events"}
-      </span>
-      <span className="subs-rate" title="average of the last 5 seconds">
-        {rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")}/s
-      </span>
+      {(phase !== "idle" || total > 0) && (
+        <>
+          <span className="subs-total">
+            {total.toLocaleString("en")} {total === 1 ? "event" : "events"}
+          </span>
+          <span className="subs-rate" title="average of the last 5 seconds">
+            {rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")}/s
+          </span>
+        </>
+      )}
       <button type="button" onClick={clearEvents} disabled={!total}>
         Clear
       </button>
