@@ -1,7 +1,7 @@
 // Requests of the page: subscriptions over a WebSocket that reconnects, everything else over HTTP.
 // It tells `status` how the connection is, and `events` what was received.
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
-import { getOperationAST } from "graphql";
+import { getOperationAST, parse } from "graphql";
 import { createClient } from "graphql-ws";
 import { EventLog } from "./event_log.js";
 import {
@@ -55,13 +55,10 @@ export function createFetcher(url) {
   }
 
   const overHttp = createGraphiQLFetcher({ url, fetch: watchedFetch });
-  return (request, options) => {
-    const operation =
-      options?.documentAST && getOperationAST(options.documentAST, request.operationName);
-    return operation?.operation === "subscription"
-      ? { subscribe: (sink) => subscribe(request, options.headers, sink) }
+  return (request, options) =>
+    isSubscription(request)
+      ? { subscribe: (sink) => subscribe(request, options?.headers, sink) }
       : overHttp(request, options);
-  };
 
   // A refused handshake has no reason in a browser: a request to the same URL may have one.
   async function askForReason(headers) {
@@ -168,3 +165,12 @@ export function createFetcher(url) {
 }
 
 const isSubscribed = () => !["idle", "closed"].includes(status.get().phase);
+
+// GraphiQL has the parsed document as well, a moment after the text has changed.
+function isSubscription({ query, operationName }) {
+  try {
+    return getOperationAST(parse(query), operationName)?.operation === "subscription";
+  } catch {
+    return false; // The server says what is wrong with it.
+  }
+}

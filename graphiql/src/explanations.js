@@ -52,7 +52,7 @@ export function explainClose({ code, reason }) {
   return error(title, FINAL[code] ?? "The server closed the connection. Run again to connect.");
 }
 
-// Explains the status of a response to a request of the page; `page` is its URL.
+// Explains the status of a response to a request of the page; `page` is its URL. A warning may pass by itself.
 export function explainStatus(status, message, page) {
   const title = message ? `${status}: ${message}` : `${status}`;
   if (status === 403 && /\borigin\b/.test(message ?? "")) {
@@ -66,9 +66,9 @@ export function explainStatus(status, message, page) {
     return error(title, `Add "${page.hostname}" to Security(hosts=[...]), or open the page by a listed name.`);
   }
   if (status === 401 || status === 403) return error(title, `The server refused this client. ${CREDENTIALS}`);
-  if (status === 429) return error(title, "The server counted too many requests (Rates). Wait, then try again.");
+  if (status === 429) return warning(title, "The server counted too many requests (Rates).");
   if (status === 503) return warning(title, "The server is full or shuts down.");
-  if (status >= 500) return error(title, "The server or a proxy failed; its log says why.");
+  if (status >= 500) return warning(title, "The server or a proxy failed; its log says why.");
   return null;
 }
 

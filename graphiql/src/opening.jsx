@@ -11,7 +11,9 @@ const FILLED = "subs:filled"; // where the storage of the page has what was fill
 const PAUSE = 800; // milliseconds without a key before new headers are tried
 
 export function Opening({ isGiven }) {
-  const { queryEditor, variableEditor, headerEditor } = useEditorContext({ nonNull: true });
+  const { queryEditor, variableEditor, headerEditor, responseEditor } = useEditorContext({
+    nonNull: true,
+  });
   const { schema, introspect } = useSchemaContext({ nonNull: true });
   const storage = useStorageContext();
 
@@ -25,11 +27,12 @@ export function Opening({ isGiven }) {
     const filled = `${HINT}${first.query}\n`;
     if (text === filled) return;
     queryEditor.setValue(filled);
+    responseEditor?.setValue(""); // It may show why introspection was refused before.
     storage?.set(FILLED, filled);
     const isNeeded = Object.keys(first.variables).length > 0;
     variableEditor.setValue(isNeeded ? JSON.stringify(first.variables, null, 2) : "");
     if (isNeeded) showVariables();
-  }, [schema, queryEditor, variableEditor, storage, isGiven]);
+  }, [schema, queryEditor, variableEditor, responseEditor, storage, isGiven]);
 
   // A server that refused introspection is asked again when the headers have changed.
   const latest = useRef(introspect); // another function after each change of the headers

@@ -190,17 +190,23 @@ async def test_wrong_headers_are_told(serve):
         await until(page, phase="Closed", banner="4403: Forbidden")
 
 
-async def test_it_reconnects_when_the_server_is_back():
+@pytest.mark.parametrize("lost", ["No connection", "502"], ids=["direct", "proxy"])
+async def test_it_reconnects_when_the_server_is_back(lost, tmp_path):
     port = free_port()
-    manager = SubscriptionManager([numbers])
     async with AsyncExitStack() as stack:
-        async with manager.serve(port=port, drain=0.0) as server:
-            page = await stack.enter_async_context(opened(server.http_url))
+        outside = port
+        if lost == "502":
+            outside = free_port()
+            await stack.enter_async_context(
+                nginx(tmp_path, outside, proxied(outside, port, UPGRADE))
+            )
+        manager = SubscriptionManager([numbers])
+        async with manager.serve(port=port, drain=0.0):
+            url = f"http://127.0.0.1:{outside}/graphql"
+            page = await stack.enter_async_context(opened(url))
             await subscribed(page, manager)
-        shown = await until(page, phase="Reconnecting…")
-        assert "lost" in shown["banner"] or shown["banner"] == "No connection"
-        assert "again" in shown["advice"] or "reconnects" in shown["advice"]
-        await until(page, banner="No connection")
+        await until(page, phase="Reconnecting…")
+        await until(page, banner=lost)
         manager = SubscriptionManager([numbers])
         async with manager.serve(port=port, drain=0.0):
             await subscribed(page, manager, banner="Reconnected")
@@ -208,23 +214,32 @@ async def test_it_reconnects_when_the_server_is_back():
             await until(page, total=1, newest="7")
 
 
-@pytest.mark.parametrize("prefix", ["/shop", ""])
-async def test_a_proxy_that_drops_the_upgrade_is_named(prefix, serve, tmp_path):
-    server = await serve(SubscriptionManager([numbers]), root_path=prefix)
-    port = free_port()
-    settings = f"""
+def proxied(port: int, server: int, *lines: str) -> str:
+    """Return settings of nginx that pass all requests on."""
+    return f"""
         http {{
             access_log off;
             server {{
                 listen 127.0.0.1:{port};
                 location / {{
-                    proxy_pass http://127.0.0.1:{server.port};
+                    proxy_pass http://127.0.0.1:{server};
+                    proxy_http_version 1.1;
                     proxy_set_header Host $http_host;
+                    {" ".join(lines)}
                 }}
             }}
         }}
     """
-    async with nginx(tmp_path, port, settings):
+
+
+UPGRADE = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+
+
+@pytest.mark.parametrize("prefix", ["/shop", ""])
+async def test_a_proxy_that_drops_the_upgrade_is_named(prefix, serve, tmp_path):
+    server = await serve(SubscriptionManager([numbers]), root_path=prefix)
+    port = free_port()
+    async with nginx(tmp_path, port, proxied(port, server.port)):
         async with opened(f"http://127.0.0.1:{port}{prefix}/graphql") as page:
             shown = await until(page, banner="The WebSocket was refused")
             assert "Upgrade" in shown["advice"]
