@@ -10,6 +10,7 @@ import {
   explainHandshake,
   explainStatus,
   isPassing,
+  MISSED,
   RECONNECTED,
   UNREACHED,
 } from "./explanations.js";
@@ -82,6 +83,7 @@ export function createFetcher(url) {
     let newest = null;
     let isRefused = false; // the last handshake
     let pong = null;
+    const resume = {}; // The client sends it again when it reconnects: with the newest id.
     clearEvents();
     change({ phase: "connecting", banner: null });
 
@@ -139,9 +141,13 @@ export function createFetcher(url) {
         },
       },
     });
-    const unsubscribe = client.subscribe(request, {
-      next(result) {
+    const unsubscribe = client.subscribe({ ...request, extensions: { resume } }, {
+      next(received) {
         if (isEnded) return;
+        const { result, id, missed } = withoutPosition(received);
+        if (id) resume.after = id;
+        if (missed) change({ banner: MISSED });
+        if (!result) return;
         log.add(result, performance.now());
         newest = result;
         show.ask();
@@ -162,6 +168,13 @@ export function createFetcher(url) {
       },
     };
   }
+}
+
+// Splits a result into what the subscription has sent, if anything, and its position in the stream.
+function withoutPosition({ extensions: { resume, ...others } = {}, ...result }) {
+  const isPosition = resume && "missed" in resume && result.data === null && !result.errors;
+  if (Object.keys(others).length) result.extensions = others;
+  return { result: isPosition ? null : result, id: resume?.id, missed: resume?.missed };
 }
 
 const isSubscribed = () => !["idle", "closed"].includes(status.get().phase);

@@ -1,4 +1,5 @@
-// What a refusal or a close means, and what to do about it: { level, title, text }, or null if it needs no word.
+// What a refusal or a close means, and what to do about it: { level, title, text }, or null if there is nothing to
+// say.
 
 const CREDENTIALS =
   'Put what it asks for in Headers, for example {"authorization": "Bearer ..."}, and run again. ' +
@@ -35,7 +36,7 @@ const PASSING = {
   4499: "The server did not answer a ping.",
 };
 
-const RECONNECTS = "The page reconnects; events until then are not shown.";
+const RECONNECTS = "The page reconnects, and asks for the events since then.";
 
 // Whether the page should connect again after this code.
 export const isPassing = (code) => code in PASSING;
@@ -88,4 +89,13 @@ export const explainHandshake = (isReached) =>
       )
     : { ...UNREACHED, text: `${UNREACHED.text} The page tries again.` };
 
-export const RECONNECTED = warning("Reconnected", "Events while there was no connection are not shown.");
+export const RECONNECTED = {
+  level: "info",
+  title: "Reconnected",
+  text: "The events since then follow.",
+};
+
+export const MISSED = warning(
+  "Events are missing",
+  "The server has restarted, or no longer has them (History).",
+);

@@ -209,9 +209,25 @@ async def test_it_reconnects_when_the_server_is_back(lost, tmp_path):
         await until(page, banner=lost)
         manager = SubscriptionManager([numbers])
         async with manager.serve(port=port, drain=0.0):
-            await subscribed(page, manager, banner="Reconnected")
+            await subscribed(page, manager, banner="Events are missing")
             await manager.publish("numbers", 7)
             await until(page, total=1, newest="7")
+
+
+async def test_it_misses_nothing_while_the_server_goes_on(serve):
+    manager = SubscriptionManager([numbers])
+    server = await serve(manager)
+    async with opened(server.http_url) as page:
+        await subscribed(page, manager)
+        await manager.publish("numbers", 0)
+        await until(page, total=1, newest="0")
+        [connection] = [c for c in manager.connections() if c.subscriptions]
+        await manager.disconnect(connection_id=connection.connection_id, code=4408)
+        for number in (1, 2):
+            await manager.publish("numbers", number)
+        shown = await until(page, phase="Reconnecting…")
+        assert shown["total"] == 1
+        await until(page, phase="Connected", banner="Reconnected", total=3, newest="2")
 
 
 def proxied(port: int, server: int, *lines: str) -> str:
