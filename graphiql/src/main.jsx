@@ -6,6 +6,7 @@ import { createFetcher } from "./connection.js";
 import { Events } from "./events.jsx";
 import { Opening, WELCOME } from "./opening.jsx";
 import "./page.css";
+import { createStorage } from "./storage.js";
 import { Banner, Status } from "./status.jsx";
 
 const url = new URL(location.href);
@@ -14,7 +15,13 @@ url.search = url.hash = "";
 const fetcher = createFetcher(url.href);
 
 createRoot(document.getElementById("graphiql")).render(
-  <GraphiQL fetcher={fetcher} query={query} defaultQuery={WELCOME} shouldPersistHeaders={false}>
+  <GraphiQL
+    fetcher={fetcher}
+    query={query}
+    defaultQuery={WELCOME}
+    storage={createStorage()}
+    shouldPersistHeaders={false}
+  >
     <GraphiQL.Footer>
       <Opening isGiven={query !== undefined} />
       <Status />

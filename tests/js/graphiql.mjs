@@ -31,6 +31,7 @@ await page.evaluate(() => {
     rows: document.querySelectorAll(".subs-events li").length,
     newest: text(".subs-events li span"),
     chosen: text(".subs-chosen pre"),
+    storage: JSON.stringify({ ...localStorage }),
     width: document.documentElement.scrollWidth,
   });
   let shown;

@@ -176,7 +176,10 @@ async def test_headers_authenticate_it(serve):
         shown = await subscribed(page, manager, banner=None)
         assert "numbers" in shown["query"]
         await manager.publish("numbers", 7)
-        await until(page, total=1, newest="7")
+        shown = await until(page, total=1, newest="7")
+        # The history has the document, and no token.
+        assert "subscription Numbers" in shown["storage"]
+        assert "Bearer" not in shown["storage"]
         await manager.disconnect(identity=Identity(user_id="ada"))
         shown = await until(page, phase="Closed", banner="4403: Forbidden")
         assert "Headers" in shown["advice"]
