@@ -115,7 +115,7 @@ export function createFetcher(url) {
           if (isEnded) return;
           change({ banner });
           if (banner.level === "error") {
-            end("closed", () => sink.error(new Error(banner.title)));
+            end("closed", () => sink.complete());
             unsubscribe();
             return;
           }
@@ -154,9 +154,9 @@ export function createFetcher(url) {
       },
       error(fault) {
         if (Array.isArray(fault)) return end("idle", () => sink.error(fault));
-        const banner = "code" in fault ? explainClose(fault) : explainFault(fault);
-        end("closed", () => sink.error(new Error(banner?.title ?? "Closed")));
-        change({ banner });
+        // The banner has the reason; the newest result stays.
+        change({ banner: "code" in fault ? explainClose(fault) : explainFault(fault) });
+        end("closed", () => sink.complete());
       },
       complete: () => end("idle", () => sink.complete()),
     });

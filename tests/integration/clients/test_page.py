@@ -183,6 +183,7 @@ async def test_headers_authenticate_it(serve):
         await manager.disconnect(identity=Identity(user_id="ada"))
         shown = await until(page, phase="Closed", banner="4403: Forbidden")
         assert "Headers" in shown["advice"]
+        assert json.loads(shown["result"]) == {"data": {"numbers": 7}}
 
 
 async def test_wrong_headers_are_told(serve):
@@ -191,6 +192,16 @@ async def test_wrong_headers_are_told(serve):
     url = f"{server.http_url}?document=subscription {{ numbers }}"
     async with opened(url, headers='{"authorization": "Bearer eve"}') as page:
         await until(page, phase="Closed", banner="4403: Forbidden")
+
+
+async def test_a_refused_document_is_answered_and_the_page_is_ready_again(serve):
+    server = await serve(SubscriptionManager([numbers]))
+    async with opened(f"{server.http_url}?document=subscription {{ letters }}") as page:
+        shown = await until(page, phase="Not connected")
+        while '"errors"' not in shown["result"]:
+            shown = await until(page, phase="Not connected", banner=None)
+        [error] = json.loads(shown["result"])["errors"]
+        assert error["extensions"] == {"code": "GRAPHQL_VALIDATION_FAILED"}
 
 
 @pytest.mark.parametrize("lost", ["No connection", "502"], ids=["direct", "proxy"])
