@@ -263,5 +263,5 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 	cd $* && npm ci --silent --no-audit --no-fund
 	touch $@
 
-$(PAGE): graphiql/node_modules/.installed graphiql/main.jsx graphiql/build.mjs
+$(PAGE): graphiql/node_modules/.installed $(wildcard graphiql/src/*) graphiql/build.mjs
 	cd graphiql && node build.mjs ../$@

@@ -93,8 +93,8 @@ def how_to_subscribe(server: Server, interval: float) -> str:
         "",
     ]
     if read_page() is not None:
-        lines += ["or in a browser, with GraphiQL:", "", f"  {server.http_url}", ""]
-        lines += ["Ask it for:", "", f"  {DOCUMENT}", ""]
+        lines += ["or in a browser: the page opens with a subscription, its button runs it:", ""]
+        lines += [f"  {server.http_url}", ""]
     return "\n".join([*lines, "Ctrl-C ends it."])
 
 

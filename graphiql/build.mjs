@@ -3,11 +3,12 @@ import { writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const { outputFiles } = await build({
-  entryPoints: ["main.jsx"],
+  entryPoints: ["src/main.jsx"],
   bundle: true,
   minify: true,
   format: "iife",
   target: "es2022",
+  jsx: "automatic",
   define: { "process.env.NODE_ENV": '"production"' },
   loader: { ".woff": "dataurl", ".woff2": "dataurl", ".ttf": "dataurl" },
   legalComments: "none",

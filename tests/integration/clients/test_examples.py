@@ -30,7 +30,7 @@ async def test_all_that_the_demo_says_can_be_done():
     assert order["status"] in {"NEW", "PAID", "SHIPPED"}
     document = shlex.split(command)[-1]
     pages = [text for text in indented if text.startswith("http://")]
-    assert bool(pages) == (document in indented) == (read_page() is not None)
+    assert bool(pages) == (read_page() is not None)
     (port,) = re.findall(r":(\d+)/", said[0])
     url = f"http://127.0.0.1:{port}/graphql"
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
