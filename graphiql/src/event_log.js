@@ -1,11 +1,13 @@
 // The newest events of a stream, how many there were, and how many came in a second. Bounded.
 
 export const KEPT = 100; // events
+export const KEPT_SIZE = 4 * 1024 * 1024; // characters of their JSON; the newest event is kept in any case
 export const WINDOW = 5_000; // milliseconds over which the rate is an average
 const STEP = 500; // milliseconds that are counted together
 
 export class EventLog {
   #events = [];
+  #size = 0; // of these events, as KEPT_SIZE
   #total = 0;
   #counts = []; // [step, number] of the last WINDOW, oldest first
   #first = null;
@@ -14,9 +16,12 @@ export class EventLog {
   add(result, now, time = new Date()) {
     this.#total += 1;
     this.#first ??= now;
-    this.#events.push({ number: this.#total, time, result });
-    // Cut now and then, which costs less than once for each event.
-    if (this.#events.length >= 2 * KEPT) this.#events = this.#events.slice(-KEPT);
+    const size = JSON.stringify(result).length;
+    this.#events.push({ number: this.#total, time, result, size });
+    this.#size += size;
+    while (this.#events.length > KEPT || (this.#size > KEPT_SIZE && this.#events.length > 1)) {
+      this.#size -= this.#events.shift().size;
+    }
     const step = Math.floor(now / STEP);
     const last = this.#counts.at(-1);
     if (last?.[0] === step) {
@@ -41,7 +46,7 @@ export class EventLog {
 
   // What a component shows, newest first.
   snapshot(now) {
-    return { events: this.#events.slice(-KEPT).reverse(), total: this.#total, rate: this.rate(now) };
+    return { events: [...this.#events].reverse(), total: this.#total, rate: this.rate(now) };
   }
 
   #forget(now) {

@@ -1,7 +1,7 @@
 // The newest events, each on a line with its time; one that is chosen is shown in full.
 import { memo, useState, useSyncExternalStore } from "react";
 import { events } from "./connection.js";
-import { KEPT, preview } from "./event_log.js";
+import { preview } from "./event_log.js";
 
 const pad = (number, digits = 2) => String(number).padStart(digits, "0");
 const clock = (time) =>
@@ -30,7 +30,7 @@ export function Events() {
           <Event key={event.number} event={event} choose={choose} />
         ))}
       </ol>
-      {total > KEPT && <p>The newest {KEPT} are kept.</p>}
+      {total > newest.length && <p>The newest {newest.length} are kept.</p>}
     </section>
   );
 }

@@ -379,8 +379,11 @@ async def test_the_document_of_a_large_schema_is_short():
 
 
 async def test_the_list_of_events_is_bounded_and_its_rate_is_an_average():
-    streams = ["1000", "2", "10", "10", "0", "10"]
-    async with NodeProcess.run("event_log.mjs", *streams) as script:
+    streams = ["1000 2 10", "10 10 10", "0 10 0", "10 1 1000000", "1 1 9000000"]
+    async with NodeProcess.run("event_log.mjs", *" ".join(streams).split()) as script:
         assert await script.read() == {"total": 2000, "rate": 1000, "newest": 2000, "kept": 100}
         assert await script.read() == {"total": 2100, "rate": 10, "newest": 2100, "kept": 100}
         assert await script.read() == {"total": 2100, "rate": 0, "newest": 2100, "kept": 100}
+        # Large events are fewer, and the newest is there however large it is.
+        assert (await script.read())["kept"] == 4
+        assert (await script.read())["kept"] == 1
