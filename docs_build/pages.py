@@ -19,6 +19,7 @@ MERMAID = ROOT / "docs_build/node_modules/mermaid/dist/mermaid.min.js"
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 HEADER = re.compile(r"^//! (.+?)\n(?:\n|//!\n)", re.DOTALL)
 NAME = re.compile(r'^\[lib\]\nname = "(\w+)"', re.MULTILINE)
+NUMBER = re.compile(r"(?<!\[)\b(\d{4})\b(?!\])(?=[.,;: ]|$)")
 STATUS = re.compile(r"^\*\*Status:\*\* (.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -82,11 +83,16 @@ def index(decisions: list[File]) -> str:
         "| decision | status |",
         "| --- | --- |",
     ]
+    names = {Path(file.src_uri).name[:4]: Path(file.src_uri).name for file in decisions}
+
+    def linked(match: re.Match[str]) -> str:
+        return f"[{match[1]}]({names[match[1]]})" if match[1] in names else match[1]
+
     for file in sorted(decisions, key=lambda file: file.src_uri):
         text = file.content_string
         title, status = TITLE.search(text), STATUS.search(text)
         if title is None or status is None:
             raise ValueError(f"{file.src_uri} has no title or no status")
-        stands = " ".join(status[1].split())
+        stands = NUMBER.sub(linked, " ".join(status[1].split()))
         lines.append(f"| [{title[1]}]({Path(file.src_uri).name}) | {stands} |")
     return "\n".join(lines) + "\n"

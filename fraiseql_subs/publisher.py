@@ -113,7 +113,7 @@ class SyncPublisher(_LinkedPublisher):
     once for a program, may be used by all of its threads, and by a process that is forked.
 
     Args:
-        bus: The URL that the servers have, or a `Redis(...)` or `Nats(...)`.
+        bus: The URL that the servers have, or a `Redis(...)`, `Nats(...)` or `Postgres(...)`.
         history: As the servers have it: what the engine keeps of each channel for clients that
             return.
         tenant: As the servers have it in `Security(tenant=...)`; None: there is no isolation.
@@ -240,7 +240,7 @@ class Publisher(_LinkedPublisher):
 
         A coroutine: without `await` nothing is sent. `connection` may be asynchronous.
 
-        Who awaits it may be cancelled; the event is published all the same.
+        If the `await` is cancelled, the event is published all the same.
 
         Raises:
             PublishError: As for `SyncPublisher.publish`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from support.node import NodeProcess
 from support.paths import ROOT
 
+import fraiseql_subs
 from docs_build.check import broken, foreign
 from docs_build.navigation import expanded, short_title
 from docs_build.pages import MERMAID
@@ -107,3 +109,15 @@ def test_a_pattern_of_the_navigation_stands_for_pages_that_no_other_item_names()
 
 def test_titles_in_the_navigation_are_short():
     assert short_title("# How to serve `asgi`\n\nText\n") == "Serve asgi"
+
+
+def test_every_public_name_has_its_reference():
+    page = (ROOT / "docs/reference/api.md").read_text()
+    named = set(re.findall(r"<!-- api: fraiseql_subs\.(\w+)", page))
+    in_errors = {
+        name
+        for name in fraiseql_subs.__all__
+        if isinstance(getattr(fraiseql_subs, name), type)
+        and issubclass(getattr(fraiseql_subs, name), Exception)
+    }
+    assert named - {"adapters", "errors"} == set(fraiseql_subs.__all__) - in_errors
