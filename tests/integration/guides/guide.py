@@ -1,7 +1,8 @@
 """A guide as its reader has it: its files in a folder, its commands in a shell.
 
-A block whose first line is a comment with the name of a file is that file. Each line of a `console`
-block that begins with `$ ` is a command. Ports 80xx stand for free ones.
+A block whose first line is a comment with the name of a file is that file; with a comma and some
+words, as `# app.py, with Redis`, it is another form of it, which a test asks for. Each line of a
+`console` block that begins with `$ ` is a command. Ports 80xx stand for free ones.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from support.paths import ROOT
 from support.redis_server import free_port
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"^(?:#|--|<!--) ([\w/.-]+\.\w+)(?: -->)?\n")
+FILE = re.compile(r"^(?:#|--|<!--) ([\w/.-]+\.\w+)(?:, ([\w ]+))?(?: -->)?\n")
 
 
 class Guide:
@@ -40,20 +41,24 @@ class Guide:
         for old, new in {**(places or {}), **self.ports}.items():
             text = text.replace(old, str(new))
         self.commands: list[str] = []
-        self.files: dict[str, str] = {}
+        self._forms: dict[str, list[tuple[str, str]]] = {"": []}
         for language, code in FENCE.findall(text):
             if language == "console":
                 lines = code.replace("\\\n", "").splitlines()
                 self.commands += [line[2:] for line in lines if line.startswith("$ ")]
             elif named := FILE.match(code):
-                self.files[named[1]] = code
-        for name, code in self.files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(code)
+                self._forms.setdefault(named[2] or "", []).append((named[1], code))
+        self.use("")
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         paths = os.pathsep.join([str(ROOT), str(folder)])
         self.environment = {**os.environ, "PATH": path, "PYTHONPATH": paths}
         self.environment["PYTHONUNBUFFERED"] = "1"
+
+    def use(self, form: str) -> None:
+        """Write the files that the page has in another form: "with Redis"."""
+        for name, code in self._forms[form]:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(code)
 
     def command(self, begin: str) -> str:
         """Return the command of the page that begins so."""
@@ -117,7 +122,7 @@ class Guide:
         self, command: str, output: int, errors: int = asyncio.subprocess.STDOUT
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *("bash", "-c", f"exec {command}"),
+            *("bash", "-c", f"exec env {command}"),
             cwd=self.folder,
             env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from guide import Guide
+from support import PATIENCE
+from support.postgres_server import PostgresServer
+from support.protocol_client import ProtocolClient
+from support.redis_server import RedisServer
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 
 async def test_an_order_reaches_its_customer_under_fastapi(tmp_path):
@@ -12,3 +21,67 @@ async def test_an_order_reaches_its_customer_under_fastapi(tmp_path):
         connected, guide.environment["TOKEN"] = (await client.line()).split()
         assert connected == "connected"
         assert await client.line_after("curl") == "{'item': 'tea', 'status': 'new'}"
+
+
+async def prepare(guide: Guide, settings: str = "shop.settings") -> None:
+    """Make the tables and the user of a Django project."""
+    guide.environment["DJANGO_SETTINGS_MODULE"] = settings
+    for command in ("django-admin makemigrations", "django-admin migrate", "DJANGO_SUPERUSER"):
+        await guide.run(command)
+
+
+async def test_a_saved_order_reaches_its_customer_under_django(tmp_path):
+    guide = Guide("frameworks/django.md", tmp_path)
+    await prepare(guide)
+    async with guide.running("uvicorn", "8000"), guide.reading("python client.py") as client:
+        assert await client.line() == "{'item': 'tea', 'paid': False}"
+        with pytest.raises(InvalidStatus):
+            await ProtocolClient.connect(f"ws://127.0.0.1:{guide.ports['8000']}/elsewhere")
+        client_without_session = await ProtocolClient.connect(
+            f"ws://127.0.0.1:{guide.ports['8000']}/graphql"
+        )
+        await client_without_session.send({"type": "connection_init"})
+        await client_without_session.expect_close(4403)
+
+
+async def test_channels_of_django_run_beside_subscriptions(tmp_path):
+    guide = Guide("frameworks/django.md", tmp_path)
+    guide.use("with Channels")
+    await prepare(guide)
+    async with guide.running("uvicorn", "8000"), guide.reading("python client.py") as client:
+        assert await client.line() == "{'item': 'tea', 'paid': False}"
+        async with connect(f"ws://127.0.0.1:{guide.ports['8000']}/echo") as socket:
+            await socket.send("hello")
+            assert await asyncio.wait_for(socket.recv(), PATIENCE) == "hello"
+
+
+async def test_a_wsgi_server_of_django_publishes_to_a_process_beside_it(tmp_path):
+    async with RedisServer(tmp_path) as redis:
+        guide = Guide("frameworks/django.md", tmp_path)
+        guide.use("with an engine")
+        guide.environment["BUS"] = redis.url
+        await prepare(guide)
+        pages, subscriptions = guide.ports["8000"], guide.ports["8001"]
+        guide.commands.append(f"django-admin runserver {pages} --noreload")
+        program = tmp_path / "client.py"
+        program.write_text(
+            program.read_text().replace(
+                f"ws://127.0.0.1:{pages}", f"ws://127.0.0.1:{subscriptions}"
+            )
+        )
+        async with (
+            guide.running("django-admin runserver", "8000"),
+            guide.running("fraiseql-subs", "8001"),
+            guide.reading("python client.py") as client,
+        ):
+            assert await client.line() == "{'item': 'tea', 'paid': False}"
+
+
+async def test_an_order_of_django_and_its_event_are_one_transaction(tmp_path):
+    async with PostgresServer() as postgres:
+        postgres.install()
+        guide = Guide("frameworks/django.md", tmp_path, {"5432": str(postgres.port)})
+        guide.use("with PostgreSQL")
+        await prepare(guide, "shop.settings_postgresql")
+        async with guide.running("uvicorn", "8000"), guide.reading("python client.py") as client:
+            assert await client.line() == "{'item': 'tea', 'paid': False}"
