@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 from support import PATIENCE, eventually
 from support.paths import ROOT
 from support.redis_server import free_port
@@ -52,7 +53,7 @@ class Guide:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         paths = os.pathsep.join([str(ROOT), str(folder)])
         self.environment = {**os.environ, "PATH": path, "PYTHONPATH": paths}
-        self.environment["PYTHONUNBUFFERED"] = "1"
+        self.environment |= {"PYTHONUNBUFFERED": "1", "HOME": str(folder)}
 
     def use(self, form: str) -> None:
         """Write the files that the page has in another form: "with Redis"."""
@@ -110,6 +111,17 @@ class Guide:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()
+
+    async def subscribed(self, port: str) -> None:
+        """Wait until the embedded server at this port has a subscription."""
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
+
+            async def is_counted() -> bool:
+                response = await client.get(f"http://127.0.0.1:{self.ports[port]}/metrics")
+                sample = r"^fraiseql_subs_subscriptions(?:{.*})? ([1-9]\d*)$"
+                return bool(re.search(sample, response.text, re.MULTILINE))
+
+            await eventually(is_counted, "the client has subscribed")
 
     async def _accepts(self, process: asyncio.subprocess.Process, port: str) -> bool:
         if process.returncode is not None:

@@ -85,3 +85,31 @@ async def test_an_order_of_django_and_its_event_are_one_transaction(tmp_path):
         await prepare(guide, "shop.settings_postgresql")
         async with guide.running("uvicorn", "8000"), guide.reading("python client.py") as client:
             assert await client.line() == "{'item': 'tea', 'paid': False}"
+
+
+async def place_an_order_under_flask(guide: Guide) -> None:
+    """Log in, subscribe, place an order, and wait for it."""
+    async with guide.running("gunicorn", "8000"), guide.running("fraiseql-subs", "8001"):
+        await guide.run("curl --fail --cookie-jar")
+        async with guide.reading("curl --no-buffer") as client:
+            await guide.subscribed("8001")
+            await guide.run("curl --fail --cookie jar")
+            while '{"orders":{"item":"tea"}}' not in await client.line():
+                pass
+
+
+async def test_a_view_of_flask_publishes_to_a_process_beside_it(tmp_path):
+    async with RedisServer(tmp_path) as redis:
+        guide = Guide("frameworks/flask.md", tmp_path)
+        guide.environment["BUS"] = redis.url
+        await place_an_order_under_flask(guide)
+
+
+async def test_a_view_of_flask_publishes_over_http(tmp_path):
+    guide = Guide("frameworks/flask.md", tmp_path)
+    guide.use("over HTTP")
+    guide.environment |= {
+        "BUS": "memory://",
+        "FRAISEQL_SUBS_PUBLISH_KEY": "a-key-of-the-publishers",
+    }
+    await place_an_order_under_flask(guide)
