@@ -113,3 +113,14 @@ async def test_a_view_of_flask_publishes_over_http(tmp_path):
         "FRAISEQL_SUBS_PUBLISH_KEY": "a-key-of-the-publishers",
     }
     await place_an_order_under_flask(guide)
+
+
+async def test_a_handler_of_litestar_publishes(tmp_path):
+    guide = Guide("frameworks/litestar.md", tmp_path)
+    async with guide.running("uvicorn", "8000"):
+        await guide.run("curl --fail --cookie-jar")
+        async with guide.reading("curl --no-buffer") as client:
+            while '{"orders":{"item":"tea"}}' not in await client.line_after(
+                "curl --fail --cookie jar"
+            ):
+                pass
