@@ -72,11 +72,11 @@ class Guide:
         path = self.folder / "programs.log"
         return path.read_text() if path.exists() else ""
 
-    async def run(self, begin: str) -> str:
-        """Run a command of the page to its end, and return what it prints."""
+    async def run(self, begin: str, status: int = 0) -> str:
+        """Run a command of the page to its end, with this status; return what it prints."""
         process = await self._start(self.command(begin), asyncio.subprocess.PIPE)
         said, _ = await asyncio.wait_for(process.communicate(), 2 * PATIENCE)
-        assert process.returncode == 0, (said.decode(), self.log)
+        assert process.returncode == status, (said.decode(), self.log)
         return said.decode()
 
     @contextlib.asynccontextmanager
