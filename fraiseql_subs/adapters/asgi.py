@@ -359,4 +359,9 @@ def _address(scope: Scope) -> str | None:
     if client is None:
         return None
     host, port = client
+    return spell_address(host, port)
+
+
+def spell_address(host: str, port: int) -> str:
+    """Spell the address of a client as `host:port`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
