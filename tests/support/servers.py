@@ -155,7 +155,7 @@ async def aiohttp_runner(app: Any) -> AsyncIterator[str]:
     """Run an application of aiohttp; return its host and port."""
     from aiohttp import web
 
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, auto_decompress=False)
     await runner.setup()
     listener = listen()
     host = f"127.0.0.1:{listener.getsockname()[1]}"

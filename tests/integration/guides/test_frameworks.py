@@ -124,3 +124,22 @@ async def test_a_handler_of_litestar_publishes(tmp_path):
                 "curl --fail --cookie jar"
             ):
                 pass
+
+
+async def test_a_handler_of_aiohttp_publishes_and_its_server_drains(tmp_path):
+    guide = Guide("frameworks/aiohttp.md", tmp_path)
+    async with guide.running("python app.py", "8000") as server:
+        async with guide.reading("curl --no-buffer") as client:
+            while '{"orders":{"item":"tea"}}' not in await client.line_after("curl --fail"):
+                pass
+        socket = await ProtocolClient.connect(
+            f"ws://127.0.0.1:{guide.ports['8000']}/graphql",
+            additional_headers={"authorization": "Bearer secret-of-ada"},
+        )
+        await socket.init()
+        await socket.subscribe("subscription { orders { item } }")
+        await guide.run("curl --fail")
+        assert await socket.receive_data() == {"orders": {"item": "tea"}}
+        server.terminate()
+        await socket.expect_close(1001)
+        assert await server.wait() == 0
