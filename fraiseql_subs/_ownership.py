@@ -24,19 +24,17 @@ class Ownership:
         self._entries = entries
 
     @classmethod
-    def enter(cls, handle: CoreHandle, *, starts: bool = True) -> Self:
-        """Enter on the running event loop.
+    def enter(cls, handle: CoreHandle) -> Self:
+        """Enter on the running event loop, which starts the manager.
 
         Args:
             handle: The manager that is entered.
-            starts: Whether to start the manager now; otherwise its first use starts it.
 
         Raises:
             ConfigurationError: The manager runs on an event loop of another thread.
         """
         entries = _entries_of(handle)
-        if starts:
-            handle.core.start()
+        handle.core.start()
         if entries is not None:
             entries.count += 1
             handle.entries = entries

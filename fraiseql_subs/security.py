@@ -272,7 +272,8 @@ class JWT:
         audience: Audiences, one of which `aud` has to contain; None: not checked.
         issuer: Issuers, one of which `iss` has to be; None: not checked.
         leeway: Allowed difference of clocks (seconds, at least 0).
-        user_claim: Claim with the `user_id`; required in every token.
+        user_claim: Claim with the `user_id`; required in every token. Like the other three, a name,
+            or a dotted path below a claim, such as `"realm_access.roles"`.
         tenant_claim: Claim with the `tenant_id`.
         roles_claim: Claim with the `roles`: a list, or a text of words separated by spaces.
         permissions_claim: Claim with the `permissions`, in the same form, such as `"scope"`.

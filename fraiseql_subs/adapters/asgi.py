@@ -35,9 +35,9 @@ class GraphQLApp:
     """An ASGI application that serves a manager at every path below where it is mounted.
 
     Args:
-        manager: The manager to serve. The first client starts it. If a server runs this application
-            alone, the manager is closed when the server ends; if it is mounted, the owner of the
-            manager closes it.
+        manager: The manager to serve. If the application has the lifespan of the server, as when it
+            is run alone, the manager is started and closed with the server; if it is mounted, its
+            first client starts it, and the owner of the manager closes it.
         context: Function, async or not, that takes the ASGI scope. Resolvers find its result as
             `context.value`, and `Security.authenticate` as `params.context`. None: no value.
         drain: Time that operations under way have when the server is asked to end (seconds), or
@@ -74,7 +74,7 @@ class GraphQLApp:
             await serve_http(call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        ownership = Ownership.enter(self._handle, starts=False)
+        ownership = Ownership.enter(self._handle)
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         # No client can come any more.
@@ -359,4 +359,9 @@ def _address(scope: Scope) -> str | None:
     if client is None:
         return None
     host, port = client
+    return spell_address(host, port)
+
+
+def spell_address(host: str, port: int) -> str:
+    """Spell the address of a client as `host:port`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

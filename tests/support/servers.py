@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from fraiseql_subs import SubscriptionManager
+from fraiseql_subs.adapters.aiohttp import create_routes
 from fraiseql_subs.adapters.asgi import GraphQLApp
 from fraiseql_subs.adapters.fastapi import SubscriptionRouterFactory
 from fraiseql_subs.adapters.starlette import create_subscription_app
@@ -141,19 +142,37 @@ def _serving(name: str) -> Serve:
 
 @asynccontextmanager
 async def aiohttp(manager: SubscriptionManager) -> AsyncIterator[str]:
-    import custom_server
     from aiohttp import web
 
-    runner = web.AppRunner(custom_server.create_app(manager), shutdown_timeout=0.1)
+    app = web.Application()
+    app.add_routes(create_routes(manager))
+    async with manager, aiohttp_runner(app) as host:
+        yield ws_url(host)
+
+
+@asynccontextmanager
+async def aiohttp_runner(app: Any) -> AsyncIterator[str]:
+    """Run an application of aiohttp; return its host and port."""
+    from aiohttp import web
+
+    runner = web.AppRunner(app, shutdown_timeout=0.1, auto_decompress=False)
     await runner.setup()
     listener = listen()
-    url = ws_url(f"127.0.0.1:{listener.getsockname()[1]}")
+    host = f"127.0.0.1:{listener.getsockname()[1]}"
     await web.SockSite(runner, listener).start()
     try:
-        async with manager:
-            yield url
+        yield host
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def custom(manager: SubscriptionManager) -> AsyncIterator[str]:
+    """The server of the example: a `WebSocketAdapter`, without HTTP."""
+    import custom_server
+
+    async with aiohttp_runner(custom_server.create_app(manager)) as host, manager:
+        yield ws_url(host)
 
 
 SERVERS: dict[str, Serve] = {
@@ -163,5 +182,5 @@ SERVERS: dict[str, Serve] = {
 }
 """Functions that serve a manager; each returns the URL for WebSocket clients."""
 
-HTTP_SERVERS = [name for name in SERVERS if name != "aiohttp"]
+HTTP_SERVERS = list(SERVERS)
 """The servers that also offer the protocols over HTTP."""

@@ -93,7 +93,7 @@ pub enum TokenError {
     NoUser,
 }
 
-/// The claims that contain the members of an identity.
+/// The claims that contain the members of an identity: names, or dotted paths below a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimNames {
     /// Claim of the user id.
@@ -241,7 +241,7 @@ impl TokenRules {
         ) {
             return Err(TokenError::Issuer);
         }
-        let text = |name: &str| match claims.get(name)? {
+        let text = |name: &str| match claim(&claims, name)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
             Value::Number(number) => Some(graphql::spell(number, str::to_owned)),
             _ => None,
@@ -249,8 +249,8 @@ impl TokenRules {
         Ok(Identity {
             user_id: text(&self.claims.user).ok_or(TokenError::NoUser)?,
             tenant_id: text(&self.claims.tenant),
-            roles: words(claims.get(&self.claims.roles)),
-            permissions: words(claims.get(&self.claims.permissions)),
+            roles: words(claim(&claims, &self.claims.roles)),
+            permissions: words(claim(&claims, &self.claims.permissions)),
             expires_at: Some(expires_at + self.leeway),
             claims,
         })
@@ -267,6 +267,19 @@ fn has_extension(token: &str) -> Result<bool, TokenError> {
     // 7797: a payload that is not in base64 would differ from the decoded one.
     let is_plain = header.get("b64").is_none_or(|coded| coded == true);
     Ok(header.contains_key("crit") || !is_plain)
+}
+
+/// Returns the claim of a name, or else the value at a dotted path, such as `realm_access.roles`.
+///
+/// A name may contain dots itself: that of a claim (`https://example.com/roles`), and that of a
+/// member of an object (`resource_access.my.client.roles`).
+fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+    claims.get(name).or_else(|| {
+        name.match_indices('.').find_map(|(dot, _)| {
+            let below = claims.get(&name[..dot])?.as_object()?;
+            claim(below, &name[dot + 1..])
+        })
+    })
 }
 
 /// Whether a claim, a string or a list of strings, contains one of the wanted values; with none

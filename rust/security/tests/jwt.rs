@@ -80,6 +80,33 @@ fn the_identity_stands_in_the_claims() {
 }
 
 #[test]
+fn a_claim_is_found_by_its_name_and_by_a_dotted_path() {
+    let claims = claims(json!({
+        "https://example.com/roles": ["by name"],
+        "realm_access": {"roles": ["below"]},
+        "resource_access": {"my.client": {"roles": ["in a client"]}, "my": 1},
+        "text": "no object",
+        "both": {"roles": ["below"]},
+        "both.roles": ["by name"],
+    }));
+    for (name, expected) in [
+        ("https://example.com/roles", vec!["by name"]),
+        ("realm_access.roles", vec!["below"]),
+        ("resource_access.my.client.roles", vec!["in a client"]),
+        ("both.roles", vec!["by name"]),
+        ("text.roles", vec![]),
+        ("realm_access.", vec![]),
+        ("realm_access", vec![]),
+    ] {
+        let mut rules = rules(&["HS256"]);
+        rules.claims.roles = name.to_owned();
+        let keys = rules.key(SECRET).unwrap();
+        let identity = rules.verify(&hs256(&claims), &keys, NOW).unwrap();
+        assert_eq!(identity.roles, expected, "{name}");
+    }
+}
+
+#[test]
 fn every_family_is_verified_by_its_public_key() {
     let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
     let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();

@@ -13,7 +13,7 @@ from support.raw_http import handshake
 from support.servers import granian, hypercorn, uvicorn, ws_url
 from support.urls import address_of
 
-from fraiseql_subs import Limits, SubscriptionManager, passthrough
+from fraiseql_subs import Limits, ManagerClosed, SubscriptionManager, passthrough
 from fraiseql_subs.adapters.asgi import GraphQLApp
 
 
@@ -63,3 +63,20 @@ async def test_a_framework_mounts_the_asgi_application(framework, server):
         url = f"ws://{host}/graphql/"
         assert await ask(url, "whoami") == "websocket"
         assert await ask_by_http(url, "whoami") == "http"
+
+
+async def test_the_lifespan_of_a_server_starts_and_closes_the_manager(within):
+    """Views that run in threads publish before there is a client."""
+    manager = SubscriptionManager([passthrough("feed", int, channel="feed")])
+    told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    answers: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    served = GraphQLApp(manager)({"type": "lifespan"}, told.get, answers.put)
+    serving = asyncio.ensure_future(served)
+    await told.put({"type": "lifespan.startup"})
+    assert await within(answers.get()) == {"type": "lifespan.startup.complete"}
+    await asyncio.to_thread(manager.publish, "feed", 1)
+    await told.put({"type": "lifespan.shutdown"})
+    assert await within(answers.get()) == {"type": "lifespan.shutdown.complete"}
+    await within(serving)
+    with pytest.raises(ManagerClosed):
+        await asyncio.to_thread(manager.publish, "feed", 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from support.progress import clients_left, disconnect_slow_consumer, settled
 from support.protocol_client import ProtocolClient
-from support.servers import SERVERS
+from support.servers import SERVERS, custom
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import Limits, Security, SubscriptionManager, passthrough
@@ -16,12 +16,14 @@ from fraiseql_subs import Limits, Security, SubscriptionManager, passthrough
 feed = passthrough("feed", int, channel="feed")
 blob = passthrough("blob", str, channel="blob")
 
+EVERY = {**SERVERS, "custom": custom}
 
-@pytest.mark.parametrize("name", SERVERS)
+
+@pytest.mark.parametrize("name", EVERY)
 async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(name):
     limits = Limits(max_pending_bytes=200_000)
     manager = SubscriptionManager([blob, feed], limits=limits)
-    async with SERVERS[name](manager) as url:
+    async with EVERY[name](manager) as url:
         options = {"max_queue": 1, "ping_interval": None}
         deaf = await ProtocolClient.connect(url, **options)
         await deaf.init()
@@ -38,10 +40,10 @@ async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(na
         await settled(manager)
 
 
-@pytest.mark.parametrize("name", [name for name in SERVERS if name != "embedded"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "embedded"])
 async def test_a_page_of_another_origin_is_refused(name):
     security = Security(origins=["https://app.example.com"])
-    async with SERVERS[name](SubscriptionManager([feed], security=security)) as url:
+    async with EVERY[name](SubscriptionManager([feed], security=security)) as url:
         with pytest.raises(InvalidStatus) as refused:
             await ProtocolClient.connect(url, origin="https://evil.example")
         assert refused.value.response.status_code == 403

@@ -135,7 +135,7 @@ ERRORS: dict[str, tuple[int, str, str, dict[str, str], bytes]] = {
     "accept": (406, "GET", "?query={__typename}", {"accept": "image/png"}, b""),
     "too large": (413, "POST", "", JSON, b"x" * 2000),
     "media type": (415, "POST", "", {"content-type": "text/plain"}, b"{}"),
-    "coding": (415, "POST", "", {**JSON, "content-encoding": "br"}, b"{}"),
+    "coding": (415, "POST", "", {**JSON, "content-encoding": "compress"}, b"{}"),
 }
 
 
