@@ -1,4 +1,7 @@
-"""The page about troubleshooting has every close that the server sends, with its cause."""
+"""The page about troubleshooting has every close that the server sends, with its cause.
+
+It and the page about logging name records that exist.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import re
 from support.paths import ROOT
 
 PAGE = (ROOT / "docs/reference/troubleshooting.md").read_text()
+LOGGING = (ROOT / "docs/how-to/logging.md").read_text()
+LOGS = (ROOT / "docs/reference/logs.md").read_text()
+METRICS = (ROOT / "docs/reference/metrics.md").read_text()
 CLOSE = re.compile(r'(?:Close|Self)::new\(\s*(\d{4}),\s*(?:format!\(\s*)?(?:"([^"]*)")?')
 LATER = re.compile(r'try_again_later\("([^"]*)"\)')
 
@@ -54,3 +60,22 @@ def test_every_status_of_a_close_has_a_row():
     assert len(statuses) > 4
     by_status = PAGE.partition("\n## By status\n")[2]
     assert [status for status in statuses if f"\n| {status} |" not in by_status] == []
+
+
+def test_every_record_that_is_named_exists():
+    known = re.findall(r"^\| `(\w+\.\w+)` \|", LOGS, re.MULTILINE)
+    alerts = LOGGING.partition("## What to alert on")[2].partition("## ")[0]
+    families = {name.partition(".")[0] for name in known}
+    named = [
+        name
+        for name in re.findall(r"`(\w+\.\w+)`", PAGE + alerts)
+        if name.partition(".")[0] in families
+    ]
+    assert len(named) > 20
+    assert [name for name in named if name not in known] == []
+
+
+def test_every_counter_that_is_named_exists():
+    named = re.findall(r"`(\w+)` grows", PAGE) + re.findall(r"`(\w+)` does not grow", PAGE)
+    assert named
+    assert [name for name in named if f"| `{name}` |" not in METRICS] == []
