@@ -36,7 +36,9 @@ const selections = [
 const common = { argumentDefinitions: [], name: "OrdersSubscription", selections };
 const subscription = {
   kind: "Request",
-  fragment: { ...common, kind: "Fragment", metadata: null, type: "Subscription", abstractKey: null },
+  fragment: {
+    ...common, kind: "Fragment", metadata: null, type: "Subscription", abstractKey: null,
+  },
   operation: { ...common, kind: "Operation" },
   params: {
     cacheID: "orders", id: null, metadata: {}, name: "OrdersSubscription",

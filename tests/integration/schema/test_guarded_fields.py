@@ -95,7 +95,9 @@ def of_graphene(resolve: Any, default: Any = None) -> graphql.GraphQLSchema:
     user = graphql.GraphQLObjectType("User", {"name": graphql.GraphQLField(text, resolve=resolver)})
     return graphql.GraphQLSchema(
         query=graphql.GraphQLObjectType("Query", {"user": graphql.GraphQLField(user)}),
-        subscription=graphql.GraphQLObjectType("Subscription", {"changed": graphql.GraphQLField(user)}),
+        subscription=graphql.GraphQLObjectType(
+            "Subscription", {"changed": graphql.GraphQLField(user)}
+        ),
     )
 
 
