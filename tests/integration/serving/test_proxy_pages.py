@@ -36,7 +36,8 @@ def settings_of(page: str, proxy: int, server: int) -> str:
     """The configuration that stands in a page, with free ports."""
     name, _ = PAGES[page]
     text = (ROOT / f"docs/how-to/proxies/{page}.md").read_text()
-    (code,) = re.findall(rf"^```\w+\n(?:# .*\n)*# file: {name}\n(.*?)^```$", text, re.M | re.S)
+    mark = rf"^<!-- file: {name} -->\n(?:<!-- [^\n]* -->\n)*"
+    (code,) = re.findall(rf"{mark}```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return code.replace("8080", str(proxy)).replace("8000", str(server))
 
 
