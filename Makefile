@@ -227,9 +227,9 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 
 # What the blocks of the documents are run with.
 .proxies:
-	@(command -v nginx && command -v haproxy && command -v curl && ls /usr/lib/nginx/modules/ngx_stream_module.so) \
+	@(command -v nginx && command -v haproxy && command -v caddy && command -v curl && ls /usr/lib/nginx/modules/ngx_stream_module.so) \
 		>/dev/null 2>&1 || (apt-get update -qq && \
-		apt-get install -qq -y --no-install-recommends nginx-light libnginx-mod-stream haproxy curl)
+		apt-get install -qq -y --no-install-recommends nginx-light libnginx-mod-stream haproxy caddy curl)
 
 # What sets the clock of one process; without it tests are skipped.
 .faketime:

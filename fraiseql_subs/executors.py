@@ -100,7 +100,8 @@ def enum_tables(core: Any) -> list[EnumTable]:
 def attributes_of(core: Any) -> dict[tuple[str, str], str]:
     """Return the Python attributes of the fields of a schema, by type and field.
 
-    Strawberry stores them: a field may have another name (`strawberry.field(name=...)`).
+    Strawberry and graphene store them: a field may have another name
+    (`strawberry.field(name=...)`).
     """
     return {
         (name, field): attribute
@@ -112,7 +113,21 @@ def attributes_of(core: Any) -> dict[tuple[str, str], str]:
 
 def _attribute_of(declared: Any) -> str | None:
     attribute = getattr(_strawberry_field(declared), "python_name", None)
+    if attribute is None:
+        attribute = _read_by_graphene(getattr(declared, "resolve", None))
     return attribute if isinstance(attribute, str) else None
+
+
+def _read_by_graphene(resolve: Any) -> str | None:
+    """Return the attribute that graphene's own resolver of a field reads; None: it is another.
+
+    graphene gives each field a resolver, in a `partial` with the attribute and its default. One
+    with a default is left to the executor, because a missing attribute is null here.
+    """
+    if getattr(getattr(resolve, "func", None), "__module__", "") != "graphene.types.resolver":
+        return None
+    attribute, default = resolve.args
+    return attribute if default is None else None
 
 
 def _strawberry_field(declared: Any) -> Any:
@@ -153,7 +168,9 @@ def _is_guarded(declared: Any) -> bool:
     resolve = getattr(declared, "resolve", None)
     if resolve is None or resolve is default_field_resolver:
         return False
-    # Ariadne's own resolvers only read an attribute.
+    # Own resolvers of Ariadne and graphene only read an attribute.
+    if _read_by_graphene(resolve) is not None:
+        return False
     return not getattr(resolve, "__module__", "").startswith("ariadne.")
 
 

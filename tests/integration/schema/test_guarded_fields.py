@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -77,3 +78,46 @@ async def test_a_resolver_of_graphql_core_is_not_left_out_in_silence():
     async with SubscriptionManager([order], schema=given) as manager:
         with pytest.raises(ValidationError, match=r"`Order\.total`: its resolver"):
             await anext(manager.subscribe("subscription { order { n total } }"))
+
+
+def dict_or_attr_resolver(attname: str, default_value: Any, root: Any, info: Any) -> Any:
+    """Stands for graphene's, which wants an older graphql-core than the tests have."""
+    return root.get(attname, default_value)
+
+
+dict_or_attr_resolver.__module__ = "graphene.types.resolver"
+
+
+def of_graphene(resolve: Any, default: Any = None) -> graphql.GraphQLSchema:
+    """Make a schema as graphene does: each field has a resolver."""
+    text = graphql.GraphQLString
+    resolver = functools.partial(resolve, "full_name", default)
+    user = graphql.GraphQLObjectType("User", {"name": graphql.GraphQLField(text, resolve=resolver)})
+    return graphql.GraphQLSchema(
+        query=graphql.GraphQLObjectType("Query", {"user": graphql.GraphQLField(user)}),
+        subscription=graphql.GraphQLObjectType(
+            "Subscription", {"changed": graphql.GraphQLField(user)}
+        ),
+    )
+
+
+async def test_what_only_reads_an_attribute_in_graphene_is_read_here():
+    schema = of_graphene(dict_or_attr_resolver)
+    async with SubscriptionManager([changed], schema=schema) as manager:
+        async with manager.subscribe("subscription { changed { name } }") as results:
+            await manager.publish("users", {"full_name": "ada"})
+            assert (await anext(results)).data == {"changed": {"name": "ada"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        of_graphene(lambda attname, default_value, root, info: "secret"),
+        of_graphene(dict_or_attr_resolver, default="nameless"),
+    ],
+    ids=["another default resolver", "a default value"],
+)
+async def test_what_does_more_in_graphene_is_left_to_the_executor(schema):
+    async with SubscriptionManager([changed], schema=schema) as manager:
+        with pytest.raises(ValidationError, match=r"`User\.name`"):
+            await anext(manager.subscribe("subscription { changed { name } }"))
