@@ -20,6 +20,7 @@ use crate::budget::{ByteBudget, KeptBytes};
 use crate::catalog::Definition;
 use crate::config::SlowConsumer;
 use crate::metrics::{Metrics, OperationSeries};
+use crate::timings::Selected;
 
 /// One item to write to the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct OperationMark {
     withdrawn: Cell<bool>,
     /// Set once the operation runs; its results are those of this definition's field.
     definition: OnceCell<Arc<Definition>>,
+    /// Set only where spans are made.
+    selected: OnceCell<Box<Selected>>,
     begin: Received,
     series: OnceCell<Arc<OperationSeries>>,
     /// The task that opens the operation, while it is opening.
@@ -63,6 +66,7 @@ impl Default for OperationMark {
         Self {
             withdrawn: Cell::new(false),
             definition: OnceCell::new(),
+            selected: OnceCell::new(),
             begin: Received::now(),
             series: OnceCell::new(),
             opener: RefCell::default(),
@@ -86,6 +90,16 @@ impl OperationMark {
     pub(crate) fn field(&self) -> Option<&str> {
         let field = &*self.definition.get()?.field;
         (!field.is_empty()).then_some(field)
+    }
+
+    /// Notes which operation of its document it is.
+    pub(super) fn select(&self, selected: Selected) {
+        self.selected.set(selected.into()).ok();
+    }
+
+    /// Returns which operation of its document it is, where that is noted.
+    pub(super) fn selected(&self) -> Option<&Selected> {
+        self.selected.get().map(|selected| &**selected)
     }
 
     /// Sets where its results are counted; the first call counts.
