@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bus::{Draft, Event, TraceContext};
+use protocol::OperationKind;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use protocol::OperationKind;
 use runtime::{CallInput, Lane, ResolverKind, SubscriptionInfo, Timings};
 
 use crate::future::Publication;

@@ -426,11 +426,13 @@ impl Catalog {
                 let name = document.operation_name(name);
                 let asked = delegated_request("mutation", document.text(), name, request, [])?;
                 let kind = Some(OperationKind::Mutation);
-                return self.delegated(asked, kind, name, None, false).ok_or_else(|| {
-                    vec![GraphQLError::new(
-                        "mutations are not served here: send them to your GraphQL server",
-                    )]
-                });
+                return self
+                    .delegated(asked, kind, name, None, false)
+                    .ok_or_else(|| {
+                        vec![GraphQLError::new(
+                            "mutations are not served here: send them to your GraphQL server",
+                        )]
+                    });
             }
         };
         let Some(definition) = self.definitions.get(&*operation.field_name) else {

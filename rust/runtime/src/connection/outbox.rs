@@ -19,7 +19,7 @@ use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::budget::{ByteBudget, KeptBytes};
 use crate::catalog::Definition;
 use crate::config::SlowConsumer;
-use crate::metrics::{Metrics, OperationSeries};
+use crate::metrics::{Metrics, OTHER, OperationSeries, TooSlow};
 use crate::timings::Selected;
 
 /// One item to write to the transport.
@@ -173,6 +173,13 @@ impl Waiting for Entry {
     fn operation(&self) -> Option<Self::Operation> {
         self.result_of.as_ref().map(Rc::as_ptr)
     }
+
+    fn dropped(&self) {
+        let operation = self.result_of.as_ref();
+        if let Some(series) = operation.and_then(|operation| operation.series.get()) {
+            series.dropped.add(1);
+        }
+    }
 }
 
 /// The outgoing queue of one connection.
@@ -314,14 +321,15 @@ impl Outbox {
             .budget
             .as_ref()
             .map(|budget| budget.keep(outgoing.len()));
+        let field = || result_of.as_ref().and_then(|operation| operation.field());
         if matches!(kept, Some(None)) {
             self.entries.borrow_mut().clear();
-            self.overflow();
+            self.overflow(field(), TooSlow::Memory);
             return None;
         }
         let pushed = self.entries.borrow_mut().push(Entry {
             outgoing,
-            result_of,
+            result_of: result_of.clone(),
             received,
             _kept: kept.flatten(),
         });
@@ -335,7 +343,7 @@ impl Outbox {
                 Some(dropped)
             }
             Pushed::Overflow(_) => {
-                self.overflow();
+                self.overflow(field(), TooSlow::Client);
                 None
             }
         }
@@ -347,8 +355,8 @@ impl Outbox {
         }
     }
 
-    fn overflow(&self) {
-        self.metrics.slow_consumer_disconnects.add(1);
+    fn overflow(&self, field: Option<&str>, reason: TooSlow) {
+        self.metrics.too_slow(field.unwrap_or(OTHER), reason);
         self.close(Close::slow_consumer());
         if let Some(act) = self.on_overflow.take() {
             act();
