@@ -49,7 +49,8 @@ Timing: TypeAlias = tuple[
     "TraceContext | None",
 ]
 """What has ended: its kind, begin and end (nanoseconds since 1970), field, type and name of
-its operation, channel, id and protocol of its connection, why it has ended, whether it has failed, and what published its event."""
+its operation, channel, id and protocol of its connection, why it has ended, whether it has failed,
+and what published its event."""
 
 _Attributes: TypeAlias = dict[str, "str | int"]
 

@@ -51,7 +51,8 @@ class Tracing:
             one large trace.
 
     Raises:
-        ConfigurationError: A value is not one of these, it is no provider, or the package `opentelemetry-api` is not installed.
+        ConfigurationError: A value is not one of these, it is no provider, or the package
+            `opentelemetry-api` is not installed.
     """
 
     tracer_provider: TracerProvider | None = None

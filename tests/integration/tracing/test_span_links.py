@@ -88,7 +88,9 @@ async def test_what_an_event_causes_can_be_traces_of_their_own(spans: Exported, 
     for name in CAUSED:
         assert spans.one(name).parent is None, name
         assert is_linked(spans.one(name), published), name
-    traces = {span.context.trace_id for name in ("publish values", *CAUSED) for span in spans.all(name)}
+    traces = {
+        span.context.trace_id for name in ("publish values", *CAUSED) for span in spans.all(name)
+    }
     assert len(traces) == 1 + len(CAUSED)
     # There are few of them, whatever the number of subscribers.
     assert all(is_child(span, published) for span in spans.all("route"))
@@ -108,5 +110,5 @@ async def test_a_trace_of_its_own_is_sampled_on_its_own(serve, connect):
 
 @pytest.mark.parametrize("relation", ["child", "", None, True, []])
 def test_an_unknown_relation_is_refused(relation):
-    with pytest.raises(ConfigurationError, match=r'Tracing\.publisher_span is .*"parent" or "link"'):
+    with pytest.raises(ConfigurationError, match=r"Tracing\.publisher_span is .*use .parent. or"):
         Tracing(publisher_span=relation)
