@@ -34,23 +34,23 @@ from typing_extensions import Self
 from ._call_spans import CallSpan, call_hook, end, fail
 from ._core import Receipt, __version__
 from ._tracer_faults import report
-from .tracing import TraceContext
+from .tracing import PublisherSpan, TraceContext
 
 Timing: TypeAlias = tuple[
     str,
     int,
     int,
     "str | None",
+    "tuple[str, str | None] | None",
     "str | None",
     "tuple[str, str] | None",
     "str | None",
     bool,
     "TraceContext | None",
 ]
-"""What has ended: its kind, begin and end (nanoseconds since 1970), field, channel, id and protocol
-of its connection, why it has ended, whether it has failed, and what published its event."""
-
-_TIMED = {"operation": "subscription"}
+"""What has ended: its kind, begin and end (nanoseconds since 1970), field, type and name of
+its operation, channel, id and protocol of its connection, why it has ended, whether it has failed,
+and what published its event."""
 
 _Attributes: TypeAlias = dict[str, "str | int"]
 
@@ -64,12 +64,19 @@ class Spans:
         provider: What makes the tracer.
         channels: Channels that names of spans may have; others may be too many.
         sample_deliveries: The part of the deliveries that have a span, from 0 to 1.
+        publisher_span: Whether the span of a publisher is the parent of what its events cause, and
+            linked, or linked alone.
     """
 
     def __init__(
-        self, provider: TracerProvider, channels: frozenset[str], sample_deliveries: float
+        self,
+        provider: TracerProvider,
+        channels: frozenset[str],
+        sample_deliveries: float,
+        publisher_span: PublisherSpan = "parent",
     ) -> None:
         self.sample_deliveries = sample_deliveries
+        self._is_parent = publisher_span == "parent"
         self._tracer = provider.get_tracer("fraiseql_subs", __version__)
         self._channels = channels
 
@@ -111,31 +118,41 @@ class Spans:
         event_id: str,
         context: TraceContext | None,
     ) -> CallSpan:
-        """Make the span of a resolver's call for one event, a child of its publisher's span."""
+        """Make the span of a resolver's call for one event.
+
+        It is linked to its publisher's span, and its child unless the settings say otherwise.
+        """
         attributes = {
             **_processing(field, operation),
             "messaging.destination.name": channel,
             "messaging.message.id": event_id,
         }
-        parent = None if context is None else _span_context(context)
-        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, parent, ())
+        published = [] if context is None else [_span_context(context)]
+        return self._caused(field, attributes, published, is_one=True)
 
     def batch(self, field: str, count: int, contexts: Iterable[TraceContext | None]) -> CallSpan:
         """Make the span of a resolver's call for several subscribers.
 
-        It is a child of the span that published their event. With several events it is linked to
-        all of their spans, and begins a trace.
+        It is linked to the spans that published their events. With several events it begins a
+        trace; else it is as the call for one event.
         """
         attributes = {**_processing(field, None), "messaging.batch.message_count": count}
         known = list(dict.fromkeys(contexts))
-        parents = [_span_context(context) for context in known if context is not None]
-        only = parents[0] if len(known) == 1 and parents else None
-        links = () if only is not None else parents
-        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, only, links)
+        published = [_span_context(context) for context in known if context is not None]
+        return self._caused(field, attributes, published, is_one=len(known) == 1)
 
-    def internal(self, kind: str, field: str, operation: str | None) -> CallSpan:
+    def _caused(
+        self, field: str, attributes: _Attributes, published: list[SpanContext], *, is_one: bool
+    ) -> CallSpan:
+        """Make the span of a resolver's call for what these spans have published."""
+        parent = published[0] if published and is_one and self._is_parent else None
+        return self._call(f"resolve {field}", SpanKind.CONSUMER, attributes, parent, published)
+
+    def internal(
+        self, kind: str, field: str, operation_type: str | None, operation: str | None
+    ) -> CallSpan:
         """Make the span of a call that no event causes, a child of the current one."""
-        attributes = _operation(field, operation)
+        attributes = _operation(field, operation_type, operation)
         name = f"{kind} {field}" if field else kind
         return self._call(name, SpanKind.INTERNAL, attributes, None, (), is_root=False)
 
@@ -158,6 +175,7 @@ class Spans:
         began: int,
         ended: int,
         field: str | None,
+        operation: tuple[str, str | None] | None,
         channel: str | None,
         connection: tuple[str, str] | None,
         reason: str | None,
@@ -167,8 +185,9 @@ class Spans:
         attributes: _Attributes = {}
         if kind in ("route", "deliver"):
             attributes.update(_SYSTEM)
-        if field is not None:
-            attributes.update(_operation(field, None))
+        if operation is None and field is not None:
+            operation = ("subscription", None)
+        attributes.update(_operation(field, *(operation or (None, None))))
         if channel is not None:
             attributes["messaging.destination.name"] = channel
         if connection is not None:
@@ -176,12 +195,17 @@ class Spans:
             attributes["fraiseql_subs.protocol"] = protocol
         if reason is not None:
             attributes["fraiseql_subs.end"] = reason
-        remote = INVALID_SPAN if parent is None else NonRecordingSpan(_span_context(parent))
+        published = None if parent is None else _span_context(parent)
+        # A process has few ways of an event, so they are always part of its trace.
+        is_child = self._is_parent or kind != "deliver"
+        remote = NonRecordingSpan(published) if published and is_child else INVALID_SPAN
+        name = operation[0] if kind == "operation" and operation is not None else kind
         span = self._tracer.start_span(
-            kind if field is None else f"{_TIMED.get(kind, kind)} {field}",
+            name if field is None else f"{name} {field}",
             set_span_in_context(remote, Context()),
             kind=SpanKind.SERVER if parent is None else SpanKind.INTERNAL,
             attributes=attributes,
+            links=[Link(published)] if published and kind == "deliver" else None,
             start_time=began,
         )
         if has_failed:
@@ -216,19 +240,20 @@ class Spans:
         return CallSpan(begin)
 
 
-def _operation(field: str, operation: str | None) -> _Attributes:
+def _operation(field: str | None, kind: str | None, name: str | None) -> _Attributes:
     attributes: _Attributes = {}
+    if kind is not None:
+        attributes["graphql.operation.type"] = kind
+    if name is not None:
+        attributes["graphql.operation.name"] = name
     if field:
-        attributes["graphql.operation.type"] = "subscription"
         attributes["graphql.field.name"] = field
-    if operation is not None:
-        attributes["graphql.operation.name"] = operation
     return attributes
 
 
 def _processing(field: str, operation: str | None) -> _Attributes:
     names = {"messaging.operation.name": "resolve", "messaging.operation.type": "process"}
-    return {**_SYSTEM, **names, **_operation(field, operation)}
+    return {**_SYSTEM, **names, **_operation(field, "subscription", operation)}
 
 
 def _span_context(context: TraceContext) -> SpanContext:

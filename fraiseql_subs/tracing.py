@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from typing_extensions import Self
 
@@ -32,6 +32,9 @@ SAMPLE_DELIVERIES = 0.01
 TraceContext: TypeAlias = tuple[bytes, bytes, int, "str | None"]
 """Trace id, span id, flags and `tracestate` of an event."""
 
+PublisherSpan: TypeAlias = Literal["parent", "link"]
+"""What the span that published an event is to the spans of what the event causes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tracing:
@@ -42,18 +45,26 @@ class Tracing:
             `opentelemetry.trace.set_tracer_provider`. Without one, tracing is off.
         sample_deliveries: The part of the deliveries to clients that have a span, from 0 to 1, of
             events in sampled traces. One event may have thousands.
+        publisher_span: `"parent"`: calls of resolvers and deliveries are part of the trace of the
+            program that published the event, and have a link to its span. `"link"`: each begins a
+            trace of its own with that link, so that an event with many subscribers does not make
+            one large trace.
 
     Raises:
-        ConfigurationError: It is no provider, or the package `opentelemetry-api` is not installed.
+        ConfigurationError: A value is not one of these, it is no provider, or the package
+            `opentelemetry-api` is not installed.
     """
 
     tracer_provider: TracerProvider | None = None
     sample_deliveries: float = SAMPLE_DELIVERIES
+    publisher_span: PublisherSpan = "parent"
 
     def __post_init__(self) -> None:
         sample = self.sample_deliveries
         if not (is_number(sample) and 0 <= sample <= 1):
             refuse("Tracing.sample_deliveries", sample, "pass a number from 0 to 1")
+        if self.publisher_span not in get_args(PublisherSpan):
+            refuse("Tracing.publisher_span", self.publisher_span, 'use "parent" or "link"')
         provider = self.tracer_provider
         if not (provider is None or callable(getattr(provider, "get_tracer", None))):
             refuse("Tracing.tracer_provider", provider, "pass a TracerProvider, or None")
@@ -90,13 +101,12 @@ def starting(
     """
     if tracing is False:
         return None
-    provider = None if tracing is True else tracing.tracer_provider
-    sample = SAMPLE_DELIVERIES if tracing is True else tracing.sample_deliveries
     channels = {each.channel for each in definitions if each.channel and "{" not in each.channel}
-    return partial(_start, provider, frozenset(channels), sample)
+    return partial(_start, None if tracing is True else tracing, frozenset(channels))
 
 
-def _start(provider: Any, channels: frozenset[str], sample: float) -> Spans | None:
+def _start(tracing: Tracing | None, channels: frozenset[str]) -> Spans | None:
+    provider: Any = None if tracing is None else tracing.tracer_provider
     try:
         if provider is None:
             api: Any = sys.modules.get("opentelemetry.trace")
@@ -108,7 +118,9 @@ def _start(provider: Any, channels: frozenset[str], sample: float) -> Spans | No
                 return None
         from ._spans import Spans
 
-        return Spans(provider, channels, sample)
+        sample = SAMPLE_DELIVERIES if tracing is None else tracing.sample_deliveries
+        relation = "parent" if tracing is None else tracing.publisher_span
+        return Spans(provider, channels, sample, relation)
     except Exception as fault:
         report(fault)
         return None

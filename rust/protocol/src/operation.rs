@@ -53,6 +53,18 @@ pub enum OperationKind {
     Subscription,
 }
 
+impl OperationKind {
+    /// Returns its keyword.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Mutation => "mutation",
+            Self::Subscription => "subscription",
+        }
+    }
+}
+
 /// A GraphQL request. Members that were `null` count as absent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Request {

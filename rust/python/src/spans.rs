@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bus::{Draft, Event, TraceContext};
+use protocol::OperationKind;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use runtime::{CallInput, Lane, ResolverKind, Timings};
+use runtime::{CallInput, Lane, ResolverKind, SubscriptionInfo, Timings};
 
 use crate::future::Publication;
 
@@ -138,23 +139,19 @@ impl Spans {
                 self.object
                     .call_method1(py, intern!(py, "resolve"), arguments)
             }),
-            CallInput::Initial => self.other(py, "initial", field, operation),
+            CallInput::Initial => self.other(py, "initial", info),
             CallInput::Stream => match info.definition.kind {
-                ResolverKind::Delegate => self.other(py, "execute", field, operation),
-                _ => self.other(py, "stream", field, operation),
+                ResolverKind::Delegate => self.other(py, "execute", info),
+                _ => self.other(py, "stream", info),
             },
         };
         told(py, made).map(CallSpan::new)
     }
 
-    fn other(
-        &self,
-        py: Python<'_>,
-        name: &str,
-        field: &str,
-        operation: Option<&str>,
-    ) -> PyResult<Py<PyAny>> {
-        let arguments = (name, field, operation);
+    fn other(&self, py: Python<'_>, name: &str, info: &SubscriptionInfo) -> PyResult<Py<PyAny>> {
+        let kind = info.operation_kind.map(OperationKind::keyword);
+        let operation = info.operation_name.as_deref();
+        let arguments = (name, &*info.definition.field, kind, operation);
         self.object
             .call_method1(py, intern!(py, "internal"), arguments)
     }

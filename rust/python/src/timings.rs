@@ -30,11 +30,14 @@ fn to_python<'py>(py: Python<'py>, timing: &Timing) -> PyResult<Bound<'py, PyAny
     let ended = timing.ended.duration_since(UNIX_EPOCH).unwrap_or_default();
     let began = ended.saturating_sub(timing.took);
     let parent = trace_to_python(py, timing.parent.as_ref())?;
+    let selected = timing.selected.as_ref();
+    let selected = selected.map(|operation| (operation.kind.keyword(), operation.name.as_deref()));
     let told = (
         name(timing.of),
         began.as_nanos(),
         ended.as_nanos(),
         timing.field.as_deref(),
+        selected,
         timing.channel.as_deref(),
         timing.connection.clone(),
         timing.reason.as_deref(),

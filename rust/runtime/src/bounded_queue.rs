@@ -25,6 +25,9 @@ pub(crate) trait Waiting {
     /// Returns its operation: `Latest` keeps one result of each operation. `None`: no policy drops
     /// it.
     fn operation(&self) -> Option<Self::Operation>;
+
+    /// Is told that a policy drops it.
+    fn dropped(&self) {}
 }
 
 /// The effect of a push.
@@ -153,7 +156,10 @@ impl<T: Waiting> BoundedQueue<T> {
                 .front()
                 .is_some_and(|item| item.operation().is_some())
         {
-            let oldest = self.pop().map_or(0, |item| item.weight());
+            let oldest = self.pop().map_or(0, |item| {
+                item.dropped();
+                item.weight()
+            });
             excess = excess.saturating_sub(oldest);
         }
         if excess == 0 {
@@ -166,6 +172,7 @@ impl<T: Waiting> BoundedQueue<T> {
             }
             excess = excess.saturating_sub(item.weight());
             freed += item.weight();
+            item.dropped();
             false
         });
         self.weight -= freed;
@@ -186,6 +193,7 @@ impl<T: Waiting> BoundedQueue<T> {
                 kept.push_front(item);
             } else {
                 self.weight -= item.weight();
+                item.dropped();
             }
         }
         self.items = kept;

@@ -75,7 +75,7 @@ pub use subscription::{
     BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Started,
     SubscriptionActor, SubscriptionInfo, Wake,
 };
-pub use timings::{Timed, Timing, Timings};
+pub use timings::{Selected, Timed, Timing, Timings};
 pub use transport::{
     Body, ConnectionConfig, ConnectionHandle, Pulse, Reply, Responder, Response, ResponseStream,
     TransportHandle,

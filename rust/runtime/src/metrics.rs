@@ -20,7 +20,7 @@ pub(crate) use families::Reading;
 pub use families::{Family, Kind, Sample, Value};
 
 pub(crate) use series::{
-    FieldSeries, IN_PROCESS, Labelled, OTHER, OperationSeries, RunningOperation,
+    FieldSeries, IN_PROCESS, Labelled, OTHER, OperationSeries, RunningOperation, TooSlow,
 };
 pub use text::Format;
 
@@ -146,16 +146,32 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// Counts the faults of a result that the host did not make, and writes them to the log.
-    pub(crate) fn report(&self, faults: &[FieldFault], event: &Event) {
-        for FieldFault {
-            field,
-            count,
-            fault,
-            ..
-        } in faults
-        {
+    /// Counts a subscriber of a field that is ended because it is too slow.
+    pub(crate) fn too_slow(&self, field: &str, reason: TooSlow) {
+        self.slow_consumer_disconnects.add(1);
+        self.labelled.field(field).too_slow(reason).add(1);
+    }
+
+    /// Counts the faults of a result of this field of the root.
+    pub(crate) fn count_faults(&self, root: &str, faults: &[FieldFault]) {
+        if faults.is_empty() {
+            return;
+        }
+        let series = self.labelled.field(root);
+        for FieldFault { count, fault, .. } in faults {
             self.field_errors.add(*count);
+            let counter = match fault.cause {
+                Some(_) => &series.raised,
+                None => &series.misfits,
+            };
+            counter.add(*count);
+        }
+    }
+
+    /// Counts the faults of a result that the host did not make, and writes them to the log.
+    pub(crate) fn report(&self, root: &str, faults: &[FieldFault], event: &Event) {
+        self.count_faults(root, faults);
+        for FieldFault { field, fault, .. } in faults {
             let (problem, detail) = (&*fault.problem, &*fault.detail);
             tracing::error!(name: "value.misfit", target: "fraiseql_subs", field, problem, detail, event = &*event.id.text(), "the data of an event does not fit the schema");
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bus::{Event, Received, TraceContext};
 use parking_lot::Mutex;
+use protocol::OperationKind;
 use tokio::sync::Notify;
 
 use crate::client::ConnectionInfo;
@@ -31,6 +32,15 @@ pub enum Timed {
     Delivery,
 }
 
+/// The operation of a document that a request has selected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// Its kind.
+    pub kind: OperationKind,
+    /// Its name, which the client has written.
+    pub name: Option<String>,
+}
+
 /// Something that has ended.
 #[derive(Debug)]
 pub struct Timing {
@@ -38,6 +48,8 @@ pub struct Timing {
     pub of: Timed,
     /// The field, where it has one.
     pub field: Option<String>,
+    /// What the document has selected, for operations.
+    pub selected: Option<Selected>,
     /// The channel of an event.
     pub channel: Option<String>,
     /// The connection, where it has one: its id and its protocol.
@@ -59,6 +71,7 @@ impl Timing {
         Self {
             of,
             field: None,
+            selected: None,
             channel: None,
             connection: None,
             reason: None,
@@ -131,13 +144,14 @@ impl Timings {
     pub(crate) fn operation_ended(
         &self,
         info: &ConnectionInfo,
-        field: Option<&str>,
+        (field, selected): (Option<&str>, Option<&Selected>),
         took: Duration,
         reason: &str,
         has_failed: bool,
     ) {
         self.add(Timing {
             field: field.map(str::to_owned),
+            selected: selected.cloned(),
             connection: Some((info.id.clone(), info.protocol)),
             reason: Some(reason.to_owned()),
             has_failed,

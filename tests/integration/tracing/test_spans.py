@@ -191,7 +191,7 @@ async def test_a_batch_is_a_child_of_one_event_and_linked_to_several(spans: Expo
             assert (await take(results)).data == {"value": 1}
         await eventually(lambda: len(spans.all("resolve value")) == len(seen), "they have ended")
         for span in spans.all("resolve value"):
-            assert is_child(span, spans.one("publish values")) and not span.links
+            assert is_child(span, spans.one("publish values")) and len(span.links) == 1
 
 
 async def test_a_batch_of_several_events_is_linked_to_them(spans: Exported):
@@ -266,17 +266,56 @@ async def test_operations_of_a_given_schema_run_in_a_span(spans: Exported):
     class Query:
         @strawberry.field
         async def value(self) -> int:
-            with spans.tracer.start_as_current_span("query"):
+            with spans.tracer.start_as_current_span("load"):
                 return 1
 
-    manager = SubscriptionManager(schema=strawberry.Schema(Query), tracing=spans.tracing)
+    schema = strawberry.Schema(Query)
+    manager = SubscriptionManager(schema=schema, tracing=spans.tracing)
     async with manager.serve(port=0, drain=0.0) as server:
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            request = {"query": "query Mine { value }"}
-            response = await client.post(server.url.replace("ws:", "http:"), json=request)
-        assert response.json() == {"data": {"value": 1}}
-        await eventually(lambda: "execute" in spans.names, "the operation has ended")
-    assert is_child(spans.one("query"), spans.one("execute"))
+            for name in ("Mine", "Other"):
+                documents = "query Mine { value } query Other { value }"
+                request = {"query": documents, "operationName": name}
+                response = await client.post(server.url.replace("ws:", "http:"), json=request)
+                assert response.json() == {"data": {"value": 1}}
+        await eventually(lambda: len(spans.all("query")) == 2, "the operations have ended")
+    for value, execute in zip(spans.all("load"), spans.all("execute"), strict=True):
+        assert is_child(value, execute)
+    # What is executed, and what its client has waited for.
+    for kind in ("execute", "query"):
+        operations = [dict(span.attributes or {}) for span in spans.all(kind)]
+        assert [each["graphql.operation.type"] for each in operations] == ["query", "query"]
+        assert [each["graphql.operation.name"] for each in operations] == ["Mine", "Other"]
+
+
+async def test_operations_of_a_given_schema_have_their_type(spans: Exported, serve, connect):
+    import ariadne
+
+    mutation, changes = ariadne.MutationType(), ariadne.SubscriptionType()
+    mutation.set_field("change", lambda *_: 2)
+
+    @changes.source("changes")
+    async def generate(*_: Any) -> AsyncIterator[int]:
+        yield 3
+
+    changes.set_field("changes", lambda value, _: value)
+    sdl = """
+        type Query { a: Int } type Mutation { change: Int } type Subscription { changes: Int }
+    """
+    schema = ariadne.make_executable_schema(sdl, mutation, changes)
+    server = await serve(SubscriptionManager(schema=schema, tracing=spans.tracing))
+    client = await connect(server.url)
+    for document in ("mutation { change }", "subscription { changes }"):
+        id = await client.subscribe(document)
+        await client.receive_data(id)
+        assert (await client.receive())["type"] == "complete"
+    for kind in ("mutation", "subscription"):
+        await eventually(lambda kind=kind: kind in spans.names, "the operation has ended")
+        attributes = spans.one(kind).attributes or {}
+        assert attributes["graphql.operation.type"] == kind
+        assert "graphql.operation.name" not in attributes
+    executed = [dict(span.attributes or {}) for span in spans.all("execute")]
+    assert {each["graphql.operation.type"] for each in executed} == {"mutation", "subscription"}
 
 
 async def test_authentication_runs_in_a_span(spans: Exported, serve, connect):

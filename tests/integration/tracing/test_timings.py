@@ -78,7 +78,7 @@ async def test_connections_and_operations_have_spans(spans: Exported, serve, con
     manager = all_deliveries(spans)
     server = await serve(manager)
     client = await connect(server.url)
-    id = await client.subscribe(FEED)
+    id = await client.subscribe("subscription Mine { feed }")
     await manager.publish("feed", 1)
     await client.receive_data(id)
     await client.send({"type": "complete", "id": id})
@@ -96,6 +96,7 @@ async def test_connections_and_operations_have_spans(spans: Exported, serve, con
     assert operation.attributes == {
         **known,
         "graphql.operation.type": "subscription",
+        "graphql.operation.name": "Mine",
         "graphql.field.name": "feed",
         "fraiseql_subs.end": "the client has ended it",
     }

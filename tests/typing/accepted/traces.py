@@ -14,4 +14,4 @@ async def order(event: Event) -> str | None:
 tracing = Tracing(tracer_provider=get_tracer_provider())
 SubscriptionManager([order], tracing=tracing)
 SubscriptionManager([order], tracing=False)
-Publisher("redis://127.0.0.1:6379", tracing=Tracing())
+Publisher("redis://127.0.0.1:6379", tracing=Tracing(publisher_span="link"))

@@ -21,6 +21,8 @@ use super::wire::{Frame, Wire};
 
 /// The prefix of events in the log.
 pub(super) const PREFIX: &str = "fs1";
+/// The prefix of a message that says which span changes the rows that follow in its transaction.
+pub(super) const TRACE_PREFIX: &str = "fraiseql_subs.traceparent";
 
 /// What was read of the log.
 pub(super) struct Log {
@@ -122,6 +124,7 @@ impl Log {
                 let id = self.shared.commits.delivered(commit, id);
                 let next = 0;
                 self.transaction = Some(Transaction { commit, id, next });
+                self.tables.begin();
                 if self.shared.commits.are_many() {
                     self.shared.look_at_commits.notify_one();
                 }
@@ -141,6 +144,7 @@ impl Log {
                     self.shared.echoes.found(end, at);
                     self.event(at, content);
                 }
+                TRACE_PREFIX if is_transactional => self.tables.traced(&content),
                 control::PREFIX => control::deliver(&self.shared.control, &content),
                 _ => {}
             },

@@ -163,6 +163,12 @@ impl Plan {
         self.bytes
     }
 
+    /// Returns the name of the subscription field.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.root.name
+    }
+
     /// Returns the response key of the subscription field.
     #[must_use]
     pub fn response_key(&self) -> &str {

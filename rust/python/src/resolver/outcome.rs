@@ -112,8 +112,7 @@ impl Calls {
 
     fn report(&self, py: Python<'_>, lane: &Lane, faults: &[FieldFault], event: Option<&Event>) {
         if !faults.is_empty() {
-            let count = faults.iter().map(|fault| fault.count).sum();
-            lane.count_field_errors(count);
+            lane.count_field_errors(faults);
             self.failures.report(py, faults, owner(lane, event));
         }
     }

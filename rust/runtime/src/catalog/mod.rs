@@ -25,6 +25,7 @@ use serde_json::Value;
 use crate::config::{DOCUMENT_CACHE_CAPACITY, MAX_VARIABLES_BYTES, MAX_VARIABLES_FACTOR};
 use crate::error::DefinitionError;
 use crate::routing::Route;
+use crate::timings::Selected;
 
 pub use definition::{ChannelTemplate, Definition, Parameter, ResolverKind};
 pub use filter::{Condition, FilterValue};
@@ -70,6 +71,8 @@ pub struct PlannedOperation {
     pub operation: Option<SubscriptionOperation>,
     /// The coerced arguments, as text.
     pub arguments: JsonObject,
+    /// What it is; `None`: its document was refused, so this is not known.
+    pub kind: Option<OperationKind>,
     /// Name of the operation in the document.
     pub name: Option<Arc<str>>,
     /// The route of its events; `None` for a source stream or the host's executor.
@@ -240,6 +243,16 @@ impl Catalog {
         })
     }
 
+    /// Returns the kind and the name of the requested operation, as [`Self::kind`] does.
+    #[must_use]
+    pub(crate) fn selected(&self, prepared: &PreparedRequest) -> Option<Selected> {
+        let kind = self.kind(prepared)?;
+        let document = self.document(prepared).ok()?;
+        let name = document.operation_name(prepared.request.operation_name.as_deref());
+        let name = name.map(str::to_owned);
+        Some(Selected { kind, name })
+    }
+
     /// Whether [`Self::plan`] would run an introspection query, which takes long.
     #[must_use]
     pub(crate) fn describes_schema(&self, prepared: &PreparedRequest) -> bool {
@@ -309,12 +322,13 @@ impl Catalog {
         let name = request.operation_name.as_deref();
         let errors_text = graphql::errors_to_json(&errors);
         let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)])?;
-        self.delegated(asked, name, None, true).ok_or(errors)
+        self.delegated(asked, None, name, None, true).ok_or(errors)
     }
 
     fn delegated(
         &self,
         asked: JsonObject,
+        kind: Option<OperationKind>,
         name: Option<&str>,
         subscription: Option<(SubscriptionOperation, JsonObject)>,
         tells_no_data: bool,
@@ -324,6 +338,7 @@ impl Catalog {
             definition: self.delegate.clone()?,
             operation,
             arguments: arguments.unwrap_or_default(),
+            kind,
             name: name.map(Into::into),
             route: None,
             delegated: Some(asked),
@@ -354,7 +369,8 @@ impl Catalog {
         let introspection = introspection.iter().map(|answer| ("introspection", answer));
         let name = document.operation_name(name);
         let asked = delegated_request("query", document.text(), name, request, introspection)?;
-        Ok(self.delegated(asked, name, None, is_introspection))
+        let kind = Some(OperationKind::Query);
+        Ok(self.delegated(asked, kind, name, None, is_introspection))
     }
 
     /// Selects the operation and coerces its variables. Only declared variables are decoded, up to
@@ -409,11 +425,14 @@ impl Catalog {
             Operation::Mutation => {
                 let name = document.operation_name(name);
                 let asked = delegated_request("mutation", document.text(), name, request, [])?;
-                return self.delegated(asked, name, None, false).ok_or_else(|| {
-                    vec![GraphQLError::new(
-                        "mutations are not served here: send them to your GraphQL server",
-                    )]
-                });
+                let kind = Some(OperationKind::Mutation);
+                return self
+                    .delegated(asked, kind, name, None, false)
+                    .ok_or_else(|| {
+                        vec![GraphQLError::new(
+                            "mutations are not served here: send them to your GraphQL server",
+                        )]
+                    });
             }
         };
         let Some(definition) = self.definitions.get(&*operation.field_name) else {
@@ -421,7 +440,8 @@ impl Catalog {
             let arguments = take_arguments(&mut operation)?;
             let name = document.operation_name(name);
             let asked = delegated_request("subscription", document.text(), name, request, [])?;
-            let delegated = self.delegated(asked, name, Some((operation, arguments)), false);
+            let (kind, found) = (OperationKind::Subscription, (operation, arguments));
+            let delegated = self.delegated(asked, Some(kind), name, Some(found), false);
             return delegated.ok_or_else(|| {
                 vec![GraphQLError::new(format!(
                     "no resolver serves `Subscription.{field}`: declare one with @subscription or passthrough"
@@ -435,6 +455,7 @@ impl Catalog {
         Ok(Planned::Operation(Box::new(PlannedOperation {
             definition: definition.clone(),
             arguments: take_arguments(&mut operation)?,
+            kind: Some(OperationKind::Subscription),
             name: operation.name.clone(),
             operation: Some(operation),
             route,

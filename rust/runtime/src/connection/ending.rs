@@ -87,8 +87,8 @@ impl Connection {
         }
         journal::operation_ended(&*self.connected, Some(id.as_str()), mark.field(), end);
         if let Some(timings) = &self.registry.state().metrics.timings {
-            let (field, took) = (mark.field(), mark.age());
-            timings.operation_ended(&self.connected, field, took, end.text(), end.has_failed());
+            let (of, took) = ((mark.field(), mark.selected()), mark.age());
+            timings.operation_ended(&self.connected, of, took, end.text(), end.has_failed());
         }
     }
 

@@ -365,6 +365,11 @@ impl Connection {
             }
         }
         let mark = Rc::<OperationMark>::default();
+        if self.registry.state().metrics.timings.is_some()
+            && let Some(selected) = catalog.selected(prepared)
+        {
+            mark.select(selected);
+        }
         self.operations.borrow_mut().insert(
             id.clone(),
             ActiveOperation {

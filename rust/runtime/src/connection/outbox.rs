@@ -19,7 +19,8 @@ use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::budget::{ByteBudget, KeptBytes};
 use crate::catalog::Definition;
 use crate::config::SlowConsumer;
-use crate::metrics::{Metrics, OperationSeries};
+use crate::metrics::{Metrics, OTHER, OperationSeries, TooSlow};
+use crate::timings::Selected;
 
 /// One item to write to the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct OperationMark {
     withdrawn: Cell<bool>,
     /// Set once the operation runs; its results are those of this definition's field.
     definition: OnceCell<Arc<Definition>>,
+    /// Set only where spans are made.
+    selected: OnceCell<Box<Selected>>,
     begin: Received,
     series: OnceCell<Arc<OperationSeries>>,
     /// The task that opens the operation, while it is opening.
@@ -63,6 +66,7 @@ impl Default for OperationMark {
         Self {
             withdrawn: Cell::new(false),
             definition: OnceCell::new(),
+            selected: OnceCell::new(),
             begin: Received::now(),
             series: OnceCell::new(),
             opener: RefCell::default(),
@@ -86,6 +90,16 @@ impl OperationMark {
     pub(crate) fn field(&self) -> Option<&str> {
         let field = &*self.definition.get()?.field;
         (!field.is_empty()).then_some(field)
+    }
+
+    /// Notes which operation of its document it is.
+    pub(super) fn select(&self, selected: Selected) {
+        self.selected.set(selected.into()).ok();
+    }
+
+    /// Returns which operation of its document it is, where that is noted.
+    pub(super) fn selected(&self) -> Option<&Selected> {
+        self.selected.get().map(|selected| &**selected)
     }
 
     /// Sets where its results are counted; the first call counts.
@@ -158,6 +172,13 @@ impl Waiting for Entry {
 
     fn operation(&self) -> Option<Self::Operation> {
         self.result_of.as_ref().map(Rc::as_ptr)
+    }
+
+    fn dropped(&self) {
+        let operation = self.result_of.as_ref();
+        if let Some(series) = operation.and_then(|operation| operation.series.get()) {
+            series.dropped.add(1);
+        }
     }
 }
 
@@ -300,14 +321,15 @@ impl Outbox {
             .budget
             .as_ref()
             .map(|budget| budget.keep(outgoing.len()));
+        let field = || result_of.as_ref().and_then(|operation| operation.field());
         if matches!(kept, Some(None)) {
             self.entries.borrow_mut().clear();
-            self.overflow();
+            self.overflow(field(), TooSlow::Memory);
             return None;
         }
         let pushed = self.entries.borrow_mut().push(Entry {
             outgoing,
-            result_of,
+            result_of: result_of.clone(),
             received,
             _kept: kept.flatten(),
         });
@@ -321,7 +343,7 @@ impl Outbox {
                 Some(dropped)
             }
             Pushed::Overflow(_) => {
-                self.overflow();
+                self.overflow(field(), TooSlow::Client);
                 None
             }
         }
@@ -333,8 +355,8 @@ impl Outbox {
         }
     }
 
-    fn overflow(&self) {
-        self.metrics.slow_consumer_disconnects.add(1);
+    fn overflow(&self, field: Option<&str>, reason: TooSlow) {
+        self.metrics.too_slow(field.unwrap_or(OTHER), reason);
         self.close(Close::slow_consumer());
         if let Some(act) = self.on_overflow.take() {
             act();

@@ -4,7 +4,7 @@
 use bus::HistogramSnapshot;
 
 use super::exemplars::Exemplar;
-use super::series::{Labelled, OTHER};
+use super::series::{Labelled, OTHER, TooSlow};
 use super::{Metrics, Snapshot};
 
 /// What a family counts.
@@ -156,6 +156,22 @@ impl Reading<'_> {
             "subscriptions" => add_operations(family, labelled, |counts| {
                 u64::try_from(counts.running).unwrap_or(0).into()
             }),
+            "results_dropped" => add_operations(family, labelled, |counts| counts.dropped.into()),
+            "field_errors" => {
+                for (field, series) in labelled.used_fields() {
+                    let (misfits, raised) = (series.misfits.get(), series.raised.get());
+                    family.add([("field", field), ("reason", "misfit")], misfits);
+                    family.add([("field", field), ("reason", "raised")], raised);
+                }
+            }
+            "slow_consumer_disconnects" => {
+                for (field, series) in labelled.used_fields() {
+                    for reason in TooSlow::ALL {
+                        let labels = [("field", field), ("reason", reason.reason())];
+                        family.add(labels, series.too_slow(reason).get());
+                    }
+                }
+            }
             "results_sent" => add_operations(family, labelled, |counts| counts.results.into()),
             name => {
                 for (field, series) in labelled.resolvers() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bus::{DELAYS, Histogram, HistogramSnapshot};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use super::exemplars::{Exemplar, Exemplars, merge};
@@ -43,6 +43,8 @@ pub(crate) struct OperationSeries {
     pub(crate) started: Counter,
     pub(crate) running: Gauge,
     pub(crate) results: Counter,
+    /// Those of them that were dropped because their client is too slow.
+    pub(crate) dropped: Counter,
     /// From the arrival of an event in this process to the moment its result is written.
     pub(crate) delivery: Histogram,
     /// Of that histogram.
@@ -53,13 +55,29 @@ pub(crate) struct OperationSeries {
 #[derive(Debug)]
 pub(crate) struct RunningOperation(Arc<OperationSeries>);
 
-/// Counters of the resolver of one field.
+/// Why a subscriber is ended as too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TooSlow {
+    /// It has not taken its results.
+    Client,
+    /// Results of all clients of a server use too much memory.
+    Memory,
+    /// Its resolver is too far behind the events.
+    Resolver,
+}
+
+/// Counters of one field: of its resolver, and of what fails.
 #[derive(Debug)]
 pub(crate) struct FieldSeries {
     pub(crate) calls: Counter,
     pub(crate) errors: Counter,
     pub(crate) timeouts: Counter,
     pub(crate) events_dropped: Counter,
+    /// Fields of results whose value does not fit the schema.
+    pub(crate) misfits: Counter,
+    /// Fields of results that raised when they were read.
+    pub(crate) raised: Counter,
+    too_slow: [Counter; 3],
     pub(crate) time: Histogram,
 }
 
@@ -97,6 +115,7 @@ impl OperationSeries {
             started: Counter::default(),
             running: Gauge::default(),
             results: Counter::default(),
+            dropped: Counter::default(),
             delivery: Histogram::new(DELAYS),
             exemplars: Exemplars::default(),
         }
@@ -118,13 +137,45 @@ impl Drop for RunningOperation {
     }
 }
 
+impl TooSlow {
+    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Memory, Self::Resolver];
+
+    /// The label.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Memory => "memory",
+            Self::Resolver => "resolver",
+        }
+    }
+}
+
 impl FieldSeries {
+    /// The counter of subscribers that were ended for this reason.
+    pub(crate) fn too_slow(&self, reason: TooSlow) -> &Counter {
+        let [client, memory, resolver] = &self.too_slow;
+        match reason {
+            TooSlow::Client => client,
+            TooSlow::Memory => memory,
+            TooSlow::Resolver => resolver,
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        let ends = self.too_slow.iter();
+        let mut counters = ends.chain([&self.misfits, &self.raised]);
+        counters.any(|counter| counter.get() > 0)
+    }
+
     fn new() -> Self {
         Self {
             calls: Counter::default(),
             errors: Counter::default(),
             timeouts: Counter::default(),
             events_dropped: Counter::default(),
+            misfits: Counter::default(),
+            raised: Counter::default(),
+            too_slow: Default::default(),
             time: Histogram::new(DELAYS),
         }
     }
@@ -219,6 +270,18 @@ impl Labelled {
         fields.filter(|(_, series)| series.calls.get() > 0)
     }
 
+    /// The counters of fields that have had an operation, and the names of the fields.
+    pub(super) fn used_fields(&self) -> Vec<(&str, &FieldSeries)> {
+        let used: HashSet<usize> = self.operations.lock().keys().map(|key| key.field).collect();
+        let names = self.names.iter().map(String::as_str);
+        let fields = names.zip(self.fields.iter().map(|series| &**series));
+        let is_used = |(place, (_, series)): &(usize, (_, &FieldSeries))| {
+            used.contains(place) || series.has_failed()
+        };
+        let fields = fields.enumerate().filter(is_used);
+        fields.map(|(_, field)| field).collect()
+    }
+
     /// The counters of connections, in the order of their protocols.
     pub(super) fn protocols(&self) -> Vec<(&'static str, Arc<ConnectionSeries>)> {
         let mut connections: Vec<_> = self
@@ -254,6 +317,7 @@ pub(super) struct OperationCounts {
     pub(super) started: u64,
     pub(super) running: i64,
     pub(super) results: u64,
+    pub(super) dropped: u64,
     pub(super) delivery: HistogramSnapshot,
     pub(super) exemplars: Vec<Option<Exemplar>>,
 }
@@ -264,6 +328,7 @@ impl OperationCounts {
             started: series.started.get(),
             running: series.running.signed(),
             results: series.results.get(),
+            dropped: series.dropped.get(),
             delivery: series.delivery.snapshot(),
             exemplars: series.exemplars.read(),
         }
@@ -273,6 +338,7 @@ impl OperationCounts {
         self.started += other.started;
         self.running += other.running;
         self.results += other.results;
+        self.dropped += other.dropped;
         self.delivery.add(&other.delivery);
         merge(&mut self.exemplars, &other.exemplars);
     }

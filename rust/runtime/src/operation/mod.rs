@@ -335,6 +335,7 @@ impl Opener {
             definition,
             operation,
             arguments,
+            kind: operation_kind,
             name: operation_name,
             delegated,
             ..
@@ -369,6 +370,7 @@ impl Opener {
                     definition,
                     arguments: Mutex::new(Some(arguments)),
                     plan,
+                    operation_kind,
                     operation_name,
                     operation: operation_id,
                     client,

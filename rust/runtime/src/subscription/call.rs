@@ -8,7 +8,7 @@ use bus::Event;
 use bytes::Bytes;
 use graphql::Plan;
 use parking_lot::Mutex;
-use protocol::{Amendment, JsonObject, OperationId};
+use protocol::{Amendment, JsonObject, OperationId, OperationKind};
 
 use crate::catalog::Definition;
 use crate::client::Client;
@@ -24,6 +24,8 @@ pub struct SubscriptionInfo {
     /// Projects values to responses; `None` for a delegated operation, whose host returns whole
     /// responses.
     pub plan: Option<Arc<Plan>>,
+    /// What the operation is; `None`: its document was refused.
+    pub operation_kind: Option<OperationKind>,
     /// Name of the operation in the client's document.
     pub operation_name: Option<Arc<str>>,
     /// Id of the operation in its connection; `None`: it is in process, or shared.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bus::engine::Pending;
 use bus::{EngineLink, Event, LocalPosition, Position, Snapshot, Stream};
 use futures_util::task::AtomicWaker;
-use graphql::{GraphQLError, ResolverError};
+use graphql::{FieldFault, GraphQLError, ResolverError};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::call::{CallId, CallInput, Outcome, SubscriptionInfo};
@@ -25,7 +25,7 @@ use super::host::Resolver;
 use super::wakes::{Wake, WokenWorker};
 use crate::config::{MAX_PENDING_EVENTS, SlowConsumer};
 use crate::journal;
-use crate::metrics::{FieldSeries, Metrics};
+use crate::metrics::{FieldSeries, Metrics, TooSlow};
 
 pub(crate) use state::LaneItem;
 pub use state::Started;
@@ -190,7 +190,8 @@ impl Lane {
             }
         }
         if pushed.is_too_slow {
-            self.metrics.slow_consumer_disconnects.add(1);
+            let field = &self.info.definition.field;
+            self.metrics.too_slow(field, TooSlow::Resolver);
             let (client, operation, field) = self.info.labels();
             journal::subscription_too_slow(client, operation, field);
         }
@@ -315,8 +316,9 @@ impl Lane {
     }
 
     /// For the host: counts fields of a result that could not be projected.
-    pub fn count_field_errors(&self, count: u64) {
-        self.metrics.field_errors.add(count);
+    pub fn count_field_errors(&self, faults: &[FieldFault]) {
+        self.metrics
+            .count_faults(&self.info.definition.field, faults);
     }
 
     /// For the host: reports an item of a source stream. Returns false when the host has to call

@@ -67,7 +67,7 @@ impl Replay {
         if let Some(plan) = self.source.plan() {
             let mut response = Vec::new();
             let faults = plan.project(event.data.root(), &mut response);
-            self.missed.metrics.report(&faults, event);
+            self.missed.metrics.report(plan.field(), &faults, event);
             sink.next_of(&response.into(), Some(event.at));
         }
     }

@@ -297,7 +297,7 @@ impl Shard {
                 Target::Group(group) => {
                     projected.clear();
                     let faults = group.key.plan.project(event.data.root(), &mut projected);
-                    self.metrics.report(&faults, event);
+                    self.metrics.report(group.key.plan.field(), &faults, event);
                     self.metrics.group_projections.add(1);
                     let response = Bytes::copy_from_slice(&projected);
                     let members = group.members.borrow();

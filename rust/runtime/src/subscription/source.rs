@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use bus::{LocalPosition, Stream};
 use graphql::{GraphQLError, Plan};
 use parking_lot::Mutex;
-use protocol::JsonObject;
+use protocol::{JsonObject, OperationKind};
 use security::Guard;
 
 use super::call::SubscriptionInfo;
@@ -72,6 +72,7 @@ impl GroupSource {
             definition: self.definition.clone(),
             arguments: Mutex::new(Some(self.arguments.clone())),
             plan: Some(self.plan.clone()),
+            operation_kind: Some(OperationKind::Subscription),
             // Members may have different names.
             operation_name: None,
             operation: None,

@@ -16,7 +16,7 @@ use crate::catalog::Definition;
 use crate::client::{Buckets, Client};
 use crate::config::SlowConsumer;
 use crate::journal::{self, KeptOwner, OperationEnd};
-use crate::metrics::{IN_PROCESS, Metrics, OTHER, OperationSeries, RunningOperation};
+use crate::metrics::{IN_PROCESS, Metrics, OTHER, OperationSeries, RunningOperation, TooSlow};
 use crate::routing::WorkerNumber;
 use crate::subscription::{Callback, ResponseSink};
 
@@ -129,11 +129,16 @@ impl ResponseStream {
         match state.responses.push(Pending { response, received }) {
             Pushed::Added(dropped) => {
                 self.metrics.results_dropped.add(dropped as u64);
+                if let Some(series) = self.series.get() {
+                    series.dropped.add(dropped as u64);
+                }
                 Self::wake(state);
                 true
             }
             Pushed::Overflow(_) => {
-                self.metrics.slow_consumer_disconnects.add(1);
+                let running = state.running.as_ref();
+                let field = running.map_or(OTHER, |(_, definition)| &*definition.field);
+                self.metrics.too_slow(field, TooSlow::Client);
                 let error = GraphQLError::new(format!(
                     "the subscription was ended: more than {} bytes of results were not taken",
                     self.limit_bytes

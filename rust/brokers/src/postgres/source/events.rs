@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::super::any_stream::MissingOfAny;
 use super::super::dropped::{Dropped, Reason};
 use super::super::fault::Fault;
-use super::super::log::PREFIX;
+use super::super::log::{PREFIX, TRACE_PREFIX};
 use super::super::pgoutput::Change;
 use super::super::skipped::{self, Skipped};
 use super::super::tables::{Lacking, Row, RowChange, RowFault, Table, Tables, Types};
@@ -121,6 +121,7 @@ impl LogEvents {
                 self.at = at;
                 self.read.commit = commit;
                 self.read.changes = 0;
+                self.tables.begin();
             }
             Change::Commit { end } => {
                 self.read = Mark {
@@ -135,10 +136,11 @@ impl LogEvents {
                 ..
             } => {
                 let id = self.next();
-                if &*prefix == PREFIX
-                    && let Some(id) = id
-                {
-                    self.message(id, content);
+                match (&*prefix, id) {
+                    (PREFIX, Some(id)) => self.message(id, content),
+                    // Also of changes that were published before: others follow.
+                    (TRACE_PREFIX, _) => self.tables.traced(&content),
+                    _ => {}
                 }
             }
             Change::Message {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bus::{Draft, Envelope, StreamKey};
+use bus::{Draft, Envelope, StreamKey, TraceContext};
 use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
@@ -38,6 +38,8 @@ pub(in super::super) struct Tables {
     /// By their ids; only those whose changes are events.
     defined: HashMap<u32, Defined>,
     has_unknown_types: bool,
+    /// The span that changes rows, if the transaction has said it.
+    trace: Option<TraceContext>,
 }
 
 /// A table as the log defines it.
@@ -99,7 +101,19 @@ impl Tables {
             types,
             defined: HashMap::new(),
             has_unknown_types: false,
+            trace: None,
         }
+    }
+
+    /// Begins a transaction.
+    pub(in super::super) fn begin(&mut self) {
+        self.trace = None;
+    }
+
+    /// Reads the `traceparent` of what changes the rows that follow in the transaction.
+    pub(in super::super) fn traced(&mut self, content: &[u8]) {
+        let parent = std::str::from_utf8(content).ok();
+        self.trace = parent.and_then(|parent| TraceContext::parse(parent, None));
     }
 
     /// Notes the definition of a table, also when it has changed.
@@ -198,7 +212,7 @@ impl Tables {
                     tenant_id: place.tenant.map(Into::into),
                     id: None,
                     data: defined.data(told.current, told.old).into(),
-                    trace: None,
+                    trace: self.trace.clone().map(Box::new),
                 };
                 events.push(match Envelope::write(&draft, 0, 0) {
                     Ok(envelope) => Ok((stream, envelope)),
