@@ -31,6 +31,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
     def rewritten(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(source.parent / match["path"]))
+        if not target.exists():
+            return match[0]  # mkdocs says that it leads nowhere.
         return match["before"] + place(target, uri, str(config.extra["repository"]))
 
     parts = FENCE.split(markdown)
@@ -40,9 +42,6 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 def place(target: Path, uri: str, repository: str) -> str:
     """Return the link from the page `uri` to a file of the repository."""
     path = target.relative_to(ROOT).as_posix()
-    if not target.exists():
-        # mkdocs tells of it, with the page.
-        return path
     pages: dict[str, str] = {source: page for page, source in HOMES.items()}
     if path in pages:
         path = f"docs/{pages[path]}"
