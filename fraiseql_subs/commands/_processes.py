@@ -20,6 +20,7 @@ from .._settings import DEFAULT_HOST, DEFAULT_PORT, check_address, check_drain
 from ..config import Drain
 from ..errors import ConfigurationError
 from ..manager import SubscriptionManager
+from ..processes.hangups import Hangups
 from ..processes.sockets import open_socket
 from ..processes.supervisor import supervise
 from ._options import option_text
@@ -90,6 +91,8 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any], log: Se
         click.UsageError: The options are invalid.
     """
     _check(options)
+    # As early as it can be: SIGHUP would end this process.
+    hangups = Hangups() if not options["reload"] else None
     folder = app_folder(options["app_dir"])
     host, port = address.get("host", DEFAULT_HOST), address.get("port", DEFAULT_PORT)
     unix = address.get("unix")
@@ -102,7 +105,7 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any], log: Se
     log.configure()
     try:
         with open_socket(host, port, unix) as listener:
-            return asyncio.run(_serving(listener, folder, options))
+            return asyncio.run(_serving(listener, folder, options, hangups))
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
 
@@ -121,15 +124,18 @@ def _check(options: dict[str, Any]) -> None:
             raise click.ClickException(text) from None
 
 
-def _serving(listener: Any, folder: Path, options: dict[str, Any]) -> Coroutine[Any, Any, int]:
+def _serving(
+    listener: Any, folder: Path, options: dict[str, Any], hangups: Hangups | None
+) -> Coroutine[Any, Any, int]:
     drain = drain_of(options).longest
-    if not options["reload"]:
+    if hangups is not None:
         return supervise(
             listener,
             options["processes"],
             drain=drain,
             start_timeout=options["start_timeout"],
             announce=announce_server,
+            hangups=hangups,
         )
     # Needs watchfiles.
     from ..processes.reloader import serve_and_reload

@@ -70,7 +70,9 @@ class Unhandled:
         logger = logging.getLogger(_WARNINGS)
         text = warnings.formatwarning(message, category, filename, lineno, line)
         args = (text.rstrip(),)
-        self._write(logger.makeRecord(_WARNINGS, logging.WARNING, filename, lineno, "%s", args, None))
+        self._write(
+            logger.makeRecord(_WARNINGS, logging.WARNING, filename, lineno, "%s", args, None)
+        )
 
     def _raised(
         self,

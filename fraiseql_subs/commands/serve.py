@@ -206,7 +206,14 @@ def _serve(context: click.Context, target: str, options: dict[str, Any], log: Se
         raise click.UsageError(text) from None
     # A traceback that shows variables must not show the keys.
     del keys
-    return _run(server, main, supervised, has_page=manager.has_page, is_logged=is_logged)
+    return _run(
+        server,
+        main,
+        supervised,
+        drain=drain_of(options).longest,
+        has_page=manager.has_page,
+        is_logged=is_logged,
+    )
 
 
 def _check_tls(options: dict[str, Any]) -> None:
@@ -281,6 +288,7 @@ def _run(
     main: Main | None,
     supervised: Supervised | None,
     *,
+    drain: float,
     has_page: bool,
     is_logged: bool,
 ) -> int:
@@ -293,7 +301,7 @@ def _run(
         if supervised is None:
             announce_server(text)
         else:
-            supervised.follow(server, text)
+            supervised.follow(server, text, drain=drain)
 
     if supervised is not None and main is not None:
         main = functools.partial(supervised.run, main)

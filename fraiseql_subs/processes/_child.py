@@ -12,16 +12,27 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 from typing_extensions import Self
 
 from .._service_manager import VARIABLE
 from ._events import tell
-from .supervised import MARK
+from .supervised import DEFERRED, MARK
 
 _LAST_WORDS = 1.0
 """How long the channel of a process that has ended is read (seconds)."""
+
+
+@contextlib.contextmanager
+def _blocked(numbers: Collection[signal.Signals]) -> Iterator[None]:
+    """Have signals wait, in this thread and in processes that it starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        # Not what it was before: several processes may be started at a time.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 class Child:
@@ -67,12 +78,14 @@ class Child:
         with theirs:
             numbers = (theirs.fileno(), listener.fileno())
             try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *sys.orig_argv[1:],
-                    env={**inherited, MARK: ",".join(map(str, numbers))},
-                    pass_fds=numbers,
-                )
+                # They wait in the new process until it handles them. This one gets its own later.
+                with _blocked(DEFERRED):
+                    process = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        *sys.orig_argv[1:],
+                        env={**inherited, MARK: ",".join(map(str, numbers))},
+                        pass_fds=numbers,
+                    )
             except BaseException:
                 ours.close()
                 raise

@@ -12,12 +12,14 @@ from typing import Any
 from .._service_manager import tell_ready, tell_stopping
 from ._child import Child
 from ._events import tell
-
-_GRACE = 10.0
-"""How long a process may take beyond its drain until it is killed (seconds)."""
+from .supervised import GRACE
 
 _MAX_FAILURES = 5
 """How many processes in a row may end before they listen, while none serves (count)."""
+
+
+class SupersededError(Exception):
+    """A process was given up before it served, because a newer one is to be started."""
 
 
 class Group:
@@ -45,7 +47,7 @@ class Group:
         outlives_failures: bool = False,
     ) -> None:
         self.ending = asyncio.Event()
-        self.patience = drain + _GRACE
+        self.patience = drain + GRACE
         self._listener = listener
         self._announce: Callable[[str], object] | None = announce
         self._children: set[Child] = set()
@@ -54,6 +56,8 @@ class Group:
         self._failures = 0
         self._start_timeout = start_timeout
         self._outlives_failures = outlives_failures
+        self._superseded = asyncio.Event()
+        self._endings: set[asyncio.Future[int]] = set()
 
     def handle_signals(self) -> None:
         """End all at SIGTERM and Ctrl-C; the second one ends the drain, the third one kills.
@@ -72,21 +76,47 @@ class Group:
 
         Returns:
             The process; None: there is none, which the log says, or all have to end.
+
+        Raises:
+            SupersededError: See `supersede`.
         """
+        superseded = self._superseded
         child = await self.spawn()
         if child is None:
             return None
-        ending = asyncio.ensure_future(self.ending.wait())
-        ends: list[asyncio.Future[Any]] = [child.ready, ending]
+        events = [asyncio.ensure_future(each.wait()) for each in (self.ending, superseded)]
+        ends: list[asyncio.Future[Any]] = [child.ready, *events]
         await asyncio.wait(ends, timeout=self._start_timeout, return_when=asyncio.FIRST_COMPLETED)
-        ending.cancel()
+        for event in events:
+            event.cancel()
         if not child.ready.done():
             if self.ending.is_set():
                 await child.end("drain", self.patience)
+            elif superseded.is_set():
+                self._leave_behind(child)
+                raise SupersededError
             else:
                 self._give_up(child)
         await self.admit(child)
         return child
+
+    def supersede(self) -> None:
+        """End the processes that do not serve yet: they may have read what is old by now."""
+        self._superseded.set()
+        self._superseded = asyncio.Event()
+
+    def _leave_behind(self, child: Child) -> None:
+        """Have a process end that does not serve; the next one need not wait for it."""
+        tell(
+            logging.INFO,
+            "process %d is ended before it served: a newer one is started",
+            child.pid,
+            event="process.superseded",
+            process=child.pid,
+        )
+        ending = asyncio.ensure_future(child.end("drain", self.patience))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     def _give_up(self, child: Child) -> None:
         tell(

@@ -9,7 +9,7 @@ import logging
 from ._back_off import BackOff
 from ._child import Child
 from ._events import tell
-from ._group import Group
+from ._group import Group, SupersededError
 
 
 class Place:
@@ -25,17 +25,25 @@ class Place:
     async def keep(self) -> None:
         """Replace the process whenever it has ended, until all have to end."""
         while not self._group.ending.is_set():
-            async with self._lock:
-                if self._child is None or self._child.ended.done():
-                    self._child = await self._group.start()
-                child = self._child
+            try:
+                async with self._lock:
+                    if self._child is None or self._child.ended.done():
+                        self._child = await self._group.start()
+                    child = self._child
+            except SupersededError:
+                # `renew` has its turn first.
+                continue
             if child is not None:
                 await asyncio.wait([child.ended])
             if child is self._child and not self._group.ending.is_set():
                 await self._pause(child)
 
     async def renew(self) -> bool:
-        """Replace the process by a new one; return whether the new one serves."""
+        """Replace the process by a new one; return whether the new one serves.
+
+        Raises:
+            SupersededError: It was given up, and the old one goes on.
+        """
         async with self._lock:
             new = await self._group.start()
             if new is None or new.ready.result() is None:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from nodes import PATHS
 from returning import after, begin, numbers, query
 from supervised_program import SupervisedProgram
 from support import PATIENCE, eventually
@@ -144,6 +145,79 @@ async def test_a_process_that_never_serves_is_killed_and_the_old_ones_stay(redis
         hanging.unlink()
         os.kill(program.process.pid, signal.SIGHUP)
         await program.logged("all processes are new")
+
+
+async def test_a_newer_restart_does_not_wait_for_one_that_hangs(redis, tmp_path):
+    hanging = tmp_path / "hanging"
+    async with run(redis.url, "--start-timeout", "3600", HANGING=str(hanging)) as program:
+        await program.serving()
+        before = {child.pid for child in program.children()}
+        hanging.touch()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("hanging")
+        (hung,) = [child for child in program.children() if child.pid not in before]
+        hanging.unlink()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged(f"process {hung.pid} is ended before it served")
+        await program.logged("all processes are new")
+        assert "the restart has failed" not in program.log
+        after = {child.pid for child in program.children()}
+        assert len(after) == 2 and not after & {*before, hung.pid}
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_restart_does_not_wait_for_a_start_that_hangs(redis, tmp_path, is_first):
+    """That of the first process, or of one that takes the place of another one."""
+    hanging = tmp_path / "hanging"
+    if is_first:
+        hanging.touch()
+    async with run(redis.url, "--start-timeout", "3600", HANGING=str(hanging)) as program:
+        if not is_first:
+            await program.serving()
+            hanging.touch()
+            program.children()[0].kill()
+        await program.logged("hanging")
+        hanging.unlink()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("is ended before it served: a newer one is started")
+        if is_first:
+            await program.serving()
+        else:
+            await program.logged("all processes are new")
+        client, _ = await program.connect()
+        await client.close()
+        assert len(program.children()) == 2
+
+
+HANGING_UP = """
+import asyncio, os, signal
+
+def run(*arguments, run=asyncio.run, **options):
+    os.kill(os.getpid(), signal.SIGHUP)
+    return run(*arguments, **options)
+
+asyncio.run = run
+if "_FRAISEQL_SUBS_SUPERVISED" in os.environ:
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+async def test_signals_of_the_first_moments_are_harmless(redis, tmp_path):
+    """To the supervisor before its event loop runs, and to a process before it runs anything."""
+    (tmp_path / "sitecustomize.py").write_text(HANGING_UP)
+    path = os.pathsep.join([str(tmp_path), PATHS])
+    async with run(redis.url, PYTHONPATH=path) as program:
+        await program.serving()
+        client, _ = await program.connect()
+        await client.close()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("all processes are new")
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+        assert "has ended" not in program.log
 
 
 async def test_a_signal_ends_a_program_whose_import_never_ends(redis, tmp_path):
@@ -303,6 +377,14 @@ async def test_processes_end_when_the_supervisor_is_killed(redis):
         children = program.children()
         program.process.kill()
         await eventually(lambda: not any(map(is_alive, children)), "the processes end")
+
+
+async def test_a_process_that_imports_ends_when_the_supervisor_is_killed(redis, tmp_path):
+    async with run(redis.url, HANGING=str(tmp_path)) as program:
+        await program.logged("hanging")
+        children = program.children()
+        program.process.kill()
+        await eventually(lambda: not any(map(is_alive, children)), "the process ends")
 
 
 def is_alive(process: psutil.Process) -> bool:
