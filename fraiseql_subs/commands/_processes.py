@@ -21,7 +21,7 @@ from ..config import Drain
 from ..errors import ConfigurationError
 from ..manager import SubscriptionManager
 from ..processes.hangups import Hangups
-from ..processes.sockets import open_socket
+from ..processes.sockets import Sockets, open_sockets
 from ..processes.supervisor import supervise
 from ._options import option_text
 from ._serve_log import ServeLog
@@ -104,8 +104,8 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any], log: Se
         raise click.UsageError(option_text(error, SETTINGS)) from None
     log.configure()
     try:
-        with open_socket(host, port, unix) as listener:
-            return asyncio.run(_serving(listener, folder, options, hangups))
+        with open_sockets(host, port, unix, options["processes"]) as sockets:
+            return asyncio.run(_serving(sockets, folder, options, hangups))
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
 
@@ -125,12 +125,12 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _serving(
-    listener: Any, folder: Path, options: dict[str, Any], hangups: Hangups | None
+    sockets: Sockets, folder: Path, options: dict[str, Any], hangups: Hangups | None
 ) -> Coroutine[Any, Any, int]:
     drain = drain_of(options).longest
     if hangups is not None:
         return supervise(
-            listener,
+            sockets,
             options["processes"],
             drain=drain,
             start_timeout=options["start_timeout"],
@@ -140,7 +140,7 @@ def _serving(
     # Needs watchfiles.
     from ..processes.reloader import serve_and_reload
 
-    return serve_and_reload(listener, folder, drain=drain, announce=announce_server)
+    return serve_and_reload(sockets, folder, drain=drain, announce=announce_server)
 
 
 def announce_server(text: str) -> None:

@@ -187,7 +187,6 @@ def _serve(context: click.Context, target: str, options: dict[str, Any], log: Se
     supervised = Supervised.of_environment()
     if supervised is not None:
         context.call_on_close(supervised.close)
-        address = {"listener": supervised.listener}
     elif options["processes"] > 1 or options["reload"]:
         return serve_by_processes(address, options, log)
     manager = load_manager(target, options["app_dir"])
@@ -200,6 +199,8 @@ def _serve(context: click.Context, target: str, options: dict[str, Any], log: Se
     try:
         if options["workers"] is not None:
             manager.workers = options["workers"]
+        if supervised is not None:
+            address = {"listener": supervised.listen()}
         server = _server(manager, address, keys, options)
     except ConfigurationError as error:
         text = option_text(error, {**SETTINGS, "publish_key": source})

@@ -40,6 +40,7 @@ class Child:
 
     Attributes:
         pid: Its number.
+        place: The place that it has.
         ready: Done once it listens, with the text that it has to say; or with None: it has ended
             before.
         ended: Done once it has ended, with its status; below 0 it is the number of a signal.
@@ -48,9 +49,14 @@ class Child:
     """
 
     def __init__(
-        self, process: Process, channel: socket.socket, done: Callable[[Child, int], None]
+        self,
+        process: Process,
+        channel: socket.socket,
+        place: int,
+        done: Callable[[Child, int], None],
     ) -> None:
         self.pid = process.pid
+        self.place = place
         self.ready: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self.is_leaving = False
         self.has_main = False
@@ -62,11 +68,14 @@ class Child:
         self.ended: asyncio.Future[int] = asyncio.ensure_future(self._wait())
 
     @classmethod
-    async def start(cls, listener: socket.socket, done: Callable[[Child, int], None]) -> Self:
+    async def start(
+        cls, listener: socket.socket, place: int, done: Callable[[Child, int], None]
+    ) -> Self:
         """Start a process.
 
         Args:
             listener: The socket that it accepts connections of.
+            place: The place that it has.
             done: Called with it and a status once its `main` is over.
 
         Raises:
@@ -90,12 +99,17 @@ class Child:
                 ours.close()
                 raise
         ours.setblocking(False)
-        return cls(process, ours, done)
+        return cls(process, ours, place, done)
 
     @property
     def listens(self) -> bool:
         """Whether it has begun to listen, and goes on."""
         return self._listens_since is not None and not self.is_leaving and not self.ended.done()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it has clients, or may have: it may also be leaving."""
+        return self._listens_since is not None and not self.ended.done()
 
     @property
     def served(self) -> float:

@@ -13,10 +13,17 @@ from ._group import Group, SupersededError
 
 
 class Place:
-    """Keeps one process running."""
+    """Keeps one process running.
 
-    def __init__(self, group: Group, child: Child | None = None) -> None:
+    Args:
+        group: The processes of the program.
+        number: The number of the place.
+        child: The process that has it.
+    """
+
+    def __init__(self, group: Group, number: int, child: Child | None = None) -> None:
         self._group = group
+        self._number = number
         self._child = child
         self._back_off = BackOff()
         # Held while a process is started.
@@ -28,7 +35,7 @@ class Place:
             try:
                 async with self._lock:
                     if self._child is None or self._child.ended.done():
-                        self._child = await self._group.start()
+                        self._child = await self._group.start(self._number)
                     child = self._child
             except SupersededError:
                 # `renew` has its turn first.
@@ -45,7 +52,7 @@ class Place:
             SupersededError: It was given up, and the old one goes on.
         """
         async with self._lock:
-            new = await self._group.start()
+            new = await self._group.start(self._number)
             if new is None or new.ready.result() is None:
                 if new is not None and not self._group.ending.is_set():
                     await new.ended

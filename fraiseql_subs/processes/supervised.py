@@ -16,6 +16,7 @@ from typing_extensions import Self
 
 from .._program import Main, begin
 from ._watch import Watch
+from .sockets import BACKLOG
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -63,6 +64,11 @@ class Supervised:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFERRED)
         return cls(channel, listener)
 
+    def listen(self) -> socket.socket:
+        """Return the socket; it has connections from now on, if it had none before."""
+        self.listener.listen(BACKLOG)
+        return self.listener
+
     async def run(self, main: Main) -> None:
         """Run `main` once the supervisor says so, and tell it when `main` is over."""
         await self._may_run_main.wait()
@@ -87,6 +93,8 @@ class Supervised:
             drain: How long its drain takes at most (seconds).
         """
         self._watch.patience = drain + GRACE
+        # The server has a copy, and closes it when it has drained.
+        self.listener.close()
         self._follow_signals()
         self._tell({"listening": text})
         self._begin(self._follow(server))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 from collections.abc import Callable
 
 from .._service_manager import tell_ready, tell_reloading
@@ -15,10 +14,11 @@ from ._events import tell
 from ._group import Group, SupersededError
 from ._place import Place
 from .hangups import Hangups
+from .sockets import Sockets
 
 
 async def supervise(
-    listener: socket.socket,
+    sockets: Sockets,
     count: int,
     *,
     drain: float,
@@ -29,7 +29,7 @@ async def supervise(
     """Serve by several processes until SIGTERM, Ctrl-C, or the end of their `main`.
 
     Args:
-        listener: The socket that they share.
+        sockets: The sockets of the address that they share.
         count: How many there are.
         drain: How long their drain takes at most (seconds).
         start_timeout: How long a process may take until it listens (seconds).
@@ -40,7 +40,7 @@ async def supervise(
         The status: 0 after a drain; 1 if processes cannot be started or had to be killed; that of
         the first process if it ends before it listens, or of `main`.
     """
-    group = Group(listener, drain=drain, announce=announce, start_timeout=start_timeout)
+    group = Group(sockets, drain=drain, announce=announce, start_timeout=start_timeout)
     group.handle_signals()
     restart = _Restart(group, hangups)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, restart.ask)
@@ -48,7 +48,7 @@ async def supervise(
     first = await restart.first()
     if first is None or first.ready.result() is None:
         return await _failed(group, None if first is None else await first.ended)
-    places = [Place(group, first), *(Place(group) for _ in range(count - 1))]
+    places = [Place(group, number, None if number else first) for number in range(count)]
     restart.follow(places)
     keeping = [asyncio.ensure_future(place.keep()) for place in places]
     await group.ending.wait()
@@ -83,7 +83,7 @@ class _Restart:
         while True:
             self._is_asked = False
             with contextlib.suppress(SupersededError):
-                return await self._group.start()
+                return await self._group.start(0)
 
     def follow(self, places: list[Place]) -> None:
         """Replace the processes in these places from now on."""

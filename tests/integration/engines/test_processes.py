@@ -10,6 +10,8 @@ import re
 import signal
 import socket
 import stat
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +416,40 @@ async def test_processes_that_cannot_be_replaced_are_tried_again_and_then_given_
         await program.logged("no process can be started: the last 5 attempts failed")
         assert await program.ended() == 1
         client.kill()
+
+
+async def test_clients_do_not_wait_for_a_process_that_cannot_be_replaced(redis, tmp_path):
+    broken = tmp_path / "broken"
+    async with run(redis.url, BROKEN=str(broken)) as program:
+        await program.serving()
+        broken.touch()
+        victim, survivor = program.children()
+        victim.kill()
+        await program.logged(f"process {victim.pid} has ended (signal SIGKILL)")
+        for _ in range(10):
+            client, process = await asyncio.wait_for(program.connect(), PATIENCE)
+            assert process == survivor.pid
+            await client.close()
+        broken.unlink()
+        client, _ = await program.connect(survivor.pid)
+        await client.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all have one queue")
+async def test_clients_that_come_together_are_spread_over_the_processes(redis):
+    async with run(redis.url) as program:
+        await program.serving()
+        for _ in range(2):
+            # Also over those that have taken the places of others.
+            served: Counter[int] = Counter()
+            for _ in range(4):
+                clients = await asyncio.gather(*(program.connect() for _ in range(50)))
+                served.update(process for _, process in clients)
+                for client, _ in clients:
+                    client.kill()
+            assert len(served) == 2 and min(served.values()) > 60, served
+            os.kill(program.process.pid, signal.SIGHUP)
+            await program.logged("all processes are new")
 
 
 async def test_main_runs_in_one_process_and_moves_when_that_ends(redis):
