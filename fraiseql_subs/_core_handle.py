@@ -92,16 +92,16 @@ class CoreHandle:
     async def close(self, drain: Drain) -> None:
         """Drain, then stop; see `SubscriptionManager.close`.
 
-        Concurrent calls, from any thread, wait for the same end. Cancelling one of them ends the
-        drain at once: clients receive that the server is going away before their operations are
-        cancelled.
+        Concurrent calls, from any thread, wait for the same end, which the shortest of their drains
+        bounds. Cancelling one of them ends the drain at once: clients receive that the server is
+        going away before their operations are cancelled.
         """
         with self._lock:
             end = self._end
             if end is None:
                 self._end = Future()
         if end is not None:
-            return await self._wait(asyncio.wrap_future(end))
+            return await self._join(end, drain)
         try:
             # The end of its event loop may have stopped it by now.
             with contextlib.suppress(ManagerClosed):
@@ -111,6 +111,23 @@ class CoreHandle:
                     draining.result()
         finally:
             self._stop()
+
+    async def _join(self, ending: Future[None], drain: Drain) -> None:
+        """Wait for the end of the manager, which has begun; end its drain once this one is over."""
+        end = asyncio.wrap_future(ending)
+        hurrying = asyncio.ensure_future(self._hurry_after(end, drain))
+        try:
+            await self._wait(end)
+        finally:
+            hurrying.cancel()
+
+    async def _hurry_after(self, end: asyncio.Future[None], drain: Drain) -> None:
+        # The manager may end first.
+        with contextlib.suppress(ManagerClosed):
+            await self.core.announce(drain.ready_delay)
+            await asyncio.wait([end], timeout=drain.seconds)
+            if not end.done():
+                self.core.hurry()
 
     async def _wait(self, end: asyncio.Future[None]) -> None:
         """Wait for the end of the manager; cancelled again, end it without a drain."""
@@ -134,7 +151,7 @@ class CoreHandle:
         with self._lock:
             end = self._end
         if end is not None:
-            return await self._wait(asyncio.wrap_future(end))
+            return await self._join(end, drain)
         if not self.is_running:
             return
         cancelled: asyncio.CancelledError | None = None

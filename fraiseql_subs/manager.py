@@ -307,8 +307,8 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
         subscriptions end: their iteration stops after the events that were published before.
 
         Returns when all threads have ended. Closing twice is allowed, also concurrently: both calls
-        wait for the same end. While the drain waits for operations, a record of level INFO has
-        their number.
+        wait for the same end, and the drain that is over first ends it. While the drain waits for
+        operations, a record of level INFO has their number.
 
         Args:
             drain: Time that running operations have to end (seconds, at least 0); or `Drain(...)`,

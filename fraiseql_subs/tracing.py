@@ -127,9 +127,14 @@ def _start(tracing: Tracing | None, channels: frozenset[str]) -> Spans | None:
 
 
 class NoSpan:
-    """In place of a span where tracing is off."""
+    """In place of a span where tracing is off.
 
-    context: None = None
+    Args:
+        context: What events carry in place of that of the span.
+    """
+
+    def __init__(self, context: TraceContext | None = None) -> None:
+        self.context = context
 
     def published(self, result: object) -> None:
         """Do nothing."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import os
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -16,15 +15,16 @@ from typing import Any
 
 import click
 
-from .._program import is_listening_logged, say
+from .._program import say
 from .._settings import DEFAULT_HOST, DEFAULT_PORT, check_address, check_drain
 from ..config import Drain
 from ..errors import ConfigurationError
-from ..logs import JSONFormatter
 from ..manager import SubscriptionManager
-from ..processes.sockets import open_socket
+from ..processes.hangups import Hangups
+from ..processes.sockets import Sockets, open_sockets
 from ..processes.supervisor import supervise
 from ._options import option_text
+from ._serve_log import ServeLog
 from ._target import app_folder
 
 MAX_PROCESSES = 256
@@ -52,25 +52,6 @@ SETTINGS = {
 """The option of each setting of a server."""
 
 
-def configure_logging(options: dict[str, Any]) -> bool:
-    """Write the log to stderr, unless the module configures it; return whether it does so.
-
-    Only what it does for INFO counts, at which the log says where the server listens.
-    """
-    is_configured = is_listening_logged()
-    handler = logging.StreamHandler()
-    handler.setFormatter(_formatter(options["log_format"], by_process=_has_processes(options)))
-    logging.basicConfig(level=options["log_level"].upper(), handlers=[handler])
-    return is_configured
-
-
-def _formatter(form: str, *, by_process: bool) -> logging.Formatter:
-    if form == "json":
-        return JSONFormatter(static={"process": os.getpid()} if by_process else {})
-    process = " [%(process)d]" if by_process else ""
-    return logging.Formatter(f"%(asctime)s %(levelname)s{process} %(name)s: %(message)s")
-
-
 def drain_of(options: dict[str, Any]) -> Drain:
     """Return how the options say to drain.
 
@@ -82,10 +63,6 @@ def drain_of(options: dict[str, Any]) -> Drain:
         ready_delay=options["ready_delay"],
         closes_per_second=options["closes_per_second"],
     )
-
-
-def _has_processes(options: dict[str, Any]) -> bool:
-    return bool(options["processes"] > 1 or options["reload"])
 
 
 def check_engine(manager: SubscriptionManager, count: int) -> None:
@@ -102,17 +79,20 @@ def check_engine(manager: SubscriptionManager, count: int) -> None:
         )
 
 
-def serve_by_processes(address: dict[str, Any], options: dict[str, Any]) -> int:
+def serve_by_processes(address: dict[str, Any], options: dict[str, Any], log: ServeLog) -> int:
     """Serve by other processes with this command line; return the exit status.
 
     Args:
         address: Host and port, or the unix socket.
         options: All options.
+        log: What this process writes.
 
     Raises:
         click.UsageError: The options are invalid.
     """
     _check(options)
+    # As early as it can be: SIGHUP would end this process.
+    hangups = Hangups() if not options["reload"] else None
     folder = app_folder(options["app_dir"])
     host, port = address.get("host", DEFAULT_HOST), address.get("port", DEFAULT_PORT)
     unix = address.get("unix")
@@ -122,10 +102,10 @@ def serve_by_processes(address: dict[str, Any], options: dict[str, Any]) -> int:
         drain_of(options)
     except ConfigurationError as error:
         raise click.UsageError(option_text(error, SETTINGS)) from None
-    configure_logging(options)
+    log.configure()
     try:
-        with open_socket(host, port, unix) as listener:
-            return asyncio.run(_serving(listener, folder, options))
+        with open_sockets(host, port, unix, options["processes"]) as sockets:
+            return asyncio.run(_serving(sockets, folder, options, hangups))
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
 
@@ -144,20 +124,23 @@ def _check(options: dict[str, Any]) -> None:
             raise click.ClickException(text) from None
 
 
-def _serving(listener: Any, folder: Path, options: dict[str, Any]) -> Coroutine[Any, Any, int]:
+def _serving(
+    sockets: Sockets, folder: Path, options: dict[str, Any], hangups: Hangups | None
+) -> Coroutine[Any, Any, int]:
     drain = drain_of(options).longest
-    if not options["reload"]:
+    if hangups is not None:
         return supervise(
-            listener,
+            sockets,
             options["processes"],
             drain=drain,
             start_timeout=options["start_timeout"],
             announce=announce_server,
+            hangups=hangups,
         )
     # Needs watchfiles.
     from ..processes.reloader import serve_and_reload
 
-    return serve_and_reload(listener, folder, drain=drain, announce=announce_server)
+    return serve_and_reload(sockets, folder, drain=drain, announce=announce_server)
 
 
 def announce_server(text: str) -> None:

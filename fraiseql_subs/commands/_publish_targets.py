@@ -23,9 +23,9 @@ from .._daemon import on_daemon_thread
 from ..config import History
 from ..engines import Nats, Postgres, Redis
 from ..errors import FraiseQLSubsError, PublishError
-from ..publisher import Publisher
 from ..security import TenantIsolation
 from ._endpoint import tls_problem
+from ._publish_trace import CallersPublisher, CallersTrace
 
 _PLACE = re.compile(r"events\[(?P<index>[0-9]{1,4})\]: ")
 """How a server names the event of a request that it refuses."""
@@ -124,8 +124,11 @@ class EngineTarget:
         tenant: TenantIsolation | None,
         *,
         timeout: float,
+        trace: CallersTrace | None,
     ) -> None:
-        self._publisher = Publisher(bus, history=history, tenant=tenant, publish_timeout=timeout)
+        self._publisher = CallersPublisher(
+            bus, history=history, tenant=tenant, publish_timeout=timeout, trace=trace
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,20 +157,23 @@ class EngineTarget:
 class HttpTarget:
     """Publishes to the endpoint of a server."""
 
-    def __init__(self, url: SplitResult, key: str, timeout: float) -> None:
+    def __init__(
+        self, url: SplitResult, key: str, timeout: float, trace: CallersTrace | None
+    ) -> None:
         self._url = url
         self._key = key
         self._timeout = timeout
+        self._trace = {} if trace is None else trace.headers
 
     @classmethod
-    def read(cls, url: str, key: str, timeout: float) -> Self | None:
+    def read(cls, url: str, key: str, timeout: float, trace: CallersTrace | None) -> Self | None:
         """Read a URL; None: it is none."""
         with contextlib.suppress(ValueError):
             parts = urlsplit(url)
             # The port is read when it is asked for.
             is_plain = parts.port != 0 and not (parts.username or parts.password)
             if parts.hostname and is_plain and url.isascii() and url.isprintable():
-                return cls(parts, key, timeout)
+                return cls(parts, key, timeout, trace)
         return None
 
     async def __aenter__(self) -> Self:
@@ -236,6 +242,7 @@ class HttpTarget:
             "authorization": f"Bearer {self._key}",
             "content-type": "application/json",
             "connection": "close",
+            **self._trace,
         }
 
     def _read(self, status: int, text: bytes, count: int) -> list[EventAnswer] | EventAnswer:

@@ -27,6 +27,7 @@ from ._options import option_text
 from ._publish_input import InputError, data_of, lines_of_stdin, whole_stdin
 from ._publish_keys import KEY
 from ._publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
+from ._publish_trace import CallersTrace
 from ._status import INTERRUPTED
 
 TO = "FRAISEQL_SUBS_PUBLISH_TO"
@@ -176,7 +177,10 @@ def _run(options: _Options) -> int:
     # The outcome of each event is printed, so the log need not say what the engine does. A module
     # that configures logging is heard.
     logging.getLogger("fraiseql_subs").addHandler(logging.NullHandler())
-    publication = _Publication(options, _target(options))
+    trace = CallersTrace.of_environment()
+    publication = _Publication(options, _target(options, trace))
+    if trace is not None:
+        trace.enter()
     try:
         return asyncio.run(publication.run())
     except KeyboardInterrupt:
@@ -206,9 +210,9 @@ def _check(options: _Options) -> None:
         raise click.UsageError("--timeout: write seconds above 0, at most 3600")
 
 
-def _target(options: _Options) -> Target:
+def _target(options: _Options, trace: CallersTrace | None) -> Target:
     if options.target is not None:
-        return _target_of_manager(options.target, options)
+        return _target_of_manager(options.target, options, trace)
     url = options.to or os.environ.get(TO)
     if not url:
         raise click.UsageError(
@@ -226,7 +230,7 @@ def _target(options: _Options) -> Target:
                 f"the environment variable {options.key_env} is no key: it has characters such as"
                 " white space or the end of a line; remove them"
             )
-        target = HttpTarget.read(url, key, options.timeout)
+        target = HttpTarget.read(url, key, options.timeout, trace)
         if target is None:
             raise click.UsageError("--to: the URL is wrong: write http://host:8000/publish")
         return target
@@ -243,14 +247,14 @@ def _target(options: _Options) -> Target:
     is_isolated = options.isolated or options.tenant is not None
     tenant = TenantIsolation() if is_isolated else None
     try:
-        return EngineTarget(url, history, tenant, timeout=options.timeout)
+        return EngineTarget(url, history, tenant, timeout=options.timeout, trace=trace)
     except ConfigurationError as error:
         # What a manager may have as its bus is not all that events can be sent to.
         text = str(error).removeprefix("bus: ").replace("memory://", "http://, https://")
         raise click.UsageError(f"--to: {text}") from None
 
 
-def _target_of_manager(target: str, options: _Options) -> Target:
+def _target_of_manager(target: str, options: _Options, trace: CallersTrace | None) -> Target:
     """Return the engine of the manager of a module."""
     # It imports what serves, which other targets do not need.
     from ._target import load_manager
@@ -270,7 +274,7 @@ def _target_of_manager(target: str, options: _Options) -> Target:
             " event: leave it out, or pass Security(tenant=TenantIsolation()) to the manager"
         )
     bus = manager.bus_options.bus
-    return EngineTarget(bus, manager.history, tenant, timeout=options.timeout)
+    return EngineTarget(bus, manager.history, tenant, timeout=options.timeout, trace=trace)
 
 
 class _Publication:

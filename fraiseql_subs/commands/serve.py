@@ -33,11 +33,11 @@ from ._processes import (
     SETTINGS,
     announce_server,
     check_engine,
-    configure_logging,
     drain_of,
     serve_by_processes,
 )
 from ._publish_keys import KEY, read_publish_keys
+from ._serve_log import ServeLog
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
 
@@ -167,45 +167,54 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
     TARGET is module:manager, the module and the name of its SubscriptionManager, or of a function
     that returns one; or a module that has one manager.
     """
+    log = ServeLog(options)
     try:
-        return _serve(context, target, options)
+        return _serve(context, target, options, log)
     except click.ClickException as error:
-        if options["log_format"] != "json":
+        if not log.is_json:
             raise
         # Who collects the log wants to read there why the program has ended.
-        configure_logging(options)
+        log.configure()
         text = error.format_message()
         records.write(_log, logging.ERROR, "%s", text, event="program.failed")
         context.exit(error.exit_code)
 
 
-def _serve(context: click.Context, target: str, options: dict[str, Any]) -> int:
+def _serve(context: click.Context, target: str, options: dict[str, Any], log: ServeLog) -> int:
     _check_tls(options)
     _check_proxies(options)
     address = _address(context, options)
     supervised = Supervised.of_environment()
     if supervised is not None:
         context.call_on_close(supervised.close)
-        address = {"listener": supervised.listener}
     elif options["processes"] > 1 or options["reload"]:
-        return serve_by_processes(address, options)
+        return serve_by_processes(address, options, log)
     manager = load_manager(target, options["app_dir"])
     if options["processes"] > 1:
         check_engine(manager, options["processes"])
     main = _main(options["main"], options["app_dir"])
     # What the module has configured stays.
-    is_logged = configure_logging(options)
+    is_logged = log.configure()
     keys, source = read_publish_keys(options["publish_key_file"])
     try:
         if options["workers"] is not None:
             manager.workers = options["workers"]
+        if supervised is not None:
+            address = {"listener": supervised.listen()}
         server = _server(manager, address, keys, options)
     except ConfigurationError as error:
         text = option_text(error, {**SETTINGS, "publish_key": source})
         raise click.UsageError(text) from None
     # A traceback that shows variables must not show the keys.
     del keys
-    return _run(server, main, supervised, has_page=manager.has_page, is_logged=is_logged)
+    return _run(
+        server,
+        main,
+        supervised,
+        drain=drain_of(options).longest,
+        has_page=manager.has_page,
+        is_logged=is_logged,
+    )
 
 
 def _check_tls(options: dict[str, Any]) -> None:
@@ -280,6 +289,7 @@ def _run(
     main: Main | None,
     supervised: Supervised | None,
     *,
+    drain: float,
     has_page: bool,
     is_logged: bool,
 ) -> int:
@@ -292,7 +302,7 @@ def _run(
         if supervised is None:
             announce_server(text)
         else:
-            supervised.follow(server, text)
+            supervised.follow(server, text, drain=drain)
 
     if supervised is not None and main is not None:
         main = functools.partial(supervised.run, main)

@@ -12,16 +12,27 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 from typing_extensions import Self
 
 from .._service_manager import VARIABLE
 from ._events import tell
-from .supervised import MARK
+from .supervised import DEFERRED, MARK
 
 _LAST_WORDS = 1.0
 """How long the channel of a process that has ended is read (seconds)."""
+
+
+@contextlib.contextmanager
+def _blocked(numbers: Collection[signal.Signals]) -> Iterator[None]:
+    """Have signals wait, in this thread and in processes that it starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        # Not what it was before: several processes may be started at a time.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 class Child:
@@ -29,6 +40,7 @@ class Child:
 
     Attributes:
         pid: Its number.
+        place: The place that it has.
         ready: Done once it listens, with the text that it has to say; or with None: it has ended
             before.
         ended: Done once it has ended, with its status; below 0 it is the number of a signal.
@@ -37,9 +49,14 @@ class Child:
     """
 
     def __init__(
-        self, process: Process, channel: socket.socket, done: Callable[[Child, int], None]
+        self,
+        process: Process,
+        channel: socket.socket,
+        place: int,
+        done: Callable[[Child, int], None],
     ) -> None:
         self.pid = process.pid
+        self.place = place
         self.ready: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self.is_leaving = False
         self.has_main = False
@@ -51,11 +68,14 @@ class Child:
         self.ended: asyncio.Future[int] = asyncio.ensure_future(self._wait())
 
     @classmethod
-    async def start(cls, listener: socket.socket, done: Callable[[Child, int], None]) -> Self:
+    async def start(
+        cls, listener: socket.socket, place: int, done: Callable[[Child, int], None]
+    ) -> Self:
         """Start a process.
 
         Args:
             listener: The socket that it accepts connections of.
+            place: The place that it has.
             done: Called with it and a status once its `main` is over.
 
         Raises:
@@ -67,22 +87,29 @@ class Child:
         with theirs:
             numbers = (theirs.fileno(), listener.fileno())
             try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *sys.orig_argv[1:],
-                    env={**inherited, MARK: ",".join(map(str, numbers))},
-                    pass_fds=numbers,
-                )
+                # They wait in the new process until it handles them. This one gets its own later.
+                with _blocked(DEFERRED):
+                    process = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        *sys.orig_argv[1:],
+                        env={**inherited, MARK: ",".join(map(str, numbers))},
+                        pass_fds=numbers,
+                    )
             except BaseException:
                 ours.close()
                 raise
         ours.setblocking(False)
-        return cls(process, ours, done)
+        return cls(process, ours, place, done)
 
     @property
     def listens(self) -> bool:
         """Whether it has begun to listen, and goes on."""
         return self._listens_since is not None and not self.is_leaving and not self.ended.done()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it has clients, or may have: it may also be leaving."""
+        return self._listens_since is not None and not self.ended.done()
 
     @property
     def served(self) -> float:

@@ -5,30 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from .._service_manager import tell_ready, tell_stopping
 from ._child import Child
 from ._events import tell
-
-_GRACE = 10.0
-"""How long a process may take beyond its drain until it is killed (seconds)."""
+from .sockets import Sockets
+from .supervised import GRACE
 
 _MAX_FAILURES = 5
 """How many processes in a row may end before they listen, while none serves (count)."""
 
 
+class SupersededError(Exception):
+    """A process was given up before it served, because a newer one is to be started."""
+
+
 class Group:
-    """Processes that share a socket.
+    """Processes that share an address.
 
     Attributes:
         ending: Set once all have to end.
         patience: How long a process has to end (seconds).
 
     Args:
-        listener: The socket.
+        sockets: The sockets of the address.
         drain: How long their drain takes at most (seconds).
         announce: Called with what the first process has to say.
         start_timeout: How long a process may take until it listens (seconds); None: any time.
@@ -37,7 +39,7 @@ class Group:
 
     def __init__(
         self,
-        listener: socket.socket,
+        sockets: Sockets,
         *,
         drain: float,
         announce: Callable[[str], object],
@@ -45,15 +47,18 @@ class Group:
         outlives_failures: bool = False,
     ) -> None:
         self.ending = asyncio.Event()
-        self.patience = drain + _GRACE
-        self._listener = listener
+        self.patience = drain + GRACE
+        self._sockets = sockets
         self._announce: Callable[[str], object] | None = announce
         self._children: set[Child] = set()
+        self._starting: list[int] = []
         self._status = 0
         self._signals = 0
         self._failures = 0
         self._start_timeout = start_timeout
         self._outlives_failures = outlives_failures
+        self._superseded = asyncio.Event()
+        self._endings: set[asyncio.Future[int]] = set()
 
     def handle_signals(self) -> None:
         """End all at SIGTERM and Ctrl-C; the second one ends the drain, the third one kills.
@@ -65,28 +70,57 @@ class Group:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGINT, self._interrupt)
 
-    async def start(self) -> Child | None:
+    async def start(self, place: int) -> Child | None:
         """Start a process, and wait until it listens, or has ended.
 
         It is killed if it does neither in time.
 
+        Args:
+            place: The place that it has.
+
         Returns:
             The process; None: there is none, which the log says, or all have to end.
+
+        Raises:
+            SupersededError: See `supersede`.
         """
-        child = await self.spawn()
+        superseded = self._superseded
+        child = await self.spawn(place)
         if child is None:
             return None
-        ending = asyncio.ensure_future(self.ending.wait())
-        ends: list[asyncio.Future[Any]] = [child.ready, ending]
+        events = [asyncio.ensure_future(each.wait()) for each in (self.ending, superseded)]
+        ends: list[asyncio.Future[Any]] = [child.ready, *events]
         await asyncio.wait(ends, timeout=self._start_timeout, return_when=asyncio.FIRST_COMPLETED)
-        ending.cancel()
+        for event in events:
+            event.cancel()
         if not child.ready.done():
             if self.ending.is_set():
                 await child.end("drain", self.patience)
+            elif superseded.is_set():
+                self._leave_behind(child)
+                raise SupersededError
             else:
                 self._give_up(child)
         await self.admit(child)
         return child
+
+    def supersede(self) -> None:
+        """End the processes that do not serve yet: they may have read what is old by now."""
+        self._superseded.set()
+        self._superseded = asyncio.Event()
+
+    def _leave_behind(self, child: Child) -> None:
+        """Have a process end that does not serve; the next one need not wait for it."""
+        tell(
+            logging.INFO,
+            "process %d is ended before it served: a newer one is started",
+            child.pid,
+            event="process.superseded",
+            process=child.pid,
+        )
+        ending = asyncio.ensure_future(child.end("drain", self.patience))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     def _give_up(self, child: Child) -> None:
         tell(
@@ -99,16 +133,19 @@ class Group:
         )
         child.send_signal(signal.SIGKILL)
 
-    async def spawn(self) -> Child | None:
+    async def spawn(self, place: int = 0) -> Child | None:
         """Start a process; see `start`."""
         if self.ending.is_set():
             return None
+        self._starting.append(place)
         try:
-            child = await Child.start(self._listener, self._main_is_over)
+            child = await Child.start(self._sockets.of(place), place, self._main_is_over)
         except OSError as error:
             text = "the system starts no more processes: %s"
             tell(logging.ERROR, text, error, event="process.not_started", cause=error)
             return None
+        finally:
+            self._starting.remove(place)
         self._children.add(child)
         child.ended.add_done_callback(lambda _: self._forget(child))
         if self.ending.is_set():
@@ -121,6 +158,7 @@ class Group:
         if announcement is None:
             return False
         self._failures = 0
+        self._close_sockets()
         text = "process %d serves"
         tell(logging.INFO, text, child.pid, event="process.serving", process=child.pid)
         if self._announce is not None:
@@ -145,6 +183,7 @@ class Group:
         if not self.ending.is_set():
             self._status = status
             self.ending.set()
+            self._close_sockets()
             tell_stopping()
 
     async def finish(self) -> int:
@@ -180,7 +219,19 @@ class Group:
 
     def _forget(self, child: Child) -> None:
         self._children.discard(child)
+        self._close_sockets()
         self._assign_main()
+
+    def _close_sockets(self) -> None:
+        """Close the sockets of places without a process: others accept the connections.
+
+        At the end, those of processes as well: a process closes its own when it has drained, so
+        clients reach one that tells them.
+        """
+        if self.ending.is_set():
+            self._sockets.keep(())
+        elif any(child.is_serving for child in self._children):
+            self._sockets.keep({*self._starting, *(child.place for child in self._children)})
 
     def _assign_main(self) -> None:
         """Have one of them run `main`; another one only when that one has ended."""

@@ -9,14 +9,21 @@ import logging
 from ._back_off import BackOff
 from ._child import Child
 from ._events import tell
-from ._group import Group
+from ._group import Group, SupersededError
 
 
 class Place:
-    """Keeps one process running."""
+    """Keeps one process running.
 
-    def __init__(self, group: Group, child: Child | None = None) -> None:
+    Args:
+        group: The processes of the program.
+        number: The number of the place.
+        child: The process that has it.
+    """
+
+    def __init__(self, group: Group, number: int, child: Child | None = None) -> None:
         self._group = group
+        self._number = number
         self._child = child
         self._back_off = BackOff()
         # Held while a process is started.
@@ -25,19 +32,27 @@ class Place:
     async def keep(self) -> None:
         """Replace the process whenever it has ended, until all have to end."""
         while not self._group.ending.is_set():
-            async with self._lock:
-                if self._child is None or self._child.ended.done():
-                    self._child = await self._group.start()
-                child = self._child
+            try:
+                async with self._lock:
+                    if self._child is None or self._child.ended.done():
+                        self._child = await self._group.start(self._number)
+                    child = self._child
+            except SupersededError:
+                # `renew` has its turn first.
+                continue
             if child is not None:
                 await asyncio.wait([child.ended])
             if child is self._child and not self._group.ending.is_set():
                 await self._pause(child)
 
     async def renew(self) -> bool:
-        """Replace the process by a new one; return whether the new one serves."""
+        """Replace the process by a new one; return whether the new one serves.
+
+        Raises:
+            SupersededError: It was given up, and the old one goes on.
+        """
         async with self._lock:
-            new = await self._group.start()
+            new = await self._group.start(self._number)
             if new is None or new.ready.result() is None:
                 if new is not None and not self._group.ending.is_set():
                     await new.ended

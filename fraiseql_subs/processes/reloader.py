@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ..errors import ConfigurationError
 from ._child import Child
 from ._events import tell
 from ._group import Group
+from .sockets import Sockets
 
 _SUFFIXES = (".py", ".graphql", ".gql")
 """The files whose change is one of the program."""
@@ -28,14 +28,14 @@ _INVALID = 2
 
 
 async def serve_and_reload(
-    listener: socket.socket, folder: Path, *, drain: float, announce: Callable[[str], object]
+    sockets: Sockets, folder: Path, *, drain: float, announce: Callable[[str], object]
 ) -> int:
     """Serve by one process until SIGTERM, Ctrl-C, or the end of its `main`.
 
     A process that ends by itself is started again when a file changes.
 
     Args:
-        listener: The socket that it serves at.
+        sockets: The socket that it serves at.
         folder: The folder that is watched.
         drain: How long the drain takes at most when the program ends (seconds).
         announce: Called with what the first process has to say.
@@ -47,7 +47,7 @@ async def serve_and_reload(
     Raises:
         ConfigurationError: The folder cannot be watched.
     """
-    group = Group(listener, drain=drain, announce=announce, outlives_failures=True)
+    group = Group(sockets, drain=drain, announce=announce, outlives_failures=True)
     group.handle_signals()
     # It tells each change as well.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)

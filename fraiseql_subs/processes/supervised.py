@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from .._program import Main, begin
+from ._watch import Watch
+from .sockets import BACKLOG
 
 if TYPE_CHECKING:
     from ..server import Server
 
 MARK = "_FRAISEQL_SUBS_SUPERVISED"
 """Environment variable with the descriptors of the channel and of the listening socket."""
+
+
+GRACE = 10.0
+"""How long a process may take beyond its drain (seconds)."""
+
+DEFERRED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+"""Signals of a terminal to all its processes: on these the supervisor decides."""
 
 
 class Supervised:
@@ -36,6 +45,7 @@ class Supervised:
         self.listener = listener
         self._may_run_main = asyncio.Event()
         self._is_ending = False
+        self._watch = Watch(channel)
         self._works: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -48,10 +58,16 @@ class Supervised:
         # Programs that this process starts must not keep them open.
         channel.set_inheritable(False)
         listener.set_inheritable(False)
-        # Ctrl-C and the end of a terminal reach all its processes: the supervisor decides.
-        for number in (signal.SIGINT, signal.SIGHUP):
+        for number in DEFERRED:
             signal.signal(number, lambda *_: None)
+        # The supervisor has blocked them for the time before.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFERRED)
         return cls(channel, listener)
+
+    def listen(self) -> socket.socket:
+        """Return the socket; it has connections from now on, if it had none before."""
+        self.listener.listen(BACKLOG)
+        return self.listener
 
     async def run(self, main: Main) -> None:
         """Run `main` once the supervisor says so, and tell it when `main` is over."""
@@ -68,13 +84,17 @@ class Supervised:
             if not self._is_ending:
                 self._tell({"done": status})
 
-    def follow(self, server: Server, text: str) -> None:
+    def follow(self, server: Server, text: str, *, drain: float) -> None:
         """Tell the supervisor that the server listens, and do what it says from now on.
 
         Args:
             server: The server.
             text: What the program has to say.
+            drain: How long its drain takes at most (seconds).
         """
+        self._watch.patience = drain + GRACE
+        # The server has a copy, and closes it when it has drained.
+        self.listener.close()
         self._follow_signals()
         self._tell({"listening": text})
         self._begin(self._follow(server))

@@ -26,6 +26,15 @@ class Notified:
         self.sender = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
+    def fill(self) -> None:
+        """Send messages until there is no room for another one; `rest` empties it."""
+        path = self.path
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sender.sendto(b"FILLED=1", "\0" + path[1:] if path[0] == "@" else path)
+
     async def next(self) -> dict[str, str]:
         """Wait for a message, and return its variables."""
         loop, readable = asyncio.get_running_loop(), asyncio.Event()

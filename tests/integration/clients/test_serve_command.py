@@ -340,3 +340,57 @@ async def test_a_log_of_json_says_why_the_program_has_ended(folder, arguments, e
     last = json.loads(err.splitlines()[-1])
     assert (status, last["level"], last["event_name"]) == (expected, "ERROR", "program.failed")
     assert part in last["message"]
+
+
+UNHANDLED = """
+import threading, warnings
+
+class Unfinished:
+    def __del__(self):
+        raise RuntimeError("of a finalizer")
+
+def fail():
+    raise LookupError("of a thread")
+
+def happen(when):
+    warnings.warn(f"a setting is old: {when}", stacklevel=1)
+    thread = threading.Thread(target=fail, name=when)
+    thread.start()
+    thread.join()
+    Unfinished()
+
+happen("import")
+
+async def happens():
+    happen("main")
+"""
+
+
+async def test_a_log_of_json_has_warnings_and_unhandled_exceptions(folder):
+    with (folder / "app.py").open("a") as file:
+        file.write(UNHANDLED)
+    arguments = ("app:manager", "--port", "0", "--main", "app:happens", "--log-format", "json")
+    process = await start(folder, *arguments)
+    status, _, err = await finish(process)
+    assert status == 0
+    records = [json.loads(line) for line in err.splitlines()]
+    for when in ("import", "main"):
+        (warning,) = [each for each in records if f"a setting is old: {when}" in each["message"]]
+        assert (warning["level"], warning["logger"]) == ("WARNING", "py.warnings")
+        thread = f"an exception ends thread {when}: LookupError: of a thread"
+        (raised,) = [each for each in records if each["message"] == thread]
+        assert (raised["level"], raised["event_name"]) == ("ERROR", "exception.unhandled")
+        assert 'raise LookupError("of a thread")' in raised["exception"]
+    finalized = [each for each in records if "RuntimeError: of a finalizer" in each["message"]]
+    assert len(finalized) == 2 and all("__del__" in each["message"] for each in finalized)
+
+
+async def test_a_module_that_configures_logging_keeps_what_python_prints(folder):
+    with (folder / "app.py").open("a") as file:
+        file.write("import logging\nlogging.basicConfig(format='%(message)s')\n")
+        file.write(UNHANDLED.replace('happen("import")', ""))
+    arguments = ("app:manager", "--port", "0", "--main", "app:happens", "--log-format", "json")
+    status, _, err = await finish(await start(folder, *arguments))
+    assert status == 0
+    assert "UserWarning: a setting is old: main" in err
+    assert "Exception in thread main" in err and "exception.unhandled" not in err

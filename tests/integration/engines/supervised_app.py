@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import worker_app
 
@@ -49,10 +50,19 @@ async def stay() -> None:
         print(f"over {os.getpid()}", flush=True)
 
 
+def run_forked(channel: Any) -> None:
+    channel.send("runs")
+    time.sleep(3600)
+
+
 async def fork() -> None:
     """Fork a process, and have it end."""
-    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=run_forked, args=(theirs,))
     process.start()
+    # Python forgets a signal that comes before the new process runs.
+    await asyncio.to_thread(ours.recv)
     process.terminate()
     await asyncio.to_thread(process.join)
     print(f"forked {process.exitcode}", flush=True)

@@ -10,7 +10,7 @@ import pytest
 from declared import node
 from nodes import managers, take
 from returning import BEGIN, after
-from support import PATIENCE
+from support import PATIENCE, eventually
 from support.redis_server import RedisServer
 
 from fraiseql_subs import PublishError, SubscriptionManager
@@ -110,6 +110,21 @@ async def test_what_was_told_as_failed_may_be_tried_again(away):
                 assert error.retryable
         assert receipt.offset == 1
         assert (await manager.publish("feed", 2)).offset == 2
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_events_that_are_queued_do_not_hold_up_an_end_that_is_hurried(
+    is_cancelled, away, within
+):
+    manager = node(away.url, on_unavailable="queue", publish_timeout=3600)
+    await manager.publish("feed", 1)
+    closing = asyncio.ensure_future(manager.close(drain=3600))
+    await eventually(lambda: not manager.is_ready(), "it drains")
+    if is_cancelled:
+        closing.cancel()
+    else:
+        await within(manager.close(drain=0))
+    await within(asyncio.wait([closing]))
 
 
 async def test_an_event_without_an_answer_is_one_event_when_it_is_tried_again(redis):

@@ -10,12 +10,15 @@ import re
 import signal
 import socket
 import stat
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from nodes import PATHS
 from returning import after, begin, numbers, query
 from supervised_program import SupervisedProgram
 from support import PATIENCE, eventually
@@ -144,6 +147,79 @@ async def test_a_process_that_never_serves_is_killed_and_the_old_ones_stay(redis
         hanging.unlink()
         os.kill(program.process.pid, signal.SIGHUP)
         await program.logged("all processes are new")
+
+
+async def test_a_newer_restart_does_not_wait_for_one_that_hangs(redis, tmp_path):
+    hanging = tmp_path / "hanging"
+    async with run(redis.url, "--start-timeout", "3600", HANGING=str(hanging)) as program:
+        await program.serving()
+        before = {child.pid for child in program.children()}
+        hanging.touch()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("hanging")
+        (hung,) = [child for child in program.children() if child.pid not in before]
+        hanging.unlink()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged(f"process {hung.pid} is ended before it served")
+        await program.logged("all processes are new")
+        assert "the restart has failed" not in program.log
+        after = {child.pid for child in program.children()}
+        assert len(after) == 2 and not after & {*before, hung.pid}
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_restart_does_not_wait_for_a_start_that_hangs(redis, tmp_path, is_first):
+    """That of the first process, or of one that takes the place of another one."""
+    hanging = tmp_path / "hanging"
+    if is_first:
+        hanging.touch()
+    async with run(redis.url, "--start-timeout", "3600", HANGING=str(hanging)) as program:
+        if not is_first:
+            await program.serving()
+            hanging.touch()
+            program.children()[0].kill()
+        await program.logged("hanging")
+        hanging.unlink()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("is ended before it served: a newer one is started")
+        if is_first:
+            await program.serving()
+        else:
+            await program.logged("all processes are new")
+        client, _ = await program.connect()
+        await client.close()
+        assert len(program.children()) == 2
+
+
+HANGING_UP = """
+import asyncio, os, signal
+
+def run(*arguments, run=asyncio.run, **options):
+    os.kill(os.getpid(), signal.SIGHUP)
+    return run(*arguments, **options)
+
+asyncio.run = run
+if "_FRAISEQL_SUBS_SUPERVISED" in os.environ:
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+async def test_signals_of_the_first_moments_are_harmless(redis, tmp_path):
+    """To the supervisor before its event loop runs, and to a process before it runs anything."""
+    (tmp_path / "sitecustomize.py").write_text(HANGING_UP)
+    path = os.pathsep.join([str(tmp_path), PATHS])
+    async with run(redis.url, PYTHONPATH=path) as program:
+        await program.serving()
+        client, _ = await program.connect()
+        await client.close()
+        os.kill(program.process.pid, signal.SIGHUP)
+        await program.logged("all processes are new")
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+        assert "has ended" not in program.log
 
 
 async def test_a_signal_ends_a_program_whose_import_never_ends(redis, tmp_path):
@@ -305,6 +381,14 @@ async def test_processes_end_when_the_supervisor_is_killed(redis):
         await eventually(lambda: not any(map(is_alive, children)), "the processes end")
 
 
+async def test_a_process_that_imports_ends_when_the_supervisor_is_killed(redis, tmp_path):
+    async with run(redis.url, HANGING=str(tmp_path)) as program:
+        await program.logged("hanging")
+        children = program.children()
+        program.process.kill()
+        await eventually(lambda: not any(map(is_alive, children)), "the process ends")
+
+
 def is_alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
@@ -332,6 +416,40 @@ async def test_processes_that_cannot_be_replaced_are_tried_again_and_then_given_
         await program.logged("no process can be started: the last 5 attempts failed")
         assert await program.ended() == 1
         client.kill()
+
+
+async def test_clients_do_not_wait_for_a_process_that_cannot_be_replaced(redis, tmp_path):
+    broken = tmp_path / "broken"
+    async with run(redis.url, BROKEN=str(broken)) as program:
+        await program.serving()
+        broken.touch()
+        victim, survivor = program.children()
+        victim.kill()
+        await program.logged(f"process {victim.pid} has ended (signal SIGKILL)")
+        for _ in range(10):
+            client, process = await asyncio.wait_for(program.connect(), PATIENCE)
+            assert process == survivor.pid
+            await client.close()
+        broken.unlink()
+        client, _ = await program.connect(survivor.pid)
+        await client.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all have one queue")
+async def test_clients_that_come_together_are_spread_over_the_processes(redis):
+    async with run(redis.url) as program:
+        await program.serving()
+        for _ in range(2):
+            # Also over those that have taken the places of others.
+            served: Counter[int] = Counter()
+            for _ in range(4):
+                clients = await asyncio.gather(*(program.connect() for _ in range(50)))
+                served.update(process for _, process in clients)
+                for client, _ in clients:
+                    client.kill()
+            assert len(served) == 2 and min(served.values()) > 60, served
+            os.kill(program.process.pid, signal.SIGHUP)
+            await program.logged("all processes are new")
 
 
 async def test_main_runs_in_one_process_and_moves_when_that_ends(redis):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 from support import PATIENCE, eventually_sync
 
 from fraiseql_subs import (
     ConfigurationError,
+    Drain,
     ManagerClosed,
     SubscriptionManager,
     passthrough,
@@ -65,7 +68,9 @@ async def test_a_close_does_not_end_the_start_that_came_after_it():
     await manager.close()
 
 
-async def test_a_close_that_is_cancelled_ends_the_drain_for_all():
+@contextlib.asynccontextmanager
+async def closing_for_hours() -> AsyncIterator[tuple[SubscriptionManager, asyncio.Task[None]]]:
+    """A manager and its end, which waits for a stream that never ends."""
     begun = asyncio.Event()
 
     @subscription
@@ -77,13 +82,38 @@ async def test_a_close_that_is_cancelled_ends_the_drain_for_all():
     manager = SubscriptionManager([endless], schema="type Subscription { endless: Int }")
     async with manager.subscribe("subscription { endless }"):
         await begun.wait()
-        first = asyncio.create_task(manager.close(drain=3600))
+        first = asyncio.create_task(manager.close(drain=Drain(3600, ready_delay=3600)))
+        await asyncio.sleep(0)
+        yield manager, first
+        await asyncio.wait_for(first, PATIENCE)
+
+
+async def test_a_close_that_is_cancelled_ends_the_drain_for_all():
+    async with closing_for_hours() as (manager, _):
         second = asyncio.create_task(manager.close(drain=3600))
         await asyncio.sleep(0)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
-        await first
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01])
+async def test_the_shortest_drain_of_concurrent_closes_counts(seconds):
+    async with closing_for_hours() as (manager, _):
+        await asyncio.wait_for(manager.close(drain=seconds), PATIENCE)
+
+
+async def test_a_longer_drain_does_not_prolong_the_end():
+    async with closing_for_hours() as (manager, _):
+        longer = asyncio.create_task(manager.close(drain=Drain(7200, ready_delay=7200)))
+        await asyncio.wait_for(manager.close(drain=0), PATIENCE)
+        await asyncio.wait_for(longer, PATIENCE)
+
+
+async def test_a_shorter_drain_of_another_thread_counts():
+    async with closing_for_hours() as (manager, _):
+        closing = asyncio.to_thread(lambda: asyncio.run(manager.close(drain=0)))
+        await asyncio.wait_for(closing, PATIENCE)
 
 
 @pytest.mark.parametrize("has_main", [False, True])

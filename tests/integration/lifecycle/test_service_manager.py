@@ -18,6 +18,7 @@ from support.notified import Notified
 from support.programs import ENVIRONMENT, finish, read_line
 
 APP = """
+import asyncio
 import os
 from fraiseql_subs import SubscriptionManager, passthrough
 
@@ -26,6 +27,10 @@ seen = os.environ.get("NOTIFY_SOCKET")
 
 async def short():
     pass
+
+async def stay():
+    print("main runs", flush=True)
+    await asyncio.Event().wait()
 
 if __name__ == "__main__":
     manager.run(port=0)
@@ -79,6 +84,21 @@ async def test_the_end_of_main_is_told(tmp_path, told):
         assert (await told.next())["READY"] == "1"
         assert (await told.next())["STOPPING"] == "1"
         assert (await finish(process))[0] == 0
+
+
+async def test_a_service_manager_that_is_busy_does_not_hold_up_the_program(tmp_path, told):
+    """What it could not be told at once it is told later, in order."""
+    told.fill()
+    async with run(tmp_path, told.path, *SERVE, "--main", "app:stay") as process:
+        assert (await read_line(process)).startswith("serving ")
+        assert await read_line(process) == "main runs"
+        while "FILLED" in (message := await told.next()):
+            pass
+        assert message["READY"] == "1"
+        process.send_signal(signal.SIGTERM)
+        assert (await told.next())["STOPPING"] == "1"
+        status, _, err = await finish(process)
+    assert (status, "cannot be told" in err) == (0, False)
 
 
 async def test_an_abstract_socket_is_reached(tmp_path):

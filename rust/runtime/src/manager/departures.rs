@@ -16,8 +16,8 @@ const CLOSES_PER_SECOND: f64 = 20.0;
 const JITTER: f64 = 0.5;
 
 /// Part of the bound that is used: clients take different times to come back, so they arrive closer
-/// together than they left. With nine tenths, 10,000 clients exceeded the bound by a tenth.
-const USED: f64 = 0.8;
+/// together than they left. With 0.8, 10,000 clients that came back at once exceeded it by a hundredth.
+const USED: f64 = 0.75;
 
 /// Part of the drain that is kept for those that are closed last: results that are under way.
 const RESERVE: u32 = 10;
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn the_pace_is_close_to_its_bound() {
         let time = plan(1000, 3600, Some(100.0)).duration();
-        assert!(time < 13 * SECOND, "{time:?}");
+        assert!(time < 14 * SECOND, "{time:?}");
     }
 
     #[test]
@@ -198,8 +198,8 @@ mod tests {
         let time = plan.duration();
         assert!(SECOND * 8 < time && time <= SECOND * 9, "{time:?}");
         assert_eq!(plan.broken, Some(20.0));
-        // Evenly: 1.25 of 9 seconds, and at most a close more for the random part.
-        assert!(most_in_a_second(&plan) <= 10_000 * 5 / 36 + 2);
+        // Evenly: 4/3 of 9 seconds, and at most a close more for the random part.
+        assert!(most_in_a_second(&plan) <= 10_000 * 4 / 27 + 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use bus::cluster::{NodeHost, Selector};
+use bus::EngineLink;
 use bus::source::SourceTarget;
 use dashmap::DashMap;
 use graphql::GraphQLError;
@@ -386,8 +387,31 @@ impl Runtime {
             cluster.leave(LEAVE_TIME).await;
         }
         if let Some(link) = &self.state.link {
-            let left = deadline.saturating_duration_since(Instant::now());
-            link.close(left.max(limit.min(CLOSE_TIME))).await;
+            let (left, least) = (
+                deadline.saturating_duration_since(Instant::now()),
+                limit.min(CLOSE_TIME),
+            );
+            self.close_link(link, left.max(least), least).await;
+        }
+    }
+
+    /// Closes the link to the engine, which may wait so long for answers; if the drain is hurried, at
+    /// least so long.
+    async fn close_link(&self, link: &EngineLink, longest: Duration, least: Duration) {
+        let mut closing = link.close(longest);
+        tokio::select! {
+            biased;
+            () = &mut closing => return,
+            () = self.hurried() => {}
+        }
+        // The shortest time counts for events without an answer; it begins with the call.
+        drop(link.close(least));
+        tokio::time::timeout(least + CLOSE_TIME, closing).await.ok();
+    }
+
+    async fn hurried(&self) {
+        while !self.state.is_hurried() {
+            tokio::time::sleep(DRAIN_POLL).await;
         }
     }
 
