@@ -446,6 +446,9 @@ mod tests {
             outboxes[2].pop(),
             Some(Outgoing::Close(Close::slow_consumer()))
         );
+        let ended = metrics.labelled.field(OTHER);
+        assert_eq!(ended.too_slow(TooSlow::Memory).get(), 1);
+        assert_eq!(ended.too_slow(TooSlow::Client).get(), 0);
         assert_eq!(texts(&outboxes[0]), ["aaaaa"]);
         outboxes[1].push_result(message("bbbbb"), &Rc::default(), Received::default());
         assert_eq!(texts(&outboxes[1]), ["aaaaa", "bbbbb"]);
@@ -469,6 +472,8 @@ mod tests {
         }
         assert!(outbox.is_closed());
         assert_eq!(metrics.snapshot().slow_consumer_disconnects, 1);
+        let ended = metrics.labelled.field(OTHER);
+        assert_eq!(ended.too_slow(TooSlow::Client).get(), 1);
     }
 
     #[test]
