@@ -62,9 +62,10 @@ class Guide:
             (self.folder / name).write_text(code)
 
     def command(self, begin: str) -> str:
-        """Return the command of the page that begins so."""
-        (found,) = [command for command in self.commands if command.startswith(begin)]
-        return found
+        """Return the first command of the page that begins so."""
+        found = [command for command in self.commands if command.startswith(begin)]
+        assert found, f"the page has no command that begins with {begin!r}"
+        return found[0]
 
     @property
     def log(self) -> str:

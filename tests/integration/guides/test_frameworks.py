@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from guide import Guide
 from support import PATIENCE
@@ -30,6 +31,23 @@ async def prepare(guide: Guide, settings: str = "shop.settings") -> None:
         await guide.run(command)
 
 
+async def check_logging_out(port: int) -> None:
+    """Log in to Django, connect, and log out."""
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+        await http.get("/admin/login/")
+        form = {"username": "ada", "password": "secret"}
+        form["csrfmiddlewaretoken"] = http.cookies["csrftoken"]
+        assert (await http.post("/admin/login/", data=form)).status_code == 302
+        cookie = {"cookie": f"sessionid={http.cookies['sessionid']}"}
+        url = f"ws://127.0.0.1:{port}/graphql"
+        socket = await ProtocolClient.connect(url, additional_headers=cookie)
+        await socket.init()
+        form = {"csrfmiddlewaretoken": http.cookies["csrftoken"]}
+        assert (await http.post("/admin/logout/", data=form)).status_code == 200
+        await socket.expect_close(4403)
+
+
 async def test_a_saved_order_reaches_its_customer_under_django(tmp_path):
     guide = Guide("frameworks/django.md", tmp_path)
     await prepare(guide)
@@ -42,6 +60,7 @@ async def test_a_saved_order_reaches_its_customer_under_django(tmp_path):
         )
         await client_without_session.send({"type": "connection_init"})
         await client_without_session.expect_close(4403)
+        await check_logging_out(guide.ports["8000"])
 
 
 async def test_channels_of_django_run_beside_subscriptions(tmp_path):
