@@ -3,7 +3,7 @@
     python -m load_tests.tracing_cost [--quick] [--json FILE] [--page]
 
 Starts one server for each kind of tracing, with clients over WebSockets, and has them publish in
-turns. Each round gives a ratio to the server without OpenTelemetry; shown are the medians of all
+turns. Each round has a ratio to the server without OpenTelemetry; shown are the medians of all
 rounds. With --page the tables are written into docs/performance.md.
 """
 
