@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use bus::cluster::{NodeHost, Selector};
 use bus::EngineLink;
+use bus::cluster::{NodeHost, Selector};
 use bus::source::SourceTarget;
 use dashmap::DashMap;
 use graphql::GraphQLError;
