@@ -247,4 +247,4 @@ async def test_a_drain_that_is_too_short_for_its_bound_is_logged(connect, caplog
     if warns:
         text = events["drain.too_short"].getMessage()
         assert events["drain.too_short"].levelno == logging.WARNING
-        assert "closes_per_second=2: set it to 8 s, or allow more" in text
+        assert "closes_per_second=2: set it to 9 s, or allow more" in text
