@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import maturin
+import maturin  # type: ignore[import-untyped]
 from maturin import build_editable as build_editable
 from maturin import get_requires_for_build_editable as get_requires_for_build_editable
 from maturin import get_requires_for_build_sdist as get_requires_for_build_sdist
@@ -30,13 +30,13 @@ def build_wheel(directory: str, settings: Settings = None, metadata: str | None 
     """Build a wheel."""
     require_page()
     hide_paths()
-    return maturin.build_wheel(directory, settings, metadata)
+    return str(maturin.build_wheel(directory, settings, metadata))
 
 
 def build_sdist(directory: str, settings: Settings = None) -> str:
     """Build a source distribution, which holds the page."""
     require_page()
-    return maturin.build_sdist(directory, settings)
+    return str(maturin.build_sdist(directory, settings))
 
 
 def require_page() -> None:

@@ -1,8 +1,8 @@
 """Writes THIRD-PARTY-LICENSES.txt: the licences of all that a wheel contains of others.
 
-These are the crates that are linked into the compiled module, on any platform, and the npm packages of
-the page for browsers. Fails if one of them has no licence text. `make licenses` runs it, and `--check`
-only compares the list of packages.
+These are the crates that are linked into the compiled module, on any platform, and the npm packages
+of the page for browsers. Fails if one of them has no licence text. `make licenses` runs it;
+`--check` only compares the list of packages.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BUILDS_THE_PAGE = re.compile(r"node_modules/(esbuild|@esbuild/.*)")
 
 HEAD = """\
 fraiseql-subs is published under the MIT licence or the Apache licence 2.0, as you prefer.
-Its wheels contain the following works of others. Each list is followed by the licence of what it names.
+Its wheels contain the following works of others. Below each list is the licence of what it names.
 Where one of several licences may be chosen, it is the MIT licence if that is among them.
 """
 LINE = "=" * 80
