@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,9 @@ builds = pytest.mark.skipif(
 def call(folder: Path, hook: str) -> subprocess.CompletedProcess[str]:
     """Call a hook of the build backend, as pip does."""
     code = f"import sys; sys.path.insert(0, 'tools'); import build_backend; build_backend.{hook}"
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command, variables = [sys.executable, "-c", code], {**os.environ, "PATH": path}
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
 
 
 @builds
