@@ -220,7 +220,7 @@ $(VENV)/.packaging: pyproject.toml | $(BIN)/python
 # On Linux, zig links for an old glibc, or musl, and for other processors.
 COMPATIBILITY ?= $(if $(findstring musl,$(TARGET)),musllinux_1_2,manylinux_2_17)
 ON_LINUX := $(filter Linux,$(shell uname -s))
-WHEEL_ARGS = --locked $(if $(ON_LINUX),--zig --compatibility $(COMPATIBILITY),--compatibility pypi) \
+WHEEL_ARGS = --locked --compression-level 9 $(if $(ON_LINUX),--zig --compatibility $(COMPATIBILITY),--compatibility pypi) \
 	$(if $(TARGET),--target $(TARGET)) $(if $(PYTHON_TAG),--interpreter $(PYTHON_TAG))
 # Where the build backend finds maturin.
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"

@@ -11,12 +11,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 /// A private key and its public one (PEM).
-pub struct Pair {
-    pub private: Vec<u8>,
-    pub public: Vec<u8>,
+pub(crate) struct Pair {
+    pub(crate) private: Vec<u8>,
+    pub(crate) public: Vec<u8>,
 }
 
-pub static EC: LazyLock<Pair> = LazyLock::new(|| {
+pub(crate) static EC: LazyLock<Pair> = LazyLock::new(|| {
     let random = SystemRandom::new();
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
@@ -24,13 +24,13 @@ pub static EC: LazyLock<Pair> = LazyLock::new(|| {
     pair(document.as_ref(), key.public_key())
 });
 
-pub static ED: LazyLock<Pair> = LazyLock::new(|| {
+pub(crate) static ED: LazyLock<Pair> = LazyLock::new(|| {
     let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.as_ref()).unwrap();
     pair(document.as_ref(), key.public_key())
 });
 
-pub static RSA: LazyLock<Pair> = LazyLock::new(|| {
+pub(crate) static RSA: LazyLock<Pair> = LazyLock::new(|| {
     let key = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
     let document: Pkcs8V1Der = key.as_der().unwrap();
     pair(document.as_ref(), key.public_key())
