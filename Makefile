@@ -106,10 +106,11 @@ lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(VENV)/.debug ## static types: the package, the examples, what is in deploy, and the stubs against the compiled module
+types: $(VENV)/.debug ## static types: the package, the examples, what is in deploy and tools, and the stubs against the compiled module
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/mypy deploy
+	$(BIN)/mypy tools
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
 # The crates are documented from what `make lint` has compiled; without that it takes minutes.

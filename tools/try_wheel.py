@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "docs/tutorials/first-subscription.md"
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the tutorial installs for its client.
 CLIENT = "gql[websockets]>=4.0"
 PATIENCE = 120.0
@@ -33,7 +33,7 @@ class Environment:
         venv.create(folder / "venv", with_pip=True)
         self.binaries = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self.run("python", "-m", "pip", "install", "--quiet", str(wheel), CLIENT)
+        self.run("python", "-m", "pip", "install", "--quiet", f"{wheel}[cli]", CLIENT)
 
     def run(self, program: str, *arguments: str) -> str:
         """Run a program to its end, and return what it prints."""
@@ -49,12 +49,12 @@ class Environment:
         ).stdout
 
     @contextlib.contextmanager
-    def running(self, program: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a Python program until the block ends."""
+    def running(self, program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a program until the block ends."""
         process = subprocess.Popen(
-            [str(self.binaries / "python"), "-u", program],
+            [str(self.binaries / program), *arguments],
             cwd=self.folder,
-            env=self.variables,
+            env={**self.variables, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -65,18 +65,12 @@ class Environment:
             process.communicate()
 
 
-def programs() -> dict[str, str]:
-    """Read the programs of the tutorial, each known by what it alone does."""
-    blocks = BLOCK.findall(TUTORIAL.read_text())
-    marks = {
-        "shop.py": "manager.run(",
-        "client.py": "WebsocketsTransport(",
-        "in_process.py": "manager.subscribe(",
-    }
-    found = {}
-    for name, mark in marks.items():
-        (found[name],) = (block for block in blocks if mark in block)
-    return found
+def program(name: str) -> str:
+    """Read a program of the tutorial, by its mark."""
+    mark = rf"<!-- (?:file|client): {re.escape(name)} -->\n(?:<!-- [^\n]* -->\n)*"
+    found = re.search(rf"^{mark}```\w+\n(.*?)^```$", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{TUTORIAL} has no {name}"
+    return found[1]
 
 
 def wait_until_open(port: int, server: subprocess.Popen[str]) -> None:
@@ -104,17 +98,20 @@ def main() -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        for file, code in programs().items():
-            (environment.folder / file).write_text(code.replace("8000", str(port)))
-        environment.run("python", "in_process.py")
-        with environment.running("shop.py") as server:
+        for file in ("shop.py", "client.py"):
+            code = program(file).replace("8000", str(port))
+            (environment.folder / file).write_text(code)
+        command = shlex.split(program("subscribe.sh").replace("8000", str(port)))
+        lines = []
+        with environment.running("python", "shop.py") as server:
             wait_until_open(port, server)
-            with environment.running("client.py") as client:
-                assert client.stdout is not None
-                line = client.stdout.readline()
-        if "orderUpdated" not in line:
-            sys.exit(f"the client of the tutorial has printed {line!r}")
-        print(f"fraiseql-subs {version}, installed from {wheel.name}, runs the tutorial: {line}")
+            for client in (["python", "client.py"], command):
+                with environment.running(*client) as process:
+                    assert process.stdout is not None
+                    lines.append(process.stdout.readline())
+        if not ("orderUpdated" in lines[0] and lines[1]):
+            sys.exit(f"the clients of the tutorial have printed {lines}")
+        print(f"fraiseql-subs {version}, installed from {wheel.name}, runs the tutorial: {lines}")
 
 
 if __name__ == "__main__":
