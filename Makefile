@@ -2,13 +2,16 @@
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
 # node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, HAProxy, curl, Redis and PostgreSQL where they
-# are missing, the system (Debian packages).
+# are missing, the system (Debian packages, by sudo if needed; it is said before).
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PAGE := fraiseql_subs/graphiql/index.html
 SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.lua' -o -name '*.sql' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
+PACKAGES := sh tools/system_packages.sh
+# The environment that is active where make was called.
+ACTIVE := $(VIRTUAL_ENV)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
@@ -17,7 +20,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-tracing dashboard-picture bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
+.PHONY: help install wheel sdist test-wheel test-sdist licenses setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-tracing dashboard-picture bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,8 +33,37 @@ fmt: $(VENV)/.tools ## format Rust and Python
 
 graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
 
-demo: .built .page ## serve examples/orders.py with events flowing
-	$(BIN)/python examples/orders.py
+demo: $(VENV)/.demo-tools .built .page ## serve examples/orders.py with events flowing; the first time builds for some minutes
+	@$(BIN)/python examples/orders.py
+
+install: $(if $(ACTIVE),,$(BIN)/python) ## install a wheel into the active environment, or else into .venv; WHEEL=..., by default the newest here
+	@test -n '$(WHEEL)' || { echo 'No wheel is here: make install WHEEL=path, or first make wheel' >&2; exit 1; }
+	@echo 'Installing $(WHEEL) into $(or $(ACTIVE),$(VENV))'
+	@$(INTO) -m pip install --quiet --force-reinstall --no-deps '$(WHEEL)'
+	@$(INTO) -m pip install --quiet '$(WHEEL)[cli]'
+	@echo 'Next: $(dir $(INTO))fraiseql-subs --help, and docs/tutorials/first-subscription.md'
+
+wheel: $(PAGE) $(VENV)/.packaging ## build the wheel of this machine into dist; TARGET=aarch64-unknown-linux-gnu crosses, PYTHON_TAG=3.14t builds for that alone
+	$(WITH_TOOLS) MATURIN_PEP517_ARGS='$(WHEEL_ARGS)' $(BIN)/python -m build --wheel --no-isolation
+	$(BIN)/python -m twine check --strict '$(NEWEST)'
+
+sdist: $(PAGE) $(VENV)/.packaging ## build the source distribution into dist
+	$(WITH_TOOLS) $(BIN)/python -m build --sdist --no-isolation
+	$(BIN)/python -m twine check --strict dist/fraiseql_subs-*.tar.gz
+
+test-wheel: | $(BIN)/python ## what a user has of the newest wheel in dist: its content, and the tutorial in a new environment
+	$(BIN)/python tools/check_wheel.py '$(NEWEST)'
+	$(BIN)/python tools/try_wheel.py '$(NEWEST)'
+
+test-sdist: sdist ## build a wheel of the source distribution alone, and test it; takes as long as make wheel
+	rm -rf target/sdist && mkdir -p target/sdist
+	tar -xzf dist/fraiseql_subs-*.tar.gz -C target/sdist --strip-components 1
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir target/sdist/dist target/sdist
+	$(BIN)/python tools/check_wheel.py --any-build target/sdist/dist/*.whl
+	$(BIN)/python tools/try_wheel.py target/sdist/dist/*.whl
+
+licenses: graphiql/node_modules/.installed | $(BIN)/python ## write THIRD-PARTY-LICENSES.txt, after a change of Cargo.lock or of the packages of graphiql
+	$(BIN)/python tools/third_party.py
 
 test: test-rust test-python ## build and run every test
 
@@ -74,10 +106,11 @@ lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(VENV)/.debug ## static types: the package, the examples, what is in deploy, and the stubs against the compiled module
+types: $(VENV)/.debug ## static types: the package, the examples, what is in deploy and tools, and the stubs against the compiled module
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/mypy deploy
+	$(BIN)/mypy tools
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
 # The crates are documented from what `make lint` has compiled; without that it takes minutes.
@@ -169,7 +202,7 @@ image-steps: $(VENV)/.debug .node ## the build steps of that image without docke
 	IMAGE_STEPS=1 $(BIN)/python -m pytest tests/integration/deploy/test_image_steps.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) .venvs target tests/js/node_modules docs_build/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
+	rm -rf $(VENV) .venvs target dist tests/js/node_modules docs_build/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
@@ -187,30 +220,56 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
-# The two builds share one place in the package, so each forgets the other.
+# What wheels and source distributions are made by.
+$(VENV)/.packaging: pyproject.toml | $(BIN)/python
+	@echo 'Installing what builds packages'
+	$(BIN)/python -m pip install --quiet --group packaging
+	touch $@
+
+# On Linux, zig links for an old glibc, or musl, and for other processors.
+COMPATIBILITY ?= $(if $(findstring musl,$(TARGET)),musllinux_1_2,manylinux_2_17)
+ON_LINUX := $(filter Linux,$(shell uname -s))
+WHEEL_ARGS = --locked --compression-level 9 $(if $(ON_LINUX),--zig --compatibility $(COMPATIBILITY),--compatibility pypi) \
+	$(if $(TARGET),--target $(TARGET)) $(if $(PYTHON_TAG),--interpreter $(PYTHON_TAG))
+# Where the build backend finds maturin.
+WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
+NEWEST = $(shell ls -t dist/fraiseql_subs-*.whl 2>/dev/null | head -n 1)
+INTO = $(if $(ACTIVE),$(ACTIVE)/$(notdir $(BIN)),$(BIN))/python
+
+# The three builds share one place in the package, so each forgets the others.
 $(VENV)/.debug: $(VENV)/.tools $(SOURCES)
 	$(BIN)/maturin develop --locked
-	rm -f $(VENV)/.release && touch $@
+	rm -f $(VENV)/.release $(VENV)/.demo && touch $@
 
 $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
 	@echo 'Building the release: some minutes, the first time'
 	$(BIN)/maturin develop --locked --release
-	rm -f $(VENV)/.debug && touch $@
+	rm -f $(VENV)/.debug $(VENV)/.demo && touch $@
+
+$(VENV)/.demo: $(SOURCES) | $(BIN)/python $(VENV)/.demo-tools
+	@echo 'Compiling about 400 crates, the first time: 3 minutes on 2 cores. A bar shows how far it is'
+	@$(BIN)/maturin develop --locked --profile demo
+	@rm -f $(VENV)/.debug $(VENV)/.release && touch $@
+
+$(VENV)/.demo-tools: pyproject.toml | $(BIN)/python
+	@echo 'Installing what builds the demo, and what it is tried with, into $(VENV)'
+	@$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2' --group demo
+	@touch $@
 
 # For the demo any build of these sources will do: one that is installed, or a wheel that is there.
 WHEEL ?= $(shell ls -t target/wheels/fraiseql_subs-*.whl dist/fraiseql_subs-*.whl 2>/dev/null | head -n 1)
 
 .built: | $(BIN)/python
-	@if $(MAKE) --question $(VENV)/.release >/dev/null 2>&1 || $(MAKE) --question $(VENV)/.debug >/dev/null 2>&1; then \
-		echo 'Using the build that is installed'; \
-	elif test -n '$(WHEEL)' && test -z "$$(find $(SOURCES) -newer '$(WHEEL)')"; then \
-		echo 'Using $(WHEEL)' && rm -f $(VENV)/.release $(VENV)/.debug && \
-		$(BIN)/python -m pip install --quiet --force-reinstall '$(WHEEL)'; \
+	@for build in demo debug release; do \
+		! test -e $(VENV)/.$$build || test -n "$$(find $(SOURCES) -newer $(VENV)/.$$build)" || exit 0; \
+	done; \
+	if test -n '$(WHEEL)' && test -z "$$(find $(SOURCES) -newer '$(WHEEL)')"; then \
+		echo 'Using $(WHEEL)' && rm -f $(VENV)/.release $(VENV)/.debug $(VENV)/.demo && \
+		$(BIN)/python -m pip install --quiet --force-reinstall '$(WHEEL)' && touch $(VENV)/.demo; \
 	else \
-		$(MAKE) --no-print-directory $(VENV)/.release; \
+		$(MAKE) --no-print-directory $(VENV)/.demo; \
 	fi
-	@$(BIN)/python -m pip install --quiet --group demo
 
 # The demo does without where it cannot be made, and says so.
 .page:
@@ -225,47 +284,46 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 
 .libpython: | $(BIN)/python
 	@$(BIN)/python -c '$(HAS_LIBRARY)' || /usr/bin/python3 -c '$(HAS_LIBRARY)' 2>/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends python3 libpython3-dev)
+		$(PACKAGES) 'the tests of rust/python' python3 libpython3-dev
 
 .node:
-	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
+	@command -v npm >/dev/null || $(PACKAGES) 'GraphiQL and the tests of JavaScript clients' nodejs npm
 
 .chromium:
-	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+	@command -v chromium >/dev/null || $(PACKAGES) 'the tests of browsers' chromium
 
 # What the blocks of the documents are run with.
 .proxies:
 	@(command -v nginx && command -v haproxy && command -v caddy && command -v curl && ls /usr/lib/nginx/modules/ngx_stream_module.so) \
-		>/dev/null 2>&1 || (apt-get update -qq && \
-		apt-get install -qq -y --no-install-recommends nginx-light libnginx-mod-stream haproxy caddy curl)
+		>/dev/null 2>&1 || $(PACKAGES) 'the tests of proxies' nginx-light libnginx-mod-stream haproxy caddy curl
 
 # What sets the clock of one process; without it tests are skipped.
 .faketime:
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime)
+		$(PACKAGES) 'the tests of clocks' faketime
 
 # Private servers of tests and measurements, and certificates of the tests.
 .redis:
 	@(command -v redis-server && command -v redis-cli && command -v nats-server && command -v openssl) >/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server nats-server openssl)
+		$(PACKAGES) 'the tests of Redis, NATS and TLS' redis-server nats-server openssl
 
 .strace:
-	@command -v strace >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends strace)
+	@command -v strace >/dev/null || $(PACKAGES) 'counting system calls' strace
 
 # What checks alert rules, the dashboard and metrics; without it tests are skipped.
 .promtool:
 	@command -v promtool >/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus)
+		$(PACKAGES) 'the tests of alerts and metrics' prometheus
 
 # What checks the unit in deploy/systemd; without it tests are skipped.
 .systemd:
 	@command -v systemd-analyze >/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends systemd)
+		$(PACKAGES) 'the tests of units' systemd
 
 # Private servers of tests. The packages start no server where there is none to manage them.
 .postgres:
 	@(ls /usr/lib/postgresql/*/bin/postgres && command -v psql) >/dev/null 2>&1 || command -v postgres >/dev/null || \
-		(apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql)
+		$(PACKAGES) 'the tests of PostgreSQL' postgresql
 
 %/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund

@@ -27,6 +27,10 @@ def check_listener(listener: object) -> None:
         raise ConfigurationError(
             f"listener is of type {kind}: pass a socket.socket that listens, or None"
         )
+    if not hasattr(socket, "send_fds"):
+        raise ConfigurationError(
+            "listener= needs Linux or macOS: on this system leave it out, and set host= and port="
+        )
     if listener.family not in _FAMILIES or listener.type != socket.SOCK_STREAM:
         raise ConfigurationError(f"listener={listener!r}: pass a socket of TCP or a Unix socket")
     if listener.fileno() < 0 or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

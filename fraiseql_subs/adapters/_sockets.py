@@ -99,7 +99,9 @@ def _reset(copy: socket.socket) -> None:
 
 
 def _limit_progress(copy: socket.socket) -> None:
-    copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TAKE_TIMEOUT * 1000))
+    # Linux alone has it.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TAKE_TIMEOUT * 1000))
 
 
 def _act(held: Held, act: Callable[[socket.socket], None]) -> bool:

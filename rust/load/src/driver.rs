@@ -432,11 +432,7 @@ fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError>
             socket.bind(&SocketAddr::new(source, 0).into())?;
         }
         match socket.connect(&server.into()) {
-            Err(error)
-                if error.kind() != io::ErrorKind::WouldBlock
-                    && error.raw_os_error()
-                        != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
-            {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock && !is_in_progress(&error) => {
                 return Err(error);
             }
             _ => {}
@@ -455,6 +451,17 @@ fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError>
             (_, None) => error.to_string(),
         },
     })
+}
+
+/// Whether a connection is only begun. Elsewhere than on Unix the error is `WouldBlock`.
+#[cfg(unix)]
+fn is_in_progress(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_in_progress(_error: &io::Error) -> bool {
+    false
 }
 
 const COMPRESSION: &str = "Sec-WebSocket-Extensions: permessage-deflate; \

@@ -1,10 +1,8 @@
 //! CPU time and memory of processes, from `/proc`, and the limit of open files of this process.
 
-use std::time::Duration;
-
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+
+pub(crate) use system::{allow_files, thread_cpu};
 
 /// CPU time and memory of several processes together.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -58,7 +56,7 @@ fn cpu_seconds(stat: &str) -> f64 {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = fields.split_ascii_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
-    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    ticks as f64 / system::ticks_per_second()
 }
 
 /// Returns the value of a line such as `VmRSS: 123 kB` (bytes).
@@ -68,35 +66,68 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     Some(number * 1024)
 }
 
-/// Returns the CPU time of the calling thread.
-#[must_use]
-pub(crate) fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
+#[cfg(unix)]
+mod system {
+    use std::time::Duration;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// The unit of times in `/proc`.
+    pub(super) fn ticks_per_second() -> f64 {
+        rustix::param::clock_ticks_per_second() as f64
+    }
+
+    /// Returns the CPU time of the calling thread.
+    #[must_use]
+    pub(crate) fn thread_cpu() -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(
+            u64::try_from(time.tv_sec).unwrap_or(0),
+            u32::try_from(time.tv_nsec).unwrap_or(0),
+        )
+    }
+
+    /// Raises the limit of open files as far as this process may.
+    ///
+    /// # Errors
+    ///
+    /// The limit, if it is below `needed`.
+    pub(crate) fn allow_files(needed: u64) -> Result<(), u64> {
+        let limit = getrlimit(Resource::Nofile);
+        // Without a maximum there is no limit; a limit that cannot be raised stays.
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        let reached = match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => limit.maximum,
+            Err(_) => limit.current,
+        };
+        match reached {
+            Some(reached) if reached < needed => Err(reached),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// Raises the limit of open files as far as this process may.
-///
-/// # Errors
-///
-/// The limit, if it is below `needed`.
-pub(crate) fn allow_files(needed: u64) -> Result<(), u64> {
-    let limit = getrlimit(Resource::Nofile);
-    // Without a maximum there is no limit; a limit that cannot be raised stays.
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let reached = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    match reached {
-        Some(reached) if reached < needed => Err(reached),
-        _ => Ok(()),
+/// Without what only Unix has: no limit of open files, and no CPU time.
+#[cfg(not(unix))]
+mod system {
+    use std::time::Duration;
+
+    pub(super) fn ticks_per_second() -> f64 {
+        100.0
+    }
+
+    #[must_use]
+    pub(crate) fn thread_cpu() -> Duration {
+        Duration::ZERO
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
+    pub(crate) fn allow_files(_needed: u64) -> Result<(), u64> {
+        Ok(())
     }
 }
 
@@ -114,8 +145,7 @@ mod tests {
     #[test]
     fn the_name_of_a_program_does_not_shift_its_times() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 100 50 0 0 20 0";
-        let ticks = rustix::param::clock_ticks_per_second() as f64;
-        assert!((cpu_seconds(stat) - 150.0 / ticks).abs() < 1e-9);
+        assert!((cpu_seconds(stat) - 150.0 / system::ticks_per_second()).abs() < 1e-9);
     }
 
     #[test]

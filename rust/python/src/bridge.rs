@@ -1,13 +1,9 @@
 //! Runs jobs of the actors' threads on one asyncio event loop.
 //!
-//! Jobs of all threads are in one queue. The first job in an empty queue writes a byte to a socket
-//! that the loop watches (`add_reader`). So only the loop's own thread takes the GIL, and a batch
+//! Jobs of all threads are in one queue. The first job in an empty queue wakes the loop (`loop_wake`), so a batch
 //! of jobs costs one wake-up.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::exit::is_exit;
 use crate::future::{AtEnd, Kept, Promise, running_loop};
+use crate::loop_wake::LoopWake;
 
 /// Jobs, and calls of resolvers, in one turn of the event loop (count). The loop runs other tasks between two
 /// turns.
@@ -56,8 +53,7 @@ pub(crate) struct Bridge {
     /// detaching locks it on another thread, so that the event loop's does not wait for others at each job.
     taken: Mutex<VecDeque<Work>>,
     steps: OnceLock<Weak<dyn Steps>>,
-    wake: UnixStream,
-    woken: UnixStream,
+    wake: LoopWake,
     event_loop: Py<PyAny>,
     /// Used only on the event loop's thread.
     gathering: Mutex<Gathering>,
@@ -105,15 +101,11 @@ impl Bridge {
     /// Creates a bridge for an event loop; must be called on its thread.
     pub(crate) fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
         let py = event_loop.py();
-        let (wake, woken) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        woken.set_nonblocking(true)?;
         let bridge = Arc::new(Self {
             queue: Mutex::default(),
             taken: Mutex::default(),
             steps: OnceLock::new(),
-            wake,
-            woken,
+            wake: LoopWake::new()?,
             event_loop: event_loop.clone().unbind(),
             gathering: Mutex::default(),
             promises: Mutex::default(),
@@ -121,7 +113,7 @@ impl Bridge {
             interruption: Mutex::default(),
         });
         let turn = Turn::new(&bridge, true).into_pyobject(py)?;
-        event_loop.call_method1("add_reader", (bridge.woken.as_raw_fd(), turn))?;
+        bridge.wake.watch(event_loop, turn.into_any())?;
         Ok(bridge)
     }
 
@@ -240,7 +232,7 @@ impl Bridge {
         let bridge = self.clone();
         self.on_loop(py, move |py| {
             let event_loop = bridge.event_loop.bind(py);
-            let removed = event_loop.call_method1("remove_reader", (bridge.woken.as_raw_fd(),));
+            let removed = bridge.wake.unwatch(event_loop);
             if let Err(error) = removed {
                 tracing::debug!(name: "loop.ended", target: "fraiseql_subs", %error, "the event loop was closed before the manager");
             }
@@ -358,14 +350,14 @@ impl Bridge {
         queue.announced = true;
         if !std::mem::replace(&mut queue.by_byte, true) {
             drop(queue);
-            (&self.wake).write_all(&[1]).ok();
+            self.wake.wake();
         }
     }
 
     /// Reads the byte that has scheduled a turn. A turn that was scheduled otherwise may run before the
     /// byte is written: then it is left to the turn that follows from it.
     fn read_byte(&self) {
-        if self.queue.lock().by_byte && (&self.woken).read_exact(&mut [0]).is_ok() {
+        if self.queue.lock().by_byte && self.wake.take() {
             self.queue.lock().by_byte = false;
         }
     }

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - `core`, `core_state`, `setup`, `running`, `draining`, `policy`: the manager as Python drives it, what it is made of, while it runs;
-//! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
+//! - `bridge`, `loop_wake`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `snapshot`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `bus`, `password`, `postgres`: the engine as it is configured;
 //! - `handover`: a listening socket that Python has opened;
@@ -45,6 +45,8 @@ mod json;
 mod json_text;
 mod load;
 mod log;
+#[cfg_attr(not(unix), path = "loop_wake_by_thread.rs")]
+mod loop_wake;
 mod members;
 mod nodes;
 mod not_json;

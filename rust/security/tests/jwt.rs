@@ -2,25 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod keys;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::sign as sign_bytes;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use keys::{EC, ED, RSA};
 use proptest::prelude::*;
 use security::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
 use serde_json::{Value, json};
 
 const NOW: f64 = 1_000_000.0;
 const SECRET: &[u8] = b"an-example-secret-of-thirty-two-bytes";
-
-// Made for these tests alone, by `openssl genpkey`.
-const EC_KEY: &[u8] = include_bytes!("keys/ec.pem");
-const EC_PUBLIC: &[u8] = include_bytes!("keys/ec.pub.pem");
-const RSA_KEY: &[u8] = include_bytes!("keys/rsa.pem");
-const RSA_PUBLIC: &[u8] = include_bytes!("keys/rsa.pub.pem");
-const ED_KEY: &[u8] = include_bytes!("keys/ed.pem");
-const ED_PUBLIC: &[u8] = include_bytes!("keys/ed.pub.pem");
 
 fn try_rules(algorithms: &[&str]) -> Result<TokenRules, JwtConfigError> {
     let names: Vec<String> = algorithms.iter().map(ToString::to_string).collect();
@@ -108,14 +103,14 @@ fn a_claim_is_found_by_its_name_and_by_a_dotted_path() {
 
 #[test]
 fn every_family_is_verified_by_its_public_key() {
-    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
-    let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();
-    let ed = EncodingKey::from_ed_pem(ED_KEY).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(&RSA.private).unwrap();
+    let ec = EncodingKey::from_ec_pem(&EC.private).unwrap();
+    let ed = EncodingKey::from_ed_pem(&ED.private).unwrap();
     for (name, algorithm, key, public) in [
-        ("RS256", Algorithm::RS256, &rsa, RSA_PUBLIC),
-        ("PS512", Algorithm::PS512, &rsa, RSA_PUBLIC),
-        ("ES256", Algorithm::ES256, &ec, EC_PUBLIC),
-        ("EdDSA", Algorithm::EdDSA, &ed, ED_PUBLIC),
+        ("RS256", Algorithm::RS256, &rsa, &RSA.public),
+        ("PS512", Algorithm::PS512, &rsa, &RSA.public),
+        ("ES256", Algorithm::ES256, &ec, &EC.public),
+        ("EdDSA", Algorithm::EdDSA, &ed, &ED.public),
     ] {
         let rules = rules(&[name]);
         let keys = rules.key(public).unwrap();
@@ -132,8 +127,8 @@ fn every_family_is_verified_by_its_public_key() {
 #[test]
 fn a_public_key_is_never_taken_for_a_secret() {
     let rules = rules(&["RS256"]);
-    let keys = rules.key(RSA_PUBLIC).unwrap();
-    let secret = EncodingKey::from_secret(RSA_PUBLIC);
+    let keys = rules.key(&RSA.public).unwrap();
+    let secret = EncodingKey::from_secret(&RSA.public);
     let token = sign(Algorithm::HS256, None, &secret, &claims(json!({})));
     assert_eq!(rules.verify(&token, &keys, NOW), Err(TokenError::Algorithm));
 }
@@ -244,10 +239,10 @@ fn an_extension_is_refused_however_it_is_announced() {
 #[test]
 fn keys_that_a_token_brings_along_are_not_used() {
     let rules = rules(&["RS256"]);
-    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(&RSA.private).unwrap();
     let own = jwk(&rsa, Algorithm::RS256, "own");
     let ec = jwk(
-        &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
+        &EncodingKey::from_ec_pem(&EC.private).unwrap(),
         Algorithm::ES256,
         "own",
     );
@@ -273,8 +268,8 @@ fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
 
 #[test]
 fn a_key_set_is_searched_by_key_id() {
-    let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();
-    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let ec = EncodingKey::from_ec_pem(&EC.private).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(&RSA.private).unwrap();
     let mut encryption = jwk(&rsa, Algorithm::RS256, "enc");
     encryption["use"] = json!("enc");
     let set = json!({"keys": [
@@ -301,7 +296,7 @@ fn a_key_set_is_searched_by_key_id() {
 
 #[test]
 fn a_key_is_used_for_what_it_says_alone() {
-    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(&RSA.private).unwrap();
     let rules = rules(&["RS256", "PS256"]);
     let token = sign(Algorithm::RS256, None, &rsa, &claims(json!({})));
     let verified = |more: Value| {
@@ -312,7 +307,7 @@ fn a_key_is_used_for_what_it_says_alone() {
             .extend(more.as_object().cloned().unwrap());
         // A second key, so that the set is not empty without the first.
         let other = jwk(
-            &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
+            &EncodingKey::from_ec_pem(&EC.private).unwrap(),
             Algorithm::ES256,
             "two",
         );
@@ -356,9 +351,9 @@ fn a_key_is_used_for_what_it_says_alone() {
 
 #[test]
 fn of_keys_with_one_id_each_is_tried() {
-    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
-    let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();
-    let ed = EncodingKey::from_ed_pem(ED_KEY).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(&RSA.private).unwrap();
+    let ec = EncodingKey::from_ec_pem(&EC.private).unwrap();
+    let ed = EncodingKey::from_ed_pem(&ED.private).unwrap();
     let set = json!({"keys": [
         jwk(&ec, Algorithm::ES256, "one"),
         jwk(&ed, Algorithm::EdDSA, "one"),
@@ -382,7 +377,7 @@ fn a_configuration_that_cannot_work_is_refused() {
     assert_eq!(key("HS256", b"short"), JwtConfigError::WeakSecret(5));
     assert!(matches!(key("RS256", SECRET), JwtConfigError::Key { .. }));
     assert!(matches!(
-        key("RS256", EC_PUBLIC),
+        key("RS256", &EC.public),
         JwtConfigError::Key { .. }
     ));
     for text in [

@@ -2,6 +2,8 @@
 //!
 //! A number of a descriptor says nothing of who closes it. So the socket is sent over a pair of unix
 //! sockets (`SCM_RIGHTS`), and what arrives is a descriptor of our own.
+//!
+//! Not here: systems without them (`handover_elsewhere`).
 
 use std::io::{Error, ErrorKind, IoSliceMut, Result};
 use std::mem::MaybeUninit;
@@ -9,6 +11,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+/// A socket that was sent.
+pub type Taken = OwnedFd;
 
 /// The way for one socket.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ impl Handover {
     /// # Errors
     ///
     /// None was sent.
-    pub fn receive(&self) -> Result<OwnedFd> {
+    pub fn receive(&self) -> Result<Taken> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];

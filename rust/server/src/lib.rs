@@ -29,6 +29,7 @@ mod forwarded;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gather;
+#[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
 mod handover;
 mod handshake;
 mod head;
@@ -61,7 +62,7 @@ mod ws_frame;
 mod ws_messages;
 
 pub use forwarded::{ProxyError, TrustedProxies};
-pub use handover::Handover;
+pub use handover::{Handover, Taken};
 pub use listen::{Address, Endpoint};
 pub use publish::PublishRoute;
 pub use server::{Routes, Server, ServerConfig, ServerError, SiteConfig};

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+#[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::handover::Taken;
 
 /// Connections the kernel holds until they are accepted (count).
 const BACKLOG: i32 = 4096;
@@ -28,7 +32,7 @@ pub enum Endpoint {
     /// A socket in the file system.
     Unix(PathBuf),
     /// A socket that listens already; other processes may have it too.
-    Given(Arc<OwnedFd>),
+    Given(Arc<Taken>),
 }
 
 impl fmt::Display for Endpoint {
@@ -62,6 +66,7 @@ impl fmt::Display for Address {
 /// A bound socket.
 pub(crate) enum Listener {
     Tcp(TcpListener),
+    #[cfg(unix)]
     Unix(UnixListener),
 }
 
@@ -78,16 +83,23 @@ impl Listener {
                 let address = Address::Tcp(listener.local_addr()?);
                 Ok((Self::Tcp(listener), address))
             }
+            #[cfg(unix)]
             Endpoint::Unix(path) => {
                 let listener = bind_path(path)?;
                 listener.set_nonblocking(true)?;
                 Ok((Self::Unix(listener), Address::Unix(path.clone())))
             }
+            #[cfg(unix)]
             Endpoint::Given(socket) => Self::of(socket.try_clone()?.into()),
+            #[cfg(not(unix))]
+            Endpoint::Unix(_) => Err(unsupported("Unix sockets: set `host=` and `port=`")),
+            #[cfg(not(unix))]
+            Endpoint::Given(socket) => match **socket {},
         }
     }
 
     /// Takes a socket that listens already.
+    #[cfg(unix)]
     fn of(socket: Socket) -> std::io::Result<(Self, Address)> {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
@@ -116,9 +128,14 @@ fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener>
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
+    // Elsewhere it would let other programs take the port.
+    #[cfg(unix)]
     socket.set_reuse_address(true)?;
     if reuse_port {
+        #[cfg(unix)]
         socket.set_reuse_port(true)?;
+        #[cfg(not(unix))]
+        return Err(unsupported("`reuse_port=True`: leave it out"));
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -126,7 +143,14 @@ fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener>
     Ok(socket.into())
 }
 
+#[cfg(not(unix))]
+fn unsupported(what: &str) -> std::io::Error {
+    let text = format!("this system has no {what}");
+    std::io::Error::new(std::io::ErrorKind::Unsupported, text)
+}
+
 /// Binds a path. Removes a socket that an ended server left behind and at which no process listens.
+#[cfg(unix)]
 fn bind_path(path: &Path) -> std::io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

@@ -6,7 +6,9 @@ use std::sync::mpsc;
 
 use actix_server::ServerHandle;
 use runtime::Runtime;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 use crate::descriptors;
 use crate::forwarded::TrustedProxies;
@@ -143,6 +145,7 @@ impl Server {
                     server.listen(NAME, listener, move || plain::<TcpStream>(&factory, &site))
                 }
                 // A unix socket needs no TLS.
+                #[cfg(unix)]
                 (Listener::Unix(listener), _) => {
                     server.listen_uds(NAME, listener, move || plain::<UnixStream>(&factory, &site))
                 }

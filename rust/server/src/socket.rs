@@ -20,7 +20,9 @@ use parking_lot::Mutex;
 use runtime::{ByteBudget, Limits, Place};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 use crate::deadline::{Deadline, LINGER, Pace};
 use crate::scan::BodyFault;
@@ -81,6 +83,7 @@ impl Accepted for TcpStream {
 
 // For unix sockets the kernel buffers no data beyond the peer's queue, neither before nor after the
 // close.
+#[cfg(unix)]
 impl Accepted for UnixStream {
     fn peer(&self) -> io::Result<Option<SocketAddr>> {
         Ok(None)

@@ -54,12 +54,12 @@ def test_the_page_the_wheel_and_the_package_are_made(tmp_path):
     run(step("page", "node"), page)
     source = copied("wheel", tmp_path / "src")
     shutil.copy(page / "index.html", source / "fraiseql_subs/graphiql")
-    build = step("wheel", "/opt/maturin/bin/maturin")
-    build = build.replace("/opt/maturin/bin/maturin", f"{Path(sys.executable).parent}/maturin")
+    build = step("wheel", "/opt/build/bin/pip")
+    build = build.replace("/opt/build/bin/pip", f"{Path(sys.executable).parent}/pip")
     build = build.replace("/wheels", str(tmp_path / "wheels"))
-    if profile := os.environ.get("IMAGE_PROFILE"):
-        build = build.replace("--release", f"--profile {profile}")
-    run(build, source, CARGO_TARGET_DIR=str(ROOT / "target"))
+    profile = f"--profile {os.environ.get('IMAGE_PROFILE', 'release')}"
+    target = str(ROOT / "target")
+    run(build, source, CARGO_TARGET_DIR=target, MATURIN_PEP517_ARGS=profile)
     venv.create(tmp_path / "venv", with_pip=True)
     binaries = tmp_path / "venv/bin"
     install = step("runtime", "pip install").replace("/wheels/", f"{tmp_path}/wheels/")

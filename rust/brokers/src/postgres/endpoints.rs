@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+#[cfg(unix)]
 use std::path::PathBuf;
 
 use tokio::time::timeout;
@@ -24,10 +25,8 @@ pub(super) enum Endpoint {
         name: String,
         address: SocketAddr,
     },
-    Unix {
-        directory: PathBuf,
-        port: u16,
-    },
+    #[cfg(unix)]
+    Unix { directory: PathBuf, port: u16 },
 }
 
 impl fmt::Display for Endpoint {
@@ -37,6 +36,7 @@ impl fmt::Display for Endpoint {
                 write!(f, "{address}")
             }
             Self::Tcp { name, address } => write!(f, "{name} ({address})"),
+            #[cfg(unix)]
             Self::Unix { directory, port } => write!(f, "{}:{port}", directory.display()),
         }
     }
@@ -83,6 +83,7 @@ where
 async fn resolve(host: &Host, port: u16) -> Result<Vec<Endpoint>, Fault> {
     let name = match host {
         Host::Tcp(name) => name,
+        #[cfg(unix)]
         Host::Unix(directory) => {
             let directory = directory.clone();
             return Ok(vec![Endpoint::Unix { directory, port }]);

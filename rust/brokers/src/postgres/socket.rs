@@ -1,5 +1,6 @@
 //! Sockets of replication connections: TCP, TLS and Unix.
 
+#[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use postgres_protocol::message::frontend;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 
 use super::endpoints::Endpoint;
@@ -30,6 +33,7 @@ pub(super) async fn connect(
 ) -> Result<Socket, Fault> {
     let (name, address) = match endpoint {
         Endpoint::Tcp { name, address } => (name, address),
+        #[cfg(unix)]
         Endpoint::Unix { directory, port } => return unix(directory, *port).await,
     };
     let unreachable =
@@ -81,6 +85,7 @@ fn tls_fault(endpoint: &Endpoint, error: &std::io::Error) -> Fault {
     }
 }
 
+#[cfg(unix)]
 async fn unix(directory: &Path, port: u16) -> Result<Socket, Fault> {
     let path = directory.join(format!(".s.PGSQL.{port}"));
     match UnixStream::connect(&path).await {

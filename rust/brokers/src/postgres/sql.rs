@@ -102,6 +102,7 @@ fn settings(config: &Config, endpoint: &Endpoint) -> tokio_postgres::Config {
             .host(name)
             .hostaddr(address.ip())
             .port(address.port()),
+        #[cfg(unix)]
         Endpoint::Unix { directory, port } => server.host_path(directory).port(*port),
     };
     server

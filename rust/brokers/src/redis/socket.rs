@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 
 use super::config::Address;
@@ -68,10 +70,16 @@ impl Socket {
         activity: Arc<Activity>,
     ) -> Result<Self, Fault> {
         let stream: Box<dyn Stream> = match address {
+            #[cfg(unix)]
             Address::Unix(path) => {
                 Box::new(UnixStream::connect(path).await.map_err(|error| {
                     Fault::away(format!("cannot connect to {address}: {error}"))
                 })?)
+            }
+            #[cfg(not(unix))]
+            Address::Unix(_) => {
+                let why = format!("{address} is a Unix socket, which this system does not have");
+                return Err(Fault::configuration(why));
             }
             Address::Tcp(host, port) => {
                 let tcp = connect_tcp(host, *port, timeout).await.map_err(|error| {

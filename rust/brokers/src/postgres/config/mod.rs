@@ -231,6 +231,7 @@ impl Config {
     /// Warns if passwords and events leave the machine unencrypted.
     pub(super) fn warn_of_plain_text(&self) {
         let is_local = |host: &Host| match host {
+            #[cfg(unix)]
             Host::Unix(_) => true,
             Host::Tcp(name) => {
                 let ip = name.parse::<std::net::IpAddr>();
