@@ -15,9 +15,17 @@ import strawberry
 from support import PATIENCE
 from support.paths import ROOT
 from support.protocol_client import ProtocolClient
+from support.tokens import SECRET, token
 from websockets.exceptions import ConnectionClosed
 
-from fraiseql_subs import ConnectionParams, Identity, Security, SubscriptionManager, passthrough
+from fraiseql_subs import (
+    JWT,
+    ConnectionParams,
+    Identity,
+    Security,
+    SubscriptionManager,
+    passthrough,
+)
 
 PAGE = (ROOT / "docs/how-to/federation/apollo-router.md").read_text()
 (SCHEMA,) = re.findall(r'^SCHEMA = """\n(.*?)"""$', PAGE, re.MULTILINE | re.DOTALL)
@@ -55,8 +63,9 @@ async def test_apollo_router_subscribes_and_leaves(manager, hook, serve):
     headers = {"authorization": "Bearer x"}
     client = await ProtocolClient.connect(server.url, additional_headers=headers)
     async with client.socket:
-        # Without parameters of the connection the member is there, and null.
-        await client.send({"type": "connection_init", "payload": None})
+        # The value of the header that it propagates is here as well.
+        payload = {"connectionParams": {"token": "Bearer x"}}
+        await client.send({"type": "connection_init", "payload": payload})
         assert await client.receive() == {"type": "connection_ack"}
         await client.send({"type": "subscribe", "id": ID, "payload": REQUEST})
         await client.settle()
@@ -67,7 +76,7 @@ async def test_apollo_router_subscribes_and_leaves(manager, hook, serve):
         await client.send({"type": "complete", "id": ID})
         await client.socket.close(1000)
     assert client.socket.close_code == 1000
-    assert (hook.seen[0].payload, hook.seen[0].headers["authorization"]) == (None, "Bearer x")
+    assert (hook.seen[0].payload, hook.seen[0].headers["authorization"]) == (payload, "Bearer x")
 
 
 async def test_parameters_of_apollo_router_are_nested(manager, hook, serve):
@@ -78,10 +87,26 @@ async def test_parameters_of_apollo_router_are_nested(manager, hook, serve):
     assert hook.seen[0].payload == {"connectionParams": {"token": "XXX"}}
 
 
+async def test_a_token_that_apollo_router_propagates_is_read_from_the_header(hook, serve):
+    fields = [passthrough("orderChanged", channel="orders")]
+    jwt = JWT(key=SECRET, algorithms=["HS256"])
+    manager = SubscriptionManager(
+        fields, schema=SCHEMA, security=Security(jwt=jwt, authenticate=hook)
+    )
+    server = await serve(manager)
+    bearer = f"Bearer {token()}"
+    headers = {"authorization": bearer}
+    client = await ProtocolClient.connect(server.url, additional_headers=headers)
+    async with client.socket:
+        await client.init({"connectionParams": {"token": bearer}})
+    assert hook.seen[0].identity.user_id == "ada"
+
+
 async def test_apollo_router_subscribes_by_the_older_subprotocol(manager, serve):
     server = await serve(manager)
     client = await ProtocolClient.connect(server.url, subprotocols=["graphql-ws"])
     async with client.socket:
+        # Without parameters of the connection the member is there, and null.
         await client.send({"type": "connection_init", "payload": None})
         assert await client.receive() == {"type": "connection_ack"}
         assert await client.receive() == {"type": "ka"}
