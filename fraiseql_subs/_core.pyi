@@ -41,6 +41,7 @@ __all__ = [
     "Response",
     "Responses",
     "__version__",
+    "advance_clock",
     "check_bus",
     "check_hosts",
     "check_origins",
@@ -54,6 +55,8 @@ __all__ = [
     "postgres_execute",
     "postgres_install_sql",
     "postgres_uninstall_sql",
+    "read_event",
+    "reset_clock",
 ]
 
 __version__: str
@@ -93,10 +96,33 @@ INTERNAL_ERROR: str
 """Message that the client receives for a masked exception."""
 
 class _Data(Any):  # type: ignore[misc]
-    """Has any type, so that a resolver annotated `-> Order` may return `event.data`."""
+    """Has any type, so that a resolver may return `event.data` or `event["id"]`, as it declares.
+
+    What is read of it has any type, too: type checkers that are strict refuse what is unknown.
+    """
+
+    def __getitem__(self, key: Any, /) -> _Data: ...
+    def __getattr__(self, name: str, /) -> _Data: ...
+    def __call__(self, *arguments: Any, **options: Any) -> _Data: ...
+    def __iter__(self) -> Iterator[_Data]: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, item: object, /) -> bool: ...
+    def __add__(self, other: Any, /) -> _Data: ...
+    def __sub__(self, other: Any, /) -> _Data: ...
+    def __mul__(self, other: Any, /) -> _Data: ...
+    def __truediv__(self, other: Any, /) -> _Data: ...
+    def __floordiv__(self, other: Any, /) -> _Data: ...
+    def __mod__(self, other: Any, /) -> _Data: ...
+    def __neg__(self) -> _Data: ...
+    def __lt__(self, other: Any, /) -> bool: ...
+    def __le__(self, other: Any, /) -> bool: ...
+    def __gt__(self, other: Any, /) -> bool: ...
+    def __ge__(self, other: Any, /) -> bool: ...
+
+_Of_co = typing_extensions.TypeVar("_Of_co", covariant=True, default=_Data)
 
 @final
-class Event(Mapping[str, Any]):
+class Event(Mapping[str, Any], Generic[_Of_co]):
     """One published event: its envelope as attributes, its data also as a read-only mapping.
 
     It is a `collections.abc.Mapping` of the data, for `dict(event)`, `{**event}` and `match`. It
@@ -105,8 +131,14 @@ class Event(Mapping[str, Any]):
     `event["status"]` reads a field of the data without building the other fields; `event.data`
     builds all of it, once for all resolvers of the event.
 
+    A resolver that is annotated `event: Event[Order]` finds an instance of that class as
+    `event.data`: a dataclass, a model, a TypedDict, an enum or another type that an argument may
+    have. It is made when it is first read, for this call alone. Data that the class refuses, or
+    that lack one of its fields, raise `ValueError`.
+
     Resolvers receive events from the bus. `Event({"id": 1})` creates an unpublished event for tests
-    of a resolver; its data is converted to JSON as in `publish`.
+    of a resolver; its data is converted to JSON as in `publish`. `Event[Order]({"id": 1})` creates
+    one for a resolver that is annotated so.
     """
 
     def __new__(
@@ -119,6 +151,10 @@ class Event(Mapping[str, Any]):
         event_id: str | None = None,
         offset: int = 1,
     ) -> Self: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    # Set by `Event[Order](...)`.
+    @property
+    def __orig_class__(self) -> Any: ...
     @property
     def id(self) -> str:
         """Unique id."""
@@ -141,13 +177,14 @@ class Event(Mapping[str, Any]):
     def tracestate(self) -> str | None:
         """The `tracestate` of that span, if it has one."""
     @property
-    def data(self) -> _Data:
-        """The published data. Shared by all resolvers of the event, so it is read-only.
+    def data(self) -> _Of_co:
+        """The published data, or with `Event[Order]` an instance of that class.
 
-        Its objects and lists are dicts and lists whose mutating methods raise `TypeError`. A copy,
-        such as `{**event.data}` or `copy.deepcopy(event.data)`, is plain.
+        Without a class they are shared by all resolvers of the event, so they are read-only.
+        Their objects and lists are dicts and lists whose mutating methods raise `TypeError`. A
+        copy, such as `{**event.data}` or `copy.deepcopy(event.data)`, is plain.
         """
-    def __getitem__(self, key: str, /) -> Any: ...
+    def __getitem__(self, key: str, /) -> _Data: ...
     def get(self, key: str, default: Any = None) -> Any: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
@@ -166,7 +203,7 @@ class Call(Generic[_Variables_co]):
 
     def __new__(
         cls,
-        event: Event,
+        event: Event[Any],
         variables: _Variables_co | None = None,
         context: Context | None = None,
     ) -> Self: ...
@@ -497,6 +534,15 @@ def load(arguments: Sequence[str], /) -> int:
         The exit status: 0 every delivery arrived once and in order, 1 not so, 2 invalid options, 3
         the load could not be run, 130 stopped.
     """
+
+def read_event(event: Event, reader: Callable[[Any], Any]) -> Event:
+    """Return an event whose `data` is what `reader` makes of the published data."""
+
+def advance_clock(seconds: float) -> None:
+    """Advance the clocks of this process by which events, identities and rates age; for tests."""
+
+def reset_clock() -> None:
+    """Set the clock by which tokens and identities end back to that of the system."""
 
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
     """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""

@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from fraiseql_subs._core import read_event
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
 from fraiseql_subs.schema.annotations import evaluate, read_hint, read_return_hint
@@ -296,7 +297,10 @@ class Definition:
         function = without_warning(self.function)
         if self.kind == "stream":
             return Bound(partial(function, **values), initial)
-        return Bound(_with_event(function, self.signature, values), initial)
+        resolve = _with_event(function, self.signature, values)
+        if (read := self.signature.read_event) is not None:
+            return Bound(lambda event: resolve(read_event(event, read)), initial)
+        return Bound(resolve, initial)
 
     def _bind_batch(
         self,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, NewType, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NewType, TypeVar, overload
+
+import typing_extensions
 
 from fraiseql_subs._core import check_snapshot
 from fraiseql_subs.config import ConnectionParams, Identity
+from fraiseql_subs.errors import GraphQLError
 from fraiseql_subs.response_head import ResponseHead
 
 ID = NewType("ID", str)
@@ -93,11 +96,16 @@ class ExecutionResult:
     extensions: dict[str, Any] | None = None
 
 
+_Of = typing_extensions.TypeVar("_Of", default=Any)
+_User = TypeVar("_User")
+
+
 @dataclass(slots=True)
-class Context:
+class Context(Generic[_Of]):
     """The `context` parameter of a resolver: the client and operation that it resolves for.
 
-    One object per subscription, the same for each event.
+    One object per subscription, the same for each event. `Context[Session]` says to type checkers
+    what `value` is; it is not checked when the program runs.
 
     Attributes:
         identity: The identity that `Security.authenticate` returned; None without authentication.
@@ -115,7 +123,7 @@ class Context:
     connection_id: str | None = None
     operation_name: str | None = None
     params: ConnectionParams | None = None
-    value: Any = None
+    value: _Of = None  # type: ignore[assignment]
     _response: ResponseHead | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -125,3 +133,31 @@ class Context:
         if self._response is None:
             self._response = ResponseHead()
         return self._response
+
+    @overload
+    def require_identity(self, /) -> Identity: ...
+    @overload
+    def require_identity(self, cls: type[_User], /) -> _User: ...
+    def require_identity(self, cls: type[Any] = Identity, /) -> Any:
+        """Return the identity, which is there and of the class `cls`, also to type checkers.
+
+        Args:
+            cls: The class of what `Security.authenticate` returns, or of one of its bases.
+
+        Raises:
+            GraphQLError: The client has no identity; it receives "authentication is required", with
+                the code `UNAUTHENTICATED`.
+            TypeError: The identity is of another class, which is a fault of the application.
+        """
+        identity = self.identity
+        if identity is None:
+            raise GraphQLError("authentication is required", extensions=_UNAUTHENTICATED)
+        if not isinstance(identity, cls):
+            raise TypeError(
+                f"the identity is of the class {type(identity).__qualname__}, and not"
+                f" {cls.__qualname__}: pass the class that Security.authenticate returns"
+            )
+        return identity
+
+
+_UNAUTHENTICATED = {"code": "UNAUTHENTICATED"}

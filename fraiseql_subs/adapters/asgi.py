@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from .._core import Response
     from ..manager import SubscriptionManager
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# Frameworks have types of their own for these mappings, such as TypedDicts, that fit no other type.
+Scope: TypeAlias = Any
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
 class GraphQLApp:

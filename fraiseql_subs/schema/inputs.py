@@ -1,11 +1,12 @@
-"""Converts coerced JSON arguments to the Python types of a resolver's annotations.
+"""Converts JSON to the Python types of a resolver's annotations: arguments, and data of events.
 
-The core has already done the GraphQL coercion. This module creates the Python objects: members of
-enums, dates, instances of classes.
+For arguments the core has already done the GraphQL coercion. This module creates the Python
+objects: members of enums, dates, instances of classes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -30,29 +31,42 @@ Converter: TypeAlias = Callable[[Any], Any]
 """Converts one JSON value that is not null; raises `ValueError` with a text for the client."""
 
 
-def converter(hint: Hint) -> Converter | None:
+def converter(hint: Hint, *, of_event: bool = False) -> Converter | None:
     """Return a function that converts values of the type; None: no conversion is needed.
+
+    Args:
+        hint: The type.
+        of_event: Whether the values are data of events: their keys are the names in Python or in
+            GraphQL, and no coercion has found what is missing.
 
     Raises:
         SchemaError: A field of an input class has no GraphQL type.
     """
-    return _converter(hint, [])
+    return _converter(hint, _Reading(of_event))
 
 
-def _converter(hint: Hint, known: list[_ClassConverter]) -> Converter | None:
+@dataclasses.dataclass(slots=True)
+class _Reading:
+    """How values are read, and the classes that are known so far."""
+
+    of_event: bool
+    known: list[_ClassConverter] = dataclasses.field(default_factory=list)
+
+
+def _converter(hint: Hint, reading: _Reading) -> Converter | None:
     if isinstance(hint, OptionalHint):
-        return _converter(hint.of, known)
+        return _converter(hint.of, reading)
     if isinstance(hint, ListHint):
-        return _list(hint, known)
+        return _list(hint, reading)
     if isinstance(hint, EnumHint):
         return _enum(hint)
     if isinstance(hint, ObjectHint):
-        converter = next((known_one for known_one in known if known_one.hint == hint), None)
+        converter = next((known for known in reading.known if known.hint == hint), None)
         if converter is None:
-            converter = _ClassConverter(hint)
+            converter = _ClassConverter(hint, of_event=reading.of_event)
             # Added before its fields are read: they may refer to it.
-            known.append(converter)
-            converter.read_fields(known)
+            reading.known.append(converter)
+            converter.read_fields(reading)
         return converter
     if not isinstance(hint, ScalarHint):
         return None
@@ -61,8 +75,8 @@ def _converter(hint: Hint, known: list[_ClassConverter]) -> Converter | None:
     return _SCALARS.get(hint.name) if hint.scalar is None else hint.scalar.parse
 
 
-def _list(hint: ListHint, known: list[_ClassConverter]) -> Converter | None:
-    item, container = _converter(hint.item, known), hint.container
+def _list(hint: ListHint, reading: _Reading) -> Converter | None:
+    item, container = _converter(hint.item, reading), hint.container
     if item is None:
         return None if container is list else container
 
@@ -109,33 +123,39 @@ def _member(cls: type[Enum]) -> Converter:
 class _ClassConverter:
     """Creates instances of a dataclass or model, and dicts with the keys of a TypedDict."""
 
-    def __init__(self, hint: ObjectHint) -> None:
+    def __init__(self, hint: ObjectHint, *, of_event: bool) -> None:
         self.hint = hint
+        self._of_event = of_event
         self._make = _maker(hint.cls)
         self._fields: list[tuple[Field, Converter | None]] = []
 
-    def read_fields(self, known: list[_ClassConverter]) -> None:
+    def read_fields(self, reading: _Reading) -> None:
         fields = [field for field in fields_of(self.hint) if field.is_input]
-        self._fields = [(field, _converter(field.hint, known)) for field in fields]
+        self._fields = [(field, _converter(field.hint, reading)) for field in fields]
 
     def __call__(self, value: dict[str, Any]) -> Any:
         members: dict[str, Any] = {}
         for field, convert in self._fields:
-            item = value.get(field.graphql_name)
+            name = field.graphql_name
+            if self._of_event and field.name in value:
+                name = field.name
+            item = value.get(name)
             if item is not None:
-                members[field.input_name] = _convert_member(field, convert, item)
-            elif field.required or (field.graphql_name in value and is_nullable(field.hint)):
+                members[field.input_name] = _convert_member(name, convert, item)
+            elif self._of_event and field.required and not is_nullable(field.hint):
+                raise ValueError(f"{field.name} is missing")
+            elif field.required or (name in value and is_nullable(field.hint)):
                 members[field.input_name] = None
         return self._make(members)
 
 
-def _convert_member(field: Field, convert: Converter | None, item: Any) -> Any:
+def _convert_member(name: str, convert: Converter | None, item: Any) -> Any:
     if convert is None:
         return item
     try:
         return convert(item)
     except ValueError as error:
-        raise ValueError(f"{field.graphql_name}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _maker(cls: Any) -> Converter:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from fraiseql_subs._core import Event
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema.annotations import evaluate, read_hint
 from fraiseql_subs.schema.classes import MISSING, Field, fields_of, make_field
+from fraiseql_subs.schema.events import reader_of
 from fraiseql_subs.schema.hints import ObjectHint
+from fraiseql_subs.schema.inputs import Converter
 from fraiseql_subs.schema.kinds import is_object_class, is_typeddict
 from fraiseql_subs.schema.names import check_name
 from fraiseql_subs.types import Context
@@ -40,6 +42,8 @@ class Signature:
             arguments; otherwise None.
         arguments: All GraphQL arguments: the parameters and the fields of `variables`.
         unannotated: Names of the parameters that lack the annotation of an argument.
+        read_event: Makes `event.data` for `event: Event[Order]`; None: the data are passed as they
+            are.
     """
 
     order: tuple[str, ...]
@@ -48,6 +52,7 @@ class Signature:
     variables: ObjectHint | None
     arguments: tuple[Field, ...]
     unannotated: tuple[str, ...]
+    read_event: Converter | None = None
 
 
 def check_parameters(function: Callable[..., Any], where: str) -> None:
@@ -87,6 +92,7 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
     declared = inspect.signature(function).parameters
     parameters: dict[str, Field] = {}
     variables: ObjectHint | None = None
+    read_event: Converter | None = None
     for name, parameter in declared.items():
         place = f"{where}, parameter `{name}`"
         if name == "variables" and typed:
@@ -94,7 +100,9 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
             hint = read_hint(annotation, place)
             variables = hint if isinstance(hint, ObjectHint) else None
         elif name in PROVIDED:
-            _check_provided(name, parameter, namespace, place)
+            annotation = _check_provided(name, parameter, namespace, place)
+            if get_origin(annotation) is Event:
+                read_event = reader_of(annotation, place)
         else:
             annotation = evaluate(_annotation(parameter), namespace, place)
             _check_name_of_provided(annotation, place)
@@ -111,37 +119,42 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
         unannotated=tuple(
             name for name in parameters if declared[name].annotation is inspect.Parameter.empty
         ),
+        read_event=read_event,
     )
 
 
 def _check_provided(
     name: str, parameter: inspect.Parameter, namespace: Mapping[str, Any], place: str
-) -> None:
-    """Refuse an annotation with another class than that of the passed value."""
+) -> Any:
+    """Return the annotation, and refuse another class than that of the passed value."""
     expected = _CLASSES.get(name)
     if expected is None or parameter.annotation is inspect.Parameter.empty:
-        return
+        return None
     try:
         annotation = evaluate(parameter.annotation, namespace, place)
     except SchemaError:
+        if name == "event" and "[" in str(parameter.annotation):
+            # The data are made instances of that class.
+            raise
         # A name that is imported only for type checkers; it is not needed here.
-        return
+        return None
     if annotation is expected or not isinstance(annotation, type):
-        return
+        return annotation
     # A TypedDict may describe the keys of the data.
     if annotation in _VALUES or (is_object_class(annotation) and not is_typeddict(annotation)):
         remedy = f"annotate `{expected.__name__}`"
         if name == "event":
-            remedy += f", and make one of its data, such as {annotation.__name__}(**event.data)"
+            remedy = f"annotate `Event[{annotation.__name__}]`, and read `event.data`"
         raise SchemaError(
             f"{place}: its value is of the class `{expected.__name__}`, not "
             f"`{annotation.__name__}`: {remedy}"
         )
+    return annotation
 
 
 def _check_name_of_provided(annotation: Any, place: str) -> None:
     for name, cls in _CLASSES.items():
-        if annotation is cls:
+        if annotation is cls or get_origin(annotation) is cls:
             raise SchemaError(
                 f"{place}: parameters are matched by name, and `{cls.__name__}` is not a "
                 f"GraphQL type: name the parameter `{name}`"

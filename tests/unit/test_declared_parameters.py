@@ -50,7 +50,7 @@ async def order_as_context(event, context: Order) -> int:
 REFUSED = {
     other_event: "parameter `e`: .*name the parameter `event`",
     other_context: "parameter `ctx`: .*name the parameter `context`",
-    order_as_event: r"parameter `event`: .*`Event`, not `Order`: .*Order\(\*\*event.data\)",
+    order_as_event: r"parameter `event`: .*`Event`, not `Order`: .*annotate `Event\[Order\]`",
     number_as_event: "parameter `event`: .*`Event`, not `int`",
     order_as_context: "parameter `context`: .*`Context`, not `Order`: annotate `Context`",
 }

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bus::{Draft, Epoch, Event, LocalPosition, Position, Received, Streams};
 use graphql::is_note;
 use indexed_json::{JsonRef, Kind};
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyNotImplemented, PyString};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyNotImplemented, PyString, PyType};
 
 use crate::error::publish_error;
 use crate::event_data;
@@ -20,15 +20,25 @@ use crate::json::to_text;
 /// `event["status"]` reads a field of the data without building the other fields; `event.data`
 /// builds all of it, once for all resolvers of the event.
 #[pyclass(name = "Event", module = "fraiseql_subs", frozen, mapping)]
-pub(crate) struct PyEvent(Arc<Event>);
+pub(crate) struct PyEvent {
+    event: Arc<Event>,
+    /// Makes `data` an instance of a class, for a resolver that is annotated `Event[Order]`.
+    reader: OnceLock<Py<PyAny>>,
+    /// What it has made.
+    made: OnceLock<Py<PyAny>>,
+}
 
 impl PyEvent {
     pub(crate) fn new(event: Arc<Event>) -> Self {
-        Self(event)
+        Self {
+            event,
+            reader: OnceLock::new(),
+            made: OnceLock::new(),
+        }
     }
 
     pub(crate) fn event(&self) -> &Arc<Event> {
-        &self.0
+        &self.event
     }
 
     /// Returns the whole data, which is stored with the event so that it is built once.
@@ -40,13 +50,13 @@ impl PyEvent {
                 .downcast_ref::<Py<PyAny>>()
                 .map(|d| d.clone_ref(py))
         };
-        if let Some(data) = kept(&self.0) {
+        if let Some(data) = kept(&self.event) {
             return Ok(data.into_bound(py));
         }
-        let data = event_data::shared(py, self.0.data.root())?;
+        let data = event_data::shared(py, self.event.data.root())?;
         // Another thread may have been first; then its object is used.
-        self.0.host.set(Box::new(data.clone().unbind())).ok();
-        Ok(kept(&self.0).map_or(data, |data| data.into_bound(py)))
+        self.event.host.set(Box::new(data.clone().unbind())).ok();
+        Ok(kept(&self.event).map_or(data, |data| data.into_bound(py)))
     }
 
     fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -58,7 +68,7 @@ impl PyEvent {
     /// Returns the value of a key; `None` for a key that is not a text.
     fn find(&self, key: &Bound<'_, PyAny>) -> Option<JsonRef<'_>> {
         let key = key.cast::<PyString>().ok()?.to_str().ok()?;
-        self.0.data.root().member(key).filter(|_| !is_note(key))
+        self.event.data.root().member(key).filter(|_| !is_note(key))
     }
 
     fn field<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -118,56 +128,87 @@ impl PyEvent {
             position: Position::new(Epoch::default(), offset),
             received: Received::default(),
         };
-        Ok(Self(Arc::new(Event::new(draft, stream, at))))
+        Ok(Self::new(Arc::new(Event::new(draft, stream, at))))
     }
 
     /// Unique id.
     #[getter]
     fn id(&self) -> Cow<'_, str> {
-        self.0.id.text()
+        self.event.id.text()
     }
 
     /// Position among the events of its channel, under tenant isolation of its tenant there;
     /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
-        self.0.at.position.offset.major
+        self.event.at.position.offset.major
     }
 
     /// The channel it was published to.
     #[getter]
     fn channel(&self) -> &str {
-        &self.0.channel
+        &self.event.channel
     }
 
     /// Its type, if it was published with one.
     #[getter]
     fn event_type(&self) -> Option<&str> {
-        self.0.event_type.as_deref()
+        self.event.event_type.as_deref()
     }
 
     /// The tenant it belongs to, if it was published with one.
     #[getter]
     fn tenant_id(&self) -> Option<&str> {
-        self.0.tenant_id.as_deref()
+        self.event.tenant_id.as_deref()
     }
 
     /// The span that published it, as the header `traceparent` of W3C Trace Context.
     #[getter]
     fn traceparent(&self) -> Option<String> {
-        self.0.trace.as_ref().map(|trace| trace.traceparent())
+        self.event.trace.as_ref().map(|trace| trace.traceparent())
     }
 
     /// The `tracestate` of that span, if it has one.
     #[getter]
     fn tracestate(&self) -> Option<&str> {
-        self.0.trace.as_ref()?.state.as_deref()
+        self.event.trace.as_ref()?.state.as_deref()
     }
 
-    /// The published data. Shared by all resolvers of the event, so it is read-only.
+    /// The published data. Shared by all resolvers of the event, so it is read-only; or the
+    /// instance that is made of them for this resolver alone.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.whole(py)
+        let Some(reader) = self.reader.get() else {
+            return self.whole(py);
+        };
+        if self.made.get().is_none() {
+            let made = reader.call1(py, (self.whole(py)?,))?;
+            // Another thread may have been first; then its object is used.
+            self.made.set(made).ok();
+        }
+        let made = self.made.get().map(|made| made.clone_ref(py));
+        made.map_or_else(|| self.whole(py), |made| Ok(made.into_bound(py)))
+    }
+
+    /// Supports annotations such as `Event[Order]`.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let alias = cls.py().import("types")?.getattr("GenericAlias")?;
+        alias.call1((cls, item))
+    }
+
+    /// Called by `Event[Order](...)`, with `Event[Order]`.
+    #[setter(__orig_class__)]
+    fn set_class(&self, alias: &Bound<'_, PyAny>) -> PyResult<()> {
+        let module = alias.py().import("fraiseql_subs.schema.events")?;
+        let reader = module.call_method1("reader_of", (alias,))?;
+        if !reader.is_none() {
+            self.reader.set(reader.unbind()).ok();
+        }
+        Ok(())
     }
 
     fn __getitem__<'py>(&self, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -189,7 +230,7 @@ impl PyEvent {
     }
 
     fn __len__(&self) -> usize {
-        let members = self.0.data.root().members();
+        let members = self.event.data.root().members();
         let names = members.map(|(name, _)| name).filter(|name| !is_note(name));
         names.collect::<HashSet<_>>().len()
     }
@@ -224,9 +265,17 @@ impl PyEvent {
     fn __repr__(&self) -> String {
         format!(
             "<Event {} on {:?}, offset {}>",
-            self.0.id.text(),
-            self.0.channel,
-            self.0.at.position.offset
+            self.event.id.text(),
+            self.event.channel,
+            self.event.at.position.offset
         )
     }
+}
+
+/// Returns an event whose `data` is what `reader` makes of the published data.
+#[pyfunction]
+pub(crate) fn read_event(event: &Bound<'_, PyEvent>, reader: Py<PyAny>) -> PyEvent {
+    let read = PyEvent::new(event.get().event.clone());
+    read.reader.set(reader).ok();
+    read
 }

@@ -74,6 +74,9 @@ mod timings;
 mod unread;
 mod value;
 
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
@@ -108,6 +111,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<call::PyCall>()?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
+    module.add_function(wrap_pyfunction!(event::read_event, module)?)?;
+    module.add_function(wrap_pyfunction!(advance_clock, module)?)?;
+    module.add_function(wrap_pyfunction!(reset_clock, module)?)?;
     module.add_function(wrap_pyfunction!(bus::check_bus, module)?)?;
     module.add_function(wrap_pyfunction!(snapshot::check_snapshot, module)?)?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
@@ -138,6 +144,21 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     py.import("os")?
         .call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
+}
+
+/// Advances the clocks of this process by which events, identities and rates age; for tests.
+#[pyfunction]
+fn advance_clock(seconds: f64) -> PyResult<()> {
+    let span = Duration::try_from_secs_f64(seconds)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    runtime::advance_clock(span);
+    Ok(())
+}
+
+/// Sets the clock of the day back to that of the system.
+#[pyfunction]
+fn reset_clock() {
+    runtime::reset_clock();
 }
 
 /// Called in a forked child, in which the parent's threads do not exist.

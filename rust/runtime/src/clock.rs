@@ -1,6 +1,7 @@
 //! The system clock, which determines the end of identities, and the monotonic clock.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
@@ -10,6 +11,41 @@ const STEPS: u32 = 4;
 
 /// Minimum tolerance for the end of a step: the delay of timers and of a busy machine.
 const LATENESS: Duration = Duration::from_millis(50);
+
+/// How far tests have advanced the monotonic clock of this process (ms).
+static AHEAD: AtomicU64 = AtomicU64::new(0);
+
+/// How far tests have advanced the clock of the day (ms).
+static DAY_AHEAD: AtomicU64 = AtomicU64::new(0);
+
+/// Limit of both (ms): a hundred years, so that no sum of times overflows.
+const FARTHEST: u64 = 100 * 365 * 24 * 3600 * 1000;
+
+/// Advances the clocks by which the age of events, the end of identities and rates are measured.
+///
+/// Timers are not advanced: what waits for one waits in real time.
+pub fn advance(span: Duration) {
+    let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let add = |ahead: u64| Some(ahead.saturating_add(span).min(FARTHEST));
+    for clock in [&AHEAD, &DAY_AHEAD] {
+        clock.fetch_update(Relaxed, Relaxed, add).ok();
+    }
+}
+
+/// Sets the clock of the day back to the time of the system. The monotonic clock cannot go back.
+pub fn reset_day() {
+    DAY_AHEAD.store(0, Relaxed);
+}
+
+/// Returns how far tests have advanced the monotonic clock.
+pub(crate) fn ahead() -> Duration {
+    Duration::from_millis(AHEAD.load(Relaxed))
+}
+
+/// Returns the current time on the monotonic clock.
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now() + ahead()
+}
 
 /// Waits for `time` in which this thread could run.
 ///
@@ -33,6 +69,7 @@ fn since_epoch() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+        + Duration::from_millis(DAY_AHEAD.load(Relaxed))
 }
 
 /// Returns the seconds since the epoch.
@@ -48,7 +85,7 @@ pub(crate) fn epoch_millis() -> u64 {
 /// Returns the time since the first call, on the monotonic clock.
 fn running() -> Duration {
     static START: OnceLock<std::time::Instant> = OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed()
+    START.get_or_init(std::time::Instant::now).elapsed() + ahead()
 }
 
 /// Returns seconds of the monotonic clock.

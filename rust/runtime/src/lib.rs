@@ -55,7 +55,7 @@ pub use catalog::{
 pub use client::{
     Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, TokenSource, TokenVerifier,
 };
-pub use clock::run_for;
+pub use clock::{advance as advance_clock, reset_day as reset_clock, run_for};
 pub use config::{CLOSE_TIMEOUT, INTAKE_CAPACITY, Limits, SlowConsumer};
 pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,

@@ -164,12 +164,13 @@ async def check(event: Event, placed: Order) -> None:
     assert_type(event.channel, str)
     assert_type(event.event_type, str | None)
     assert_type(event.tenant_id, str | None)
-    assert_type(event["status"], Any)
+    line: str = event["status"]
+    total: float = event["lines"][0].total * 2
     names: list[str] = [*event.keys()]
     values: list[object] = [*event.values(), *(value for _, value in event.items())]
     number: int = event.get("number", 1)
     text: str = event.data
-    print(names, values, number, text, len(event), "status" in event)
+    print(line, total, names, values, number, text, len(event), "status" in event)
 
 
 decorated: Callable[..., Any] = subscription(channel="orders")(check)

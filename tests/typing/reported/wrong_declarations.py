@@ -54,12 +54,12 @@ async def wrong_yield() -> AsyncIterator[int]:
 
 @subscription(channel="orders")
 async def no_attribute_of_events(event: Event) -> str:
-    return event.status  # error: "Event" has no attribute "status"
+    return event.status  # error: has no attribute "status"
 
 
 @subscription(channel="orders")
 async def changed_event(event: Event) -> int:
-    event["status"] = "paid"  # error: Unsupported target for indexed assignment ("Event")
+    event["status"] = "paid"  # error: Unsupported target for indexed assignment
     return 1
 
 

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Instant;
 
 use actix::Addr;
 use bus::{Consumer, StreamItem};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::clock;
 use crate::config::{BROADCAST_BATCH, DIRECT_BATCHES, DIRECT_ITEMS};
 use crate::routing::WorkerNumber;
 use crate::state::RuntimeState;
@@ -164,7 +164,7 @@ impl Broadcaster {
         if let Some(history) = &state.history {
             // Before it is known which workers have subscriptions: one that resumes holds its channel,
             // and then finds each event in the history, or receives it from its shard.
-            metrics.set_history(history.record(&items, Instant::now()));
+            metrics.set_history(history.record(&items, clock::now()));
         }
         metrics.events_published.add(taken as u64);
         let mut workers = Vec::new();

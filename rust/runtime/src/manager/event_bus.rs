@@ -6,11 +6,11 @@
 //! reaches (`routing`).
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::broadcaster::Broadcaster;
+use crate::clock;
 use crate::state::RuntimeState;
 
 /// Sends the events that are too many for the thread of their publisher.
@@ -37,7 +37,7 @@ impl Actor for EventBusActor {
             ctx.run_interval(history.sweep_interval(), |actor, _| {
                 let state = &actor.state;
                 if let Some(history) = &state.history {
-                    state.metrics.set_history(history.sweep(Instant::now()));
+                    state.metrics.set_history(history.sweep(clock::now()));
                     state.event_streams.sweep();
                 }
             });

@@ -16,7 +16,6 @@ mod remote;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bus::engine::{Pending, ReadError};
 use bus::{
@@ -29,6 +28,7 @@ use security::Guard;
 use super::lane::Lane;
 use super::shard::{Registration, admits};
 use super::sink::ResponseSink;
+use crate::clock;
 use crate::config::REPLAY_BATCH;
 use crate::metrics::Metrics;
 use crate::routing::Route;
@@ -212,7 +212,7 @@ impl Missed {
     /// Reads the next events from the history of this process. Returns the sequence of the newest
     /// one.
     fn read(&mut self) -> Result<u64, TooLate> {
-        let now = Instant::now();
+        let now = clock::now();
         let Since { events, last } =
             self.history
                 .after(&self.stream, self.sequence, REPLAY_BATCH, now)?;
@@ -223,9 +223,7 @@ impl Missed {
 
     /// Whether the history of this process has recorded an event after a sequence.
     fn is_recorded_after(&self, sequence: u64) -> bool {
-        let newest = self
-            .history
-            .after(&self.stream, sequence, 0, Instant::now());
+        let newest = self.history.after(&self.stream, sequence, 0, clock::now());
         newest.map_or(true, |since| since.last > sequence)
     }
 
@@ -259,7 +257,7 @@ impl Missed {
             };
             let is_kept = self
                 .history
-                .after(&self.stream, sequence, 0, Instant::now())
+                .after(&self.stream, sequence, 0, clock::now())
                 .is_ok();
             if !is_kept {
                 return HistoryRead::Remote;

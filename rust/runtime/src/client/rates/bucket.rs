@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use security::Rate;
 
+use crate::clock::ahead;
+
 /// A time: nanoseconds of the monotonic clock since its first use. The system clock may jump.
 pub(crate) type Moment = u64;
 
 /// Returns the current time.
 pub(crate) fn now() -> Moment {
     static START: OnceLock<Instant> = OnceLock::new();
-    nanoseconds(START.get_or_init(Instant::now).elapsed())
+    nanoseconds(START.get_or_init(Instant::now).elapsed() + ahead())
 }
 
 pub(crate) fn nanoseconds(time: Duration) -> u64 {

@@ -1,0 +1,248 @@
+"""A connection of a test: graphql-transport-ws, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from fraiseql_subs.adapters.websocket import GraphQLTransportWSHandler, WebSocketAdapter
+from fraiseql_subs.errors import ValidationError
+from fraiseql_subs.manager import SubscriptionManager
+from fraiseql_subs.testing.results import TIMEOUT, TestSubscription
+from fraiseql_subs.types import ExecutionResult
+
+_SUBPROTOCOL = "graphql-transport-ws"
+
+
+class ConnectionEnded(Exception):
+    """The server has refused or closed a connection of a test.
+
+    Attributes:
+        code: Close code of the WebSocket; None: the handshake was answered with a response.
+        reason: Its reason, or the body of that response.
+        status: Status of that response; None: the handshake was accepted.
+    """
+
+    def __init__(self, code: int | None, reason: str, status: int | None = None) -> None:
+        super().__init__(code, reason, status)
+        self.code = code
+        self.reason = reason
+        self.status = status
+
+    def __str__(self) -> str:
+        if self.code is None:
+            return f"the handshake was refused with {self.status}: {self.reason}"
+        return f"the connection was closed with {self.code}: {self.reason}"
+
+
+class _Socket(WebSocketAdapter):
+    """The end of the server; messages of the client wait in a queue."""
+
+    def __init__(self, headers: Mapping[str, str], remote: str | None, query: str) -> None:
+        self.subprotocols = [_SUBPROTOCOL]
+        self.headers = [(name.lower(), value) for name, value in headers.items()]
+        self.remote_address = remote
+        self.query_string = query
+        self.sent: asyncio.Queue[str | None] = asyncio.Queue()
+        self.received: asyncio.Queue[dict[str, Any] | ConnectionEnded] = asyncio.Queue()
+        self.ended: ConnectionEnded | None = None
+
+    async def accept(self, subprotocol: str | None) -> None:
+        pass
+
+    async def receive_json(self) -> Any:
+        raise NotImplementedError("messages are passed as text")
+
+    async def receive_text(self) -> str | None:
+        return await self.sent.get()
+
+    async def send_json(self, message: Any) -> None:
+        if self.ended is None:
+            self.received.put_nowait(message)
+
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        self._end(ConnectionEnded(None, body.decode(), status))
+        return True
+
+    async def close(self, code: int, reason: str) -> None:
+        self._end(ConnectionEnded(code, reason))
+
+    def is_connected(self) -> bool:
+        return self.ended is None
+
+    def _end(self, ended: ConnectionEnded) -> None:
+        if self.ended is None:
+            self.ended = ended
+            self.received.put_nowait(ended)
+
+
+class TestConnection:
+    """A connection of a test: `async with client.connect(...) as connection`.
+
+    Inside the block `connection_init` is accepted. Created by `TestClient.connect`.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        manager: SubscriptionManager,
+        *,
+        headers: Mapping[str, str],
+        payload: Mapping[str, Any] | None,
+        context: Any,
+        query_string: str,
+        remote_address: str | None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._socket = _Socket(headers, remote_address, query_string)
+        self._handler = GraphQLTransportWSHandler(manager)
+        self._context = context
+        self._payload = payload
+        self._timeout = timeout
+        self._ids = itertools.count(1)
+        self._operations: dict[str, asyncio.Queue[dict[str, Any] | ConnectionEnded]] = {}
+        self._answers: asyncio.Queue[dict[str, Any] | ConnectionEnded] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        serving = self._handler.handle_connection(self._socket, context=self._context)
+        self._tasks = [asyncio.create_task(serving), asyncio.create_task(self._distribute())]
+        message: dict[str, Any] = {"type": "connection_init"}
+        if self._payload is not None:
+            message["payload"] = dict(self._payload)
+        try:
+            self._send(message)
+            await self._answer("connection_ack")
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def subscribe(
+        self,
+        document: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        *,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> TestSubscription:
+        """Subscribe, or run a query or mutation: `async with connection.subscribe(...) as orders`.
+
+        Reading its results raises `ValidationError` if it was refused, and `ConnectionEnded` if the
+        connection was closed.
+        """
+        payload: dict[str, Any] = {"query": document}
+        if variables is not None:
+            payload["variables"] = dict(variables)
+        if operation_name is not None:
+            payload["operationName"] = operation_name
+        if extensions is not None:
+            payload["extensions"] = dict(extensions)
+        return TestSubscription(_Operation(self, str(next(self._ids)), payload), self._timeout)
+
+    async def wait_closed(self, *, timeout: float | None = None) -> ConnectionEnded:
+        """Wait until the server closes the connection; return its close code and reason.
+
+        Raises:
+            AssertionError: It has not closed it in time.
+        """
+        seconds = self._timeout if timeout is None else timeout
+        done, _ = await asyncio.wait(self._tasks[1:], timeout=seconds)
+        if not done or self._socket.ended is None:
+            raise AssertionError(f"the connection is not closed after {seconds:g} s")
+        return self._socket.ended
+
+    async def aclose(self) -> None:
+        """Close the connection, as the client."""
+        self._socket.sent.put_nowait(None)
+        serving, distributing = self._tasks
+        await asyncio.wait([serving], timeout=self._timeout)
+        for task in (serving, distributing):
+            task.cancel()
+        await asyncio.gather(serving, distributing, return_exceptions=True)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._socket.ended is not None:
+            raise self._socket.ended
+        self._socket.sent.put_nowait(json.dumps(message))
+
+    async def _answer(self, kind: str) -> None:
+        """Wait for a message that is of no operation."""
+        try:
+            answer = await asyncio.wait_for(self._answers.get(), self._timeout)
+        except asyncio.TimeoutError:
+            raise AssertionError(f"no {kind} has come in {self._timeout:g} s") from None
+        if isinstance(answer, ConnectionEnded):
+            self._answers.put_nowait(answer)
+            raise answer
+        assert answer["type"] == kind, answer
+
+    async def _distribute(self) -> None:
+        """Pass each message of the server on to its operation."""
+        while not isinstance(message := await self._socket.received.get(), ConnectionEnded):
+            if message["type"] == "ping":
+                self._send({"type": "pong"})
+            elif "id" not in message:
+                self._answers.put_nowait(message)
+            elif (operation := self._operations.get(message["id"])) is not None:
+                operation.put_nowait(message)
+        for queue in (self._answers, *self._operations.values()):
+            queue.put_nowait(message)
+
+
+class _Operation:
+    """The results of one operation of a connection."""
+
+    def __init__(self, connection: TestConnection, id: str, payload: dict[str, Any]) -> None:
+        self._connection = connection
+        self._id = id
+        self._payload = payload
+        self._messages: asyncio.Queue[dict[str, Any] | ConnectionEnded] = asyncio.Queue()
+        self._has_ended = False
+
+    async def __aenter__(self) -> Self:
+        connection = self._connection
+        connection._operations[self._id] = self._messages  # noqa: SLF001
+        connection._send(  # noqa: SLF001
+            {"id": self._id, "type": "subscribe", "payload": self._payload}
+        )
+        # The server has read a message when it answers the next one.
+        connection._send({"type": "ping"})  # noqa: SLF001
+        await connection._answer("pong")  # noqa: SLF001
+        return self
+
+    async def __anext__(self) -> ExecutionResult:
+        if self._has_ended:
+            raise StopAsyncIteration
+        message = await self._messages.get()
+        if isinstance(message, ConnectionEnded):
+            self._messages.put_nowait(message)
+            raise message
+        if message["type"] == "next":
+            return ExecutionResult(**message["payload"])
+        self._has_ended = True
+        if message["type"] == "error":
+            errors = message["payload"]
+            raise ValidationError(errors[0]["message"], errors)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        connection = self._connection
+        connection._operations.pop(self._id, None)  # noqa: SLF001
+        if not self._has_ended and connection._socket.ended is None:  # noqa: SLF001
+            connection._send({"id": self._id, "type": "complete"})  # noqa: SLF001

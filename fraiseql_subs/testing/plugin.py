@@ -1,0 +1,122 @@
+"""A plugin of pytest: the fixtures `subs_manager`, `subs_client` and `subs_clock`.
+
+The manager is started and closed on the event loop of the test, if that is `async def`, whichever
+plugin runs it: pytest-asyncio in either mode, or anyio. So each test may have a loop of its own.
+pytest finds this module by its entry point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from fraiseql_subs.manager import SubscriptionManager
+    from fraiseql_subs.testing.client import TestClient
+    from fraiseql_subs.testing.clock import Clock
+
+_OPTION = "subs_manager"
+
+_MISSING = (
+    "which manager to test is not said: set `subs_manager = shop:manager` in the configuration of"
+    " pytest, or write a fixture `subs_application` that returns a SubscriptionManager"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the manager."""
+    parser.addini(
+        _OPTION,
+        "fraiseql-subs: the manager that `subs_manager` is, or a function that returns it, such as"
+        " `shop:manager`",
+        default="",
+    )
+
+
+@pytest.fixture
+def subs_application(pytestconfig: pytest.Config) -> SubscriptionManager:
+    """Return the manager to test, as the option `subs_manager` names it; override this fixture."""
+    import click
+
+    from fraiseql_subs.commands._target import load_manager
+
+    target = pytestconfig.getini(_OPTION)
+    if not target:
+        raise pytest.UsageError(_MISSING)
+    try:
+        return load_manager(target, pytestconfig.rootpath)
+    except click.ClickException as error:
+        raise pytest.UsageError(f"subs_manager = {target}: {error.message}") from None
+
+
+@pytest.fixture
+def subs_manager(subs_application: SubscriptionManager) -> Iterator[SubscriptionManager]:
+    """A manager that runs during the test, without events or clients of other tests."""
+    from fraiseql_subs.manager import SubscriptionManager
+
+    if not isinstance(subs_application, SubscriptionManager):
+        raise pytest.UsageError(
+            f"the fixture subs_application returns {subs_application!r}: return a"
+            " SubscriptionManager"
+        )
+    yield subs_application
+    _renew(subs_application)
+
+
+@pytest.fixture
+def subs_client(subs_manager: SubscriptionManager) -> TestClient:
+    """A `TestClient` of `subs_manager`; it need not be entered."""
+    from fraiseql_subs.testing.client import TestClient
+
+    return TestClient(subs_manager)
+
+
+@pytest.fixture
+def subs_clock() -> Clock:
+    """A `Clock` that is entered during the test: `await subs_clock.advance(60)`."""
+    from fraiseql_subs.testing.clock import Clock
+
+    return Clock()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Run a test inside its manager and its clock."""
+    values: dict[str, Any] = getattr(item, "funcargs", {})
+    manager, clock = values.get("subs_manager"), values.get("subs_clock")
+    if not isinstance(item, pytest.Function) or (manager is None and clock is None):
+        return (yield)
+    function = item.obj
+    if inspect.iscoroutinefunction(function):
+        item.obj = _inside(function, manager, clock)
+    try:
+        return (yield)
+    finally:
+        item.obj = function
+
+
+def _inside(
+    function: Callable[..., Any], manager: SubscriptionManager | None, clock: Clock | None
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def run(*arguments: Any, **options: Any) -> Any:
+        async with contextlib.AsyncExitStack() as stack:
+            if clock is not None:
+                stack.enter_context(clock)
+            if manager is not None:
+                await manager.start()
+                stack.push_async_callback(manager.close)
+            return await function(*arguments, **options)
+
+    return run
+
+
+def _renew(manager: SubscriptionManager) -> None:
+    """Let the next test begin with a manager that was never started."""
+    if not manager._handle.is_running:  # noqa: SLF001
+        manager._handle.build_with(manager._declared())  # noqa: SLF001

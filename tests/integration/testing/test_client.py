@@ -1,0 +1,189 @@
+"""`fraiseql_subs.testing.TestClient`: in process, and with connections without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from support import eventually
+
+from fraiseql_subs import (
+    ConnectionParams,
+    Context,
+    Event,
+    GraphQLError,
+    Identity,
+    Limits,
+    Security,
+    SubscriptionManager,
+    ValidationError,
+    subscription,
+)
+from fraiseql_subs.testing import ConnectionEnded, SyncTestClient, TestClient
+
+
+@dataclass
+class Order:
+    id: int
+    status: str
+
+
+@subscription(channel="orders")
+async def order(event: Event[Order]) -> Order:
+    if event.data.id == 13:
+        raise GraphQLError("unlucky")
+    return event.data
+
+
+@subscription(channel="orders")
+async def user(event: Event, context: Context[str]) -> str:
+    assert context.params is not None
+    return f"{context.require_identity().user_id} {context.value} {context.params.in_process}"
+
+
+async def authenticate(params: ConnectionParams) -> Identity | None:
+    name = params.headers.get("x-user") or (params.payload or {}).get("user")
+    return None if name is None else Identity(str(name))
+
+
+DOCUMENT = "subscription { order { status } }"
+PAID = {"id": 1, "status": "PAID"}
+
+
+async def test_results_come_one_by_one():
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with client.subscribe(DOCUMENT) as orders:
+            await orders.assert_none()
+            await client.publish("orders", PAID)
+            await client.publish_many([("orders", {"id": 13, "status": ""}), ("orders", PAID)])
+            assert await orders.next() == {"order": {"status": "PAID"}}
+            assert [error["message"] for error in await orders.next_errors()] == ["unlucky"]
+            result = await orders.next_result()
+            assert result.data == {"order": {"status": "PAID"}} and result.errors is None
+            await orders.assert_none()
+            # What came during a wait for nothing is not lost.
+            await client.publish("orders", PAID)
+            assert (await anext(orders)).data == {"order": {"status": "PAID"}}
+
+
+async def test_a_wrong_expectation_says_what_came():
+    async with TestClient(SubscriptionManager([order]), timeout=0.05) as client:
+        async with client.subscribe(DOCUMENT) as orders:
+            with pytest.raises(AssertionError, match=r"no result has come in 0\.05 s"):
+                await orders.next()
+            await client.publish("orders", {"id": 13, "status": ""})
+            with pytest.raises(AssertionError, match=r"has errors: .*unlucky"):
+                await orders.next(timeout=5)
+            await client.publish("orders", PAID)
+            with pytest.raises(AssertionError, match=r"has no errors: .*PAID"):
+                await orders.next_errors(timeout=5)
+            await client.publish("orders", PAID)
+            with pytest.raises(AssertionError, match=r"a result came: .*PAID"):
+                await orders.assert_none(within=5)
+
+
+async def test_the_rest_comes_when_the_manager_closes():
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with client.subscribe(DOCUMENT) as orders:
+            await client.publish_many([("orders", PAID)] * 3)
+            await client.close()
+            assert [each.data for each in await orders.rest()] == [
+                {"order": {"status": "PAID"}}
+            ] * 3
+            with pytest.raises(AssertionError, match="has ended"):
+                await orders.next()
+
+
+async def test_identity_and_context_are_those_of_the_client_or_of_the_subscription():
+    manager = SubscriptionManager([user])
+    async with TestClient(manager, identity=Identity("ada"), context="one") as client:
+        document = "subscription { user }"
+        async with (
+            client.subscribe(document) as own,
+            client.subscribe(document, identity=Identity("bo"), context="two") as other,
+            client.subscribe(document, identity=None) as none,
+        ):
+            await client.publish("orders", PAID)
+            assert await own.next() == {"user": "ada one True"}
+            assert await other.next() == {"user": "bo two True"}
+            assert (await none.next_errors())[0]["message"] == "authentication is required"
+
+
+async def test_a_refused_document_raises():
+    async with TestClient(SubscriptionManager([order])) as client:
+        with pytest.raises(ValidationError, match="Cannot query field"):
+            async with client.subscribe("subscription { order { price } }"):
+                pass
+        assert (await client.execute("{ __typename }")).data == {"__typename": "Query"}
+
+
+async def test_a_connection_is_authenticated():
+    manager = SubscriptionManager([user, order], security=Security(authenticate=authenticate))
+    async with TestClient(manager, headers={"X-User": "ada"}, context="one") as client:
+        async with (
+            client.connect() as by_header,
+            client.connect(headers={"X-User": ""}, payload={"user": "bo"}) as by_payload,
+            by_header.subscribe("subscription { user }") as first,
+            by_payload.subscribe("subscription { user }") as second,
+            by_header.subscribe(DOCUMENT) as orders,
+        ):
+            await client.publish("orders", PAID)
+            assert await first.next() == {"user": "ada one False"}
+            assert await second.next() == {"user": "bo one False"}
+            assert await orders.next() == {"order": {"status": "PAID"}}
+            await orders.assert_none()
+            users = {info.identity.user_id for info in manager.connections() if info.identity}
+            assert users == {"ada", "bo"}
+        await eventually(lambda: manager.metrics().connections == 0, "both are closed")
+
+
+async def test_a_connection_that_is_refused_says_why():
+    manager = SubscriptionManager(
+        [order], security=Security(authenticate=authenticate, origins=["https://shop.example"])
+    )
+    async with TestClient(manager) as client:
+        with pytest.raises(ConnectionEnded, match="closed with 4403: Forbidden") as told:
+            async with client.connect():
+                pass
+        assert (told.value.code, told.value.status) == (4403, None)
+        with pytest.raises(ConnectionEnded, match="refused with 403") as told:
+            async with client.connect(headers={"x-user": "ada", "origin": "https://other.example"}):
+                pass
+        assert (told.value.code, told.value.status) == (None, 403)
+
+
+async def test_operations_of_a_connection_are_refused_and_end():
+    manager = SubscriptionManager([order], limits=Limits(max_subscriptions_per_connection=1))
+    async with TestClient(manager) as client, client.connect() as connection:
+        async with connection.subscribe("subscription { order { price } }") as refused:
+            with pytest.raises(ValidationError, match="Cannot query field"):
+                await refused.next()
+        async with connection.subscribe(DOCUMENT) as orders:
+            async with connection.subscribe(DOCUMENT) as second:
+                with pytest.raises(ValidationError):
+                    await second.next()
+            await client.publish("orders", PAID)
+            assert await orders.next() == {"order": {"status": "PAID"}}
+            closing = asyncio.create_task(client.close())
+            ended = await connection.wait_closed()
+            assert ended.code == 1001
+            with pytest.raises(ConnectionEnded, match="1001"):
+                await orders.next()
+            await closing
+
+
+def test_without_async():
+    with SyncTestClient(SubscriptionManager([order, user]), identity=Identity("ada")) as client:
+        with client.subscribe(DOCUMENT) as orders:
+            assert client.publish("orders", PAID).offset == 1
+            assert orders.next() == {"order": {"status": "PAID"}}
+            orders.assert_none()
+            client.publish("orders", {"id": 13, "status": ""})
+            assert orders.next_errors()[0]["message"] == "unlucky"
+        with client.subscribe("subscription { user }", context="two") as users:
+            client.publish("orders", PAID)
+            assert users.next_result().data == {"user": "ada two True"}
+        assert client.execute("{ __typename }").data == {"__typename": "Query"}
+    with pytest.raises(RuntimeError, match="not entered"):
+        client.publish("orders", PAID)
