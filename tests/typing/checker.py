@@ -16,7 +16,7 @@ EXPECTED = re.compile(r"  # error: (?P<text>.+)$")
 
 def check(paths: Iterable[Path], cache: Path) -> str:
     """Return the report on programs; the checker keeps its data on the package in `cache`."""
-    report, problem, _ = api.run([*STRICT, f"--cache-dir={cache}", *options, *map(str, paths)])
+    report, problem, _ = api.run([*STRICT, f"--cache-dir={cache}", *map(str, paths)])
     assert not problem, problem
     return report
 

@@ -42,7 +42,6 @@ LENIENT = """\
 # mypy: disable-error-code="import-untyped,import-not-found,misc,untyped-decorator"
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportUnusedCoroutine=false
-# pyright: reportConstantRedefinition=false
 """
 """Begins the modules that use packages without types."""
 
@@ -106,6 +105,8 @@ def of_pyright(written):
         "include": [".", str(EXAMPLES)],
         "extraPaths": [str(ROOT)],
         "reportMissingModuleSource": False,
+        # Settings of Django that begin with all of another module.
+        "reportConstantRedefinition": False,
     }
     (written / "pyrightconfig.json").write_text(json.dumps(settings))
     done = subprocess.run(
