@@ -14,9 +14,10 @@ SAID = re.compile(r"^(?P<path>.+?):(?P<line>\d+): (?P<severity>\w+): (?P<text>.*
 EXPECTED = re.compile(r"  # error: (?P<text>.+)$")
 
 
-def check(paths: Iterable[Path], cache: Path) -> str:
+def check(paths: Iterable[Path], cache: Path, *options: str) -> str:
     """Return the report on programs; the checker keeps its data on the package in `cache`."""
-    report, problem, _ = api.run([*STRICT, f"--cache-dir={cache}", *map(str, paths)])
+    arguments = [*STRICT, *options, f"--cache-dir={cache}", *map(str, paths)]
+    report, problem, _ = api.run(arguments)
     assert not problem, problem
     return report
 

@@ -92,7 +92,8 @@ def written(tmp_path):
 @pytest.fixture
 def of_mypy(written):
     """Its messages, by file."""
-    report = check(sorted(written.glob("*.py")), written / "cache")
+    # `--strict` alone: a function that is never called may have an unreachable `yield`.
+    report = check(sorted(written.glob("*.py")), written / "cache", "--no-warn-unreachable")
     return by_file(report)
 
 

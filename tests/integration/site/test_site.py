@@ -120,4 +120,4 @@ def test_every_public_name_has_its_reference():
         if isinstance(getattr(fraiseql_subs, name), type)
         and issubclass(getattr(fraiseql_subs, name), Exception)
     }
-    assert named - {"adapters", "errors"} == set(fraiseql_subs.__all__) - in_errors
+    assert named - {"adapters", "errors", "testing"} == set(fraiseql_subs.__all__) - in_errors
