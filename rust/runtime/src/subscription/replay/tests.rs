@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::{Draft, HistoryLimits, LocalPosition, StreamItem, Streams};
 use bytes::Bytes;
