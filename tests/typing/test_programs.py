@@ -134,7 +134,26 @@ PROGRAMS = {
         async def task() -> int:
             task = asyncio.create_task(manager.publish("a", 1))
             receipts = await asyncio.gather(task, manager.publish("a", 1))
+            await asyncio.wait_for(manager.publish("a", 1), timeout=1)
+            await asyncio.ensure_future(manager.publish("a", 1))
             return receipts[0].offset + (await manager.publish("a", 1)).offset
+    """,
+    "an event of a class, a value of a context, and who a client is": """
+        class User(Identity):
+            plan: str = "free"
+
+        @subscription(channel="orders")
+        async def order(event: Event[Order], context: Context[int]) -> Order:
+            user = context.require_identity(User)
+            return Order(event.data.id + context.value + len(user.plan))
+
+        @subscription(channel="orders")
+        async def name(event: Event[list[Order]], context: Context) -> str:
+            return f"{event.data[0].label} {context.require_identity().user_id}"
+
+        async def check() -> int:
+            made = await order(Event[Order]({"id": 1}), Context(User("ada"), value=1))
+            return made.id
     """,
     "the decorator of a manager, and an event of a test": """
         manager = SubscriptionManager()
@@ -186,6 +205,9 @@ def test_what_is_wrong_is_still_found(tmp_path, cache):
 
         def length(order: Order) -> int:
             return order.label
+
+        def price(event: Event[Order]) -> str:
+            return event.data.id
         """,
     )
-    assert said.count("error: Incompatible return value type") == 2
+    assert said.count("error: Incompatible return value type") == 3
