@@ -248,7 +248,7 @@ $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	rm -f $(VENV)/.debug $(VENV)/.demo && touch $@
 
 $(VENV)/.demo: $(SOURCES) | $(BIN)/python $(VENV)/.demo-tools
-	@echo 'Compiling about 400 crates, the first time: 3 minutes on 2 cores. A bar shows how far it is'
+	@echo 'Compiling about 400 crates, the first time: 3 to 5 minutes on 2 cores. A bar shows how far it is'
 	@$(BIN)/maturin develop --locked --profile demo
 	@rm -f $(VENV)/.debug $(VENV)/.release && touch $@
 
