@@ -45,15 +45,15 @@ install: $(if $(ACTIVE),,$(BIN)/python) ## install a wheel into the active envir
 
 wheel: $(PAGE) $(VENV)/.packaging ## build the wheel of this machine into dist; TARGET=aarch64-unknown-linux-gnu crosses, PYTHON_TAG=3.14t builds for that alone
 	$(WITH_TOOLS) MATURIN_PEP517_ARGS='$(WHEEL_ARGS)' $(BIN)/python -m build --wheel --no-isolation
-	$(BIN)/python -m twine check --strict '$(NEWEST)'
+	$(BIN)/python -m twine check --strict "$$($(NEWEST_OF_DIST))"
 
 sdist: $(PAGE) $(VENV)/.packaging ## build the source distribution into dist
 	$(WITH_TOOLS) $(BIN)/python -m build --sdist --no-isolation
 	$(BIN)/python -m twine check --strict dist/fraiseql_subs-*.tar.gz
 
 test-wheel: | $(BIN)/python ## what a user has of the newest wheel in dist: its content, and the tutorial in a new environment
-	$(BIN)/python tools/check_wheel.py '$(NEWEST)'
-	$(BIN)/python tools/try_wheel.py '$(NEWEST)'
+	$(BIN)/python tools/check_wheel.py "$$($(NEWEST_OF_DIST))"
+	$(BIN)/python tools/try_wheel.py "$$($(NEWEST_OF_DIST))"
 
 test-sdist: sdist ## build a wheel of the source distribution alone, and test it; takes as long as make wheel
 	rm -rf target/sdist && mkdir -p target/sdist
@@ -233,7 +233,7 @@ WHEEL_ARGS = --locked --compression-level 9 $(if $(ON_LINUX),--zig --compatibili
 	$(if $(TARGET),--target $(TARGET)) $(if $(PYTHON_TAG),--interpreter $(PYTHON_TAG))
 # Where the build backend finds maturin.
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
-NEWEST = $(shell ls -t dist/fraiseql_subs-*.whl 2>/dev/null | head -n 1)
+NEWEST_OF_DIST := ls -t dist/fraiseql_subs-*.whl | head -n 1
 INTO = $(if $(ACTIVE),$(ACTIVE)/$(notdir $(BIN)),$(BIN))/python
 
 # The three builds share one place in the package, so each forgets the others.
@@ -248,7 +248,7 @@ $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	rm -f $(VENV)/.debug $(VENV)/.demo && touch $@
 
 $(VENV)/.demo: $(SOURCES) | $(BIN)/python $(VENV)/.demo-tools
-	@echo 'Compiling about 400 crates, the first time: 3 minutes on 2 cores. A bar shows how far it is'
+	@echo 'Compiling about 400 crates, the first time: 3 to 5 minutes on 2 cores. A bar shows how far it is'
 	@$(BIN)/maturin develop --locked --profile demo
 	@rm -f $(VENV)/.debug $(VENV)/.release && touch $@
 
