@@ -16,6 +16,7 @@ from .._core_handle import CoreHandle
 from .._ownership import Ownership
 from .._settings import check_drain
 from ..config import DRAIN, Drain
+from ..errors import FraiseQLSubsError
 from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
@@ -75,9 +76,14 @@ class GraphQLApp:
             await serve_http(call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        ownership = Ownership.enter(self._handle)
-        while (await receive())["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            ownership = Ownership.enter(self._handle)
+        except FraiseQLSubsError as error:
+            # An exception would tell the server that the application has no lifespan.
+            return await send({"type": "lifespan.startup.failed", "message": str(error)})
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
         # No client can come any more.
         await ownership.leave(self._drain.announced())
         await send({"type": "lifespan.shutdown.complete"})

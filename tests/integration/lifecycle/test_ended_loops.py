@@ -341,3 +341,19 @@ async def test_run_inside_a_loop_says_what_to_do(silence):
     manager = SubscriptionManager([number])
     with pytest.raises(ConfigurationError, match=r"async with manager\.serve\(\.\.\.\)"):
         manager.run(port=0)
+
+
+def test_a_server_refuses_to_start_with_a_manager_of_a_loop_in_another_thread(manager, new_loop):
+    with loop_in_a_thread(new_loop) as loop:
+        asyncio.run_coroutine_threadsafe(manager.start(), loop).result(PATIENCE)
+
+        async def main() -> None:
+            told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+            answers: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+            told.put_nowait({"type": "lifespan.startup"})
+            await GraphQLApp(manager)({"type": "lifespan"}, told.get, answers.put)
+            answer = answers.get_nowait()
+            assert answer["type"] == "lifespan.startup.failed"
+            assert "event loop of another thread" in answer["message"]
+
+        asyncio.run(bounded(main()))
