@@ -6,9 +6,13 @@ import logging
 import os
 from typing import Any
 
+from .._log_record import make_record
 from .._program import is_listening_logged
+from .._records import TEXT_LENGTH, cut
 from ..logs import JSONFormatter
 from ._unhandled import Unhandled
+
+_log = logging.getLogger("fraiseql_subs.server")
 
 
 class ServeLog:
@@ -38,6 +42,12 @@ class ServeLog:
         if self._handler not in logging.root.handlers:
             self._unhandled.end()
         return is_configured
+
+    def fail(self, text: str) -> None:
+        """Write why the program ends."""
+        self.configure()
+        args = (cut(text, TEXT_LENGTH),)
+        self._unhandled.write(make_record(_log, logging.ERROR, "program.failed", "%s", args))
 
 
 def _formatter(*, is_json: bool, by_process: bool) -> logging.Formatter:

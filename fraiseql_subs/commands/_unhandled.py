@@ -1,10 +1,11 @@
-"""Writes warnings, and exceptions that nothing handles, by the handler of a log.
+"""Writes warnings, and exceptions that nothing handles, as records of a log.
 
 Python prints them to stderr by itself, which is no line of JSON. Not here: the log (`_serve_log`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -18,6 +19,9 @@ from .._log_record import make_record
 _WARNINGS = "py.warnings"
 """The logger of `logging.captureWarnings`."""
 
+_PYTHONS = ("sys", "_thread", "threading", "warnings", "_py_warnings", "logging")
+"""Modules of the functions that print by default, or write the same record a second time."""
+
 _HOOKS: tuple[tuple[Any, str], ...] = (
     (warnings, "showwarning"),
     (sys, "excepthook"),
@@ -29,11 +33,14 @@ _HOOKS: tuple[tuple[Any, str], ...] = (
 class Unhandled:
     """Takes the place of the functions of Python that print, once it is begun.
 
-    A module may be imported before it has configured `logging`, or the command has: what happens
-    until then is written by the handler alone.
+    Functions that the program had put there, such as those that report errors to a service, are
+    called after each record.
+
+    A module may be imported before it has configured `logging`, or the command has. What no handler
+    of `logging` takes is written by the handler of the log.
 
     Args:
-        handler: What writes them.
+        handler: The handler of the log.
         level: The least level that it writes.
     """
 
@@ -70,45 +77,72 @@ class Unhandled:
         logger = logging.getLogger(_WARNINGS)
         text = warnings.formatwarning(message, category, filename, lineno, line)
         args = (text.rstrip(),)
-        self._write(
+        self.write(
             logger.makeRecord(_WARNINGS, logging.WARNING, filename, lineno, "%s", args, None)
         )
+        self._call_previous(0, message, category, filename, lineno, file, line)
 
     def _raised(
-        self,
-        kind: type[BaseException],
-        error: BaseException | None,
-        trace: TracebackType | None = None,
-        where: str = "an exception ends the program",
+        self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        error = kind() if error is None else error
-        summary = "".join(traceback.format_exception_only(kind, error)).rstrip()
-        event = "exception.unhandled"
-        logger = logging.getLogger("fraiseql_subs.server")
-        args = (where, summary)
-        self._write(make_record(logger, logging.ERROR, event, "%s: %s", args, exc_info=error))
-
-    def _raised_by_thread(self, told: threading.ExceptHookArgs) -> None:
-        # As in `threading`.
-        if issubclass(told.exc_type, SystemExit):
-            return
-        name = "a thread" if told.thread is None else f"thread {told.thread.name}"
-        where = f"an exception ends {name}"
-        self._raised(told.exc_type, told.exc_value, told.exc_traceback, where)
+        self._write_error(kind, error, "an exception ends the program")
+        self._call_previous(1, kind, error, trace)
 
     def _unraisable(self, told: sys.UnraisableHookArgs) -> None:
         where = told.err_msg or "an exception is ignored"
         if told.object is not None:
             where = f"{where} in {_name(told.object)}"
-        self._raised(told.exc_type, told.exc_value, told.exc_traceback, where)
+        self._write_error(told.exc_type, told.exc_value, where)
+        self._call_previous(2, told)
 
-    def _write(self, record: logging.LogRecord) -> None:
-        if logging.root.handlers:
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
+    def _raised_by_thread(self, told: threading.ExceptHookArgs) -> None:
+        # As in `threading`.
+        if not issubclass(told.exc_type, SystemExit):
+            name = "a thread" if told.thread is None else f"thread {told.thread.name}"
+            self._write_error(told.exc_type, told.exc_value, f"an exception ends {name}")
+        self._call_previous(3, told)
+
+    def _write_error(
+        self, kind: type[BaseException], error: BaseException | None, where: str
+    ) -> None:
+        summary = "".join(traceback.format_exception_only(kind, error)).rstrip()
+        event = "exception.unhandled"
+        logger = logging.getLogger("fraiseql_subs.server")
+        args = (where, summary)
+        self.write(make_record(logger, logging.ERROR, event, "%s: %s", args, exc_info=error))
+
+    def _call_previous(self, place: int, *args: Any) -> None:
+        previous = self._previous[place]
+        if getattr(previous, "__module__", None) not in _PYTHONS:
+            previous(*args)
+
+    def write(self, record: logging.LogRecord) -> None:
+        """Write a record by its logger, or by the handler of the log.
+
+        `logging.config` disables the loggers that it does not name, and the levels and handlers of
+        a program may leave out any of them: what Python would have printed must not be lost.
+        """
+        logger = logging.getLogger(record.name)
+        if _is_taken(logger, record.levelno):
+            # The handlers belong to the program.
+            with contextlib.suppress(Exception):
                 logger.handle(record)
-        elif record.levelno >= self._level:
+                return
+        if record.levelno >= self._level:
             self._handler.handle(record)
+
+
+def _is_taken(logger: logging.Logger, level: int) -> bool:
+    """Whether a handler takes the records of a logger."""
+    if not logger.isEnabledFor(level):
+        return False
+    each: logging.Logger | None = logger
+    while each is not None:
+        for handler in each.handlers:
+            if level >= handler.level and not isinstance(handler, logging.NullHandler):
+                return True
+        each = each.parent if each.propagate else None
+    return False
 
 
 def _name(value: object) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,7 +18,6 @@ import click
 from click.core import ParameterSource
 
 from .._program import Main, check_main, serve_with
-from .._records import records
 from .._settings import PUBLISH_PATH
 from ..config import DRAIN
 from ..errors import ConfigurationError
@@ -40,8 +38,6 @@ from ._publish_keys import KEY, read_publish_keys
 from ._serve_log import ServeLog
 from ._target import TargetError, find_attribute, load_manager, load_module
 from ._traceback import told
-
-_log = logging.getLogger("fraiseql_subs.server")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -174,9 +170,7 @@ def command(context: click.Context, /, target: str, **options: Any) -> int:
         if not log.is_json:
             raise
         # Who collects the log wants to read there why the program has ended.
-        log.configure()
-        text = error.format_message()
-        records.write(_log, logging.ERROR, "%s", text, event="program.failed")
+        log.fail(error.format_message())
         context.exit(error.exit_code)
 
 
