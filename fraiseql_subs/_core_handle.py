@@ -96,12 +96,30 @@ class CoreHandle:
         bounds. Cancelling one of them ends the drain at once: clients receive that the server is
         going away before their operations are cancelled.
         """
+        end = self._claim_end()
+        if end is not None:
+            return await self._join(end, drain)
+        await self._close(drain)
+
+    async def close_unless_closing(self, drain: Drain) -> None:
+        """Close because nothing uses the manager any more.
+
+        An end that has begun keeps its own drain: this waits for it.
+        """
+        end = self._claim_end()
+        if end is not None:
+            return await self._wait(asyncio.wrap_future(end))
+        await self._close(drain)
+
+    def _claim_end(self) -> Future[None] | None:
+        """Return the end that has begun; None: the caller begins it."""
         with self._lock:
             end = self._end
             if end is None:
                 self._end = Future()
-        if end is not None:
-            return await self._join(end, drain)
+            return end
+
+    async def _close(self, drain: Drain) -> None:
         try:
             # The end of its event loop may have stopped it by now.
             with contextlib.suppress(ManagerClosed):
@@ -145,13 +163,13 @@ class CoreHandle:
     async def end_server(self, drain: Drain) -> None:
         """Drain the connections, and end the server; the manager goes on unless it is being closed.
 
-        Cancelling ends the drain at once. However often it is cancelled, the server has ended when
+        If it is, this waits for its end, which keeps its own drain. Cancelling ends the drain at once. However often it is cancelled, the server has ended when
         this is over.
         """
         with self._lock:
             end = self._end
         if end is not None:
-            return await self._join(end, drain)
+            return await self._wait(asyncio.wrap_future(end))
         if not self.is_running:
             return
         cancelled: asyncio.CancelledError | None = None

@@ -56,7 +56,7 @@ class Ownership:
     async def leave(self, drain: Drain) -> None:
         """Leave; the last one closes the manager."""
         if self.let_go():
-            await self._handle.close(drain)
+            await self._handle.close_unless_closing(drain)
 
 
 class Entered:

@@ -116,6 +116,41 @@ async def test_a_shorter_drain_of_another_thread_counts():
         await asyncio.wait_for(closing, PATIENCE)
 
 
+@pytest.mark.parametrize("is_inside", [False, True])
+async def test_a_block_that_is_left_does_not_shorten_a_close(is_inside):
+    begun, may_end, may_leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @subscription
+    async def slow():
+        begun.set()
+        await may_end.wait()
+        yield 1
+
+    manager = SubscriptionManager([slow], schema="type Subscription { slow: Int }")
+
+    async def serve() -> None:
+        async with manager if is_inside else contextlib.nullcontext():
+            async with manager.serve(port=0, drain=0):
+                await may_leave.wait()
+
+    async def read() -> list[object]:
+        async with manager.subscribe("subscription { slow }") as results:
+            return [each.data async for each in results]
+
+    serving = asyncio.create_task(serve())
+    reading = asyncio.create_task(read())
+    await asyncio.wait_for(begun.wait(), PATIENCE)
+    closing = asyncio.create_task(manager.close(drain=3600))
+    await asyncio.sleep(0)
+    may_leave.set()
+    # A close that waits as briefly would end the operation.
+    done, _ = await asyncio.wait([closing, reading, serving], timeout=0.5)
+    assert not done
+    may_end.set()
+    assert await asyncio.wait_for(reading, PATIENCE) == [{"slow": 1}]
+    await asyncio.wait_for(asyncio.gather(closing, serving), PATIENCE)
+
+
 @pytest.mark.parametrize("has_main", [False, True])
 def test_run_in_a_thread_returns_when_another_thread_closes_the_manager(has_main):
     manager = make_manager()
