@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from .._service_manager import VARIABLE
 from ._events import tell
-from .supervised import DEFERRED, MARK
+from .supervised import DEFERRED, GRACE, MARK
 
 _LAST_WORDS = 1.0
 """How long the channel of a process that has ended is read (seconds)."""
@@ -138,11 +138,15 @@ class Child:
         self.say("main")
 
     async def end(self, word: str, patience: float) -> int:
-        """Ask it to end, and return its status. It is killed when patience is over (seconds)."""
+        """Ask it to end, and return its status. It is killed when patience is over (seconds).
+
+        One that has not served has nothing to drain.
+        """
         self.is_leaving = True
         if self._listens_since is None:
-            # It serves no client, and reads nothing yet.
+            # It reads nothing yet.
             self.send_signal(signal.SIGTERM)
+            patience = min(patience, GRACE)
         else:
             self.say(word)
         await asyncio.wait([self.ended], timeout=patience)

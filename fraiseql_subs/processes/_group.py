@@ -18,6 +18,10 @@ _MAX_FAILURES = 5
 """How many processes in a row may end before they listen, while none serves (count)."""
 
 
+_MAX_LEFT_BEHIND = 4
+"""How many processes may be ending that were given up before they served (count)."""
+
+
 class SupersededError(Exception):
     """A process was given up before it served, because a newer one is to be started."""
 
@@ -58,7 +62,7 @@ class Group:
         self._start_timeout = start_timeout
         self._outlives_failures = outlives_failures
         self._superseded = asyncio.Event()
-        self._endings: set[asyncio.Future[int]] = set()
+        self._left_behind: dict[Child, asyncio.Future[int]] = {}
 
     def handle_signals(self) -> None:
         """End all at SIGTERM and Ctrl-C; the second one ends the drain, the third one kills.
@@ -110,7 +114,10 @@ class Group:
         self._superseded = asyncio.Event()
 
     def _leave_behind(self, child: Child) -> None:
-        """Have a process end that does not serve; the next one need not wait for it."""
+        """Have a process end that does not serve; the next one need not wait for it.
+
+        When there are many of them, the oldest are killed.
+        """
         tell(
             logging.INFO,
             "process %d is ended before it served: a newer one is started",
@@ -118,9 +125,11 @@ class Group:
             event="process.superseded",
             process=child.pid,
         )
+        for oldest in list(self._left_behind)[: 1 - _MAX_LEFT_BEHIND]:
+            oldest.send_signal(signal.SIGKILL)
         ending = asyncio.ensure_future(child.end("drain", self.patience))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        self._left_behind[child] = ending
+        ending.add_done_callback(lambda _: self._left_behind.pop(child))
 
     def _give_up(self, child: Child) -> None:
         tell(
