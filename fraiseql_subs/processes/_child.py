@@ -25,7 +25,7 @@ _LAST_WORDS = 1.0
 
 
 @contextlib.contextmanager
-def _blocked(numbers: Collection[signal.Signals]) -> Iterator[None]:
+def blocked(numbers: Collection[signal.Signals]) -> Iterator[None]:
     """Have signals wait, in this thread and in processes that it starts."""
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
@@ -88,7 +88,7 @@ class Child:
             numbers = (theirs.fileno(), listener.fileno())
             try:
                 # They wait in the new process until it handles them. This one gets its own later.
-                with _blocked(DEFERRED):
+                with blocked(DEFERRED):
                     process = await asyncio.create_subprocess_exec(
                         sys.executable,
                         *sys.orig_argv[1:],

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 
 from .._service_manager import tell_ready, tell_reloading
-from ._child import Child
+from ._child import Child, blocked
 from ._events import tell
 from ._group import Group, SupersededError
 from ._place import Place
@@ -44,6 +44,13 @@ async def supervise(
     group.handle_signals()
     restart = _Restart(group, hangups)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, restart.ask)
+    try:
+        return await _serve(group, restart, count)
+    finally:
+        _ignore_signals()
+
+
+async def _serve(group: Group, restart: _Restart, count: int) -> int:
     # The others need not say the same if it fails.
     first = await restart.first()
     if first is None or first.ready.result() is None:
@@ -55,6 +62,18 @@ async def supervise(
     status = await group.finish()
     await asyncio.gather(*keeping, restart.finished())
     return status
+
+
+def _ignore_signals() -> None:
+    """Have signals change nothing any more: all processes have ended but this one.
+
+    The end of the event loop would make them end the program with another status.
+    """
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    with blocked(numbers):
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _failed(group: Group, status: int | None) -> int:

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from nodes import PATHS
 from supervised_program import SupervisedProgram
 from support import eventually
@@ -60,3 +61,28 @@ async def test_processes_that_are_given_up_do_not_pile_up(redis, tmp_path):
         # One hangs, four are being ended, and the first is killed.
         await eventually(lambda: not hung[0].is_running(), "the oldest is killed")
         assert all(each.is_running() for each in hung[2:])
+
+
+LATE = """
+import asyncio, os, signal
+
+def run(*arguments, run=asyncio.run, **options):
+    status = run(*arguments, **options)
+    os.kill(os.getpid(), getattr(signal, os.environ["LATE"]))
+    return status
+
+if "_FRAISEQL_SUBS_SUPERVISED" not in os.environ:
+    asyncio.run = run
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
+async def test_a_signal_of_the_last_moments_is_harmless(redis, tmp_path, name):
+    """To the supervisor when all its processes have ended."""
+    (tmp_path / "sitecustomize.py").write_text(LATE)
+    path = os.pathsep.join([str(tmp_path), PATHS])
+    async with run(redis.url, PYTHONPATH=path, LATE=name) as program:
+        await program.serving()
+        os.kill(program.process.pid, signal.SIGTERM)
+        assert await program.ended() == 0
+        assert "Traceback" not in program.log
