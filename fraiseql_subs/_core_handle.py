@@ -163,8 +163,8 @@ class CoreHandle:
     async def end_server(self, drain: Drain) -> None:
         """Drain the connections, and end the server; the manager goes on unless it is being closed.
 
-        If it is, this waits for its end, which keeps its own drain. Cancelling ends the drain at once. However often it is cancelled, the server has ended when
-        this is over.
+        If it is, this waits for its end, which keeps its own drain. Cancelling ends the drain at
+        once. However often it is cancelled, the server has ended when this is over.
         """
         with self._lock:
             end = self._end

@@ -26,6 +26,9 @@ _PARENT = re.compile(
 )
 """W3C Trace Context, section 3.2; later versions may have more fields."""
 
+_MAX_PARENT, _MAX_STATE = 512, 4096
+"""Longest values that are read (characters): servers bound the headers of a request."""
+
 
 @dataclass(frozen=True)
 class CallersTrace:
@@ -42,12 +45,11 @@ class CallersTrace:
     @classmethod
     def of_environment(cls) -> Self | None:
         """Read it; None: there is none, or it is malformed."""
-        parent, state = os.environ.get("TRACEPARENT", ""), os.environ.get("TRACESTATE", "")
+        parent, state = _variable("TRACEPARENT", _MAX_PARENT), _variable("TRACESTATE", _MAX_STATE)
         read = _PARENT.fullmatch(parent)
-        if read is None or not parent.isascii() or (read["version"] == "00" and read["rest"]):
+        if read is None or (read["version"] == "00" and read["rest"]):
             return None
-        is_plain = state.isascii() and state.isprintable()
-        headers = {"traceparent": parent} | ({"tracestate": state} if state and is_plain else {})
+        headers = {"traceparent": parent} | ({"tracestate": state} if state else {})
         trace, span = bytes.fromhex(read["trace"]), bytes.fromhex(read["span"])
         flags = int(read["flags"], 16)
         return cls(headers, (trace, span, flags, headers.get("tracestate")))
@@ -60,6 +62,13 @@ class CallersTrace:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         context.attach(TraceContextTextMapPropagator().extract(self.headers))
+
+
+def _variable(name: str, longest: int) -> str:
+    """Return a variable of the environment; "": it is missing, or no header can have it."""
+    value = os.environ.get(name, "")
+    is_plain = value.isascii() and value.isprintable() and len(value) <= longest
+    return value if is_plain else ""
 
 
 class CallersPublisher(Publisher):

@@ -71,6 +71,29 @@ async def test_an_event_to_a_server_carries_it(state):
 
 
 @pytest.mark.parametrize(
+    ("parent", "state"),
+    [
+        (f"01-{TRACE}-{SPAN}-01-x\rfoo: bar", "a=1"),
+        (f"01-{TRACE}-{SPAN}-01-{'x' * 100_000}", "a=1"),
+        (PARENT, f"a={'x' * 65_887}"),
+        (PARENT, "a=1\nfoo: bar"),
+    ],
+    ids=["control", "long", "state-long", "state-control"],
+)
+async def test_a_malformed_trace_does_not_cost_the_event(parent, state):
+    async with node() as manager, manager.serve(port=0, publish_key=KEY) as server:
+        async with manager.subscribe("subscription { carried }") as got:
+            status, _, err = await publish(
+                *("feed", "7", "--to", server.publish_url),
+                FRAISEQL_SUBS_PUBLISH_KEY=KEY,
+                TRACEPARENT=parent,
+                TRACESTATE=state,
+            )
+            assert (status, err) == (0, "")
+            assert await take(got, 1) == [[PARENT if parent == PARENT else None, None]]
+
+
+@pytest.mark.parametrize(
     "parent",
     [
         "",
