@@ -500,8 +500,13 @@ class Core:
         """Drain, then close the remaining connections with 1001; the last drain, or `readmit`."""
     def readmit(self) -> None:
         """Accept clients again after such a drain."""
-    def hurry(self) -> None:
-        """End the running drain at once."""
+    def hurry(self, limit: float | None = None) -> None:
+        """End the running drain at once.
+
+        Args:
+            limit: How long the caller's own drain was (seconds), which bounds how long queued
+                events may still wait for the engine; None: as long as the running one allows.
+        """
     def not_cut(self) -> None:
         """Count a closed connection whose socket the server still keeps."""
     def disconnect(self, asked: Disconnecting) -> asyncio.Future[tuple[int, _Reached]]:

@@ -133,19 +133,23 @@ class CoreHandle:
     async def _join(self, ending: Future[None], drain: Drain) -> None:
         """Wait for the end of the manager, which has begun; end its drain once this one is over."""
         end = asyncio.wrap_future(ending)
-        hurrying = asyncio.ensure_future(self._hurry_after(end, drain))
+        hurrying = asyncio.ensure_future(self._hurry_after(ending, end, drain))
         try:
             await self._wait(end)
         finally:
             hurrying.cancel()
 
-    async def _hurry_after(self, end: asyncio.Future[None], drain: Drain) -> None:
+    async def _hurry_after(
+        self, ending: Future[None], end: asyncio.Future[None], drain: Drain
+    ) -> None:
         # The manager may end first.
         with contextlib.suppress(ManagerClosed):
             await self.core.announce(drain.ready_delay)
             await asyncio.wait([end], timeout=drain.seconds)
-            if not end.done():
-                self.core.hurry()
+            with self._lock:
+                # Otherwise the manager may have been started again, by another thread.
+                if self._end is ending:
+                    self.core.hurry(drain.seconds)
 
     async def _wait(self, end: asyncio.Future[None]) -> None:
         """Wait for the end of the manager; cancelled again, end it without a drain."""

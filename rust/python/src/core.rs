@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -463,11 +464,14 @@ impl Core {
         }
     }
 
-    /// Ends the running drain at once.
-    fn hurry(&self) {
+    /// Ends the running drain at once; its own limit was `limit` seconds.
+    #[pyo3(signature = (limit=None))]
+    fn hurry(&self, limit: Option<f64>) -> PyResult<()> {
         if let CoreState::Running(running) = &*self.state.lock() {
-            running.runtime.hurry();
+            let limit = limit.map(|seconds| draining::time("drain", seconds));
+            running.runtime.hurry(limit.transpose()?.unwrap_or(Duration::MAX));
         }
+        Ok(())
     }
 
     /// Counts a closed connection whose socket the server still keeps.

@@ -29,7 +29,7 @@ impl PyDrain {
     }
 }
 
-fn time(name: &str, seconds: f64) -> PyResult<Duration> {
+pub(crate) fn time(name: &str, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         exceptions::ConfigurationError::new_err(format!(
             "{name}={seconds} is not a time: pass a number of seconds of at least 0"

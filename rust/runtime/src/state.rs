@@ -1,7 +1,7 @@
 //! What all threads of a started manager share: what it serves, limits, counters, bus.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bus::cluster::{Cluster, NodeIdentity, Owner, Revocations};
@@ -30,6 +30,9 @@ use crate::readiness::Readiness;
 use crate::routing::{ChannelWorkers, Route};
 use crate::subscription::{CallGroups, HistorySources, LaneContext, Resolver};
 use crate::timings::Timings;
+
+/// No drain is to end now; see `RuntimeState::hurried`.
+const UNHURRIED: u64 = u64::MAX;
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -134,8 +137,9 @@ pub struct RuntimeState {
     is_leaving: AtomicBool,
     /// Whether no further client is let in.
     draining: AtomicBool,
-    /// Whether the drain is to end now.
-    hurried: AtomicBool,
+    /// How long an engine may still take to accept events in a drain that is to end now
+    /// (milliseconds); [`UNHURRIED`]: it is not to.
+    hurried: AtomicU64,
     /// Whether no client is let in again after a drain.
     ending: AtomicBool,
 }
@@ -209,7 +213,7 @@ impl RuntimeState {
             leaving: Mutex::default(),
             is_leaving: AtomicBool::default(),
             draining: AtomicBool::new(false),
-            hurried: AtomicBool::new(false),
+            hurried: AtomicU64::new(UNHURRIED),
             ending: AtomicBool::new(false),
         }
     }
@@ -482,11 +486,22 @@ impl RuntimeState {
     }
 
     pub(crate) fn is_hurried(&self) -> bool {
-        self.hurried.load(Ordering::Relaxed)
+        self.hurried.load(Ordering::Relaxed) != UNHURRIED
     }
 
-    pub(crate) fn set_hurried(&self, hurried: bool) {
-        self.hurried.store(hurried, Ordering::Relaxed);
+    /// How long an engine may still take in a drain that is hurried.
+    pub(crate) fn close_time(&self) -> Duration {
+        Duration::from_millis(self.hurried.load(Ordering::Relaxed))
+    }
+
+    /// The shortest time counts.
+    pub(crate) fn hurry(&self, close_time: Duration) {
+        let millis = u64::try_from(close_time.as_millis()).unwrap_or(UNHURRIED - 1);
+        self.hurried.fetch_min(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_hurry(&self) {
+        self.hurried.store(UNHURRIED, Ordering::Relaxed);
     }
 }
 

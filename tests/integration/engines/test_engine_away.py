@@ -127,6 +127,19 @@ async def test_events_that_are_queued_do_not_hold_up_an_end_that_is_hurried(
     await within(asyncio.wait([closing]))
 
 
+async def test_queued_events_wait_no_longer_than_the_shortest_drain(away, within):
+    joined, alone = (node(away.url, on_unavailable="queue", publish_timeout=3600) for _ in range(2))
+    for manager in (joined, alone):
+        await manager.publish("feed", 1)
+    closing = asyncio.ensure_future(joined.close(drain=3600))
+    await eventually(lambda: not joined.is_ready(), "it drains")
+    ends = [asyncio.ensure_future(alone.close(drain=0.8))]
+    ends.append(asyncio.ensure_future(joined.close(drain=0)))
+    await within(asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))
+    assert ends[1].done() and not ends[0].done()
+    await within(asyncio.wait([closing, *ends]))
+
+
 async def test_an_event_without_an_answer_is_one_event_when_it_is_tried_again(redis):
     async with managers(redis.url, publish_timeout=0.2) as (a, b), b.subscribe(FEED) as results:
         await a.publish("feed", 0)

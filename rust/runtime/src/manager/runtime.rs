@@ -395,8 +395,8 @@ impl Runtime {
         }
     }
 
-    /// Closes the link to the engine, which may wait so long for answers; if the drain is hurried, at
-    /// least so long.
+    /// Closes the link to the engine, which may wait so long for answers; if the drain is hurried, for
+    /// `least`, or less if what hurries it has less time.
     async fn close_link(&self, link: &EngineLink, longest: Duration, least: Duration) {
         let mut closing = link.close(longest);
         tokio::select! {
@@ -405,6 +405,7 @@ impl Runtime {
             () = self.hurried() => {}
         }
         // The shortest time counts for events without an answer; it begins with the call.
+        let least = least.min(self.state.close_time());
         drop(link.close(least));
         tokio::time::timeout(least + CLOSE_TIME, closing).await.ok();
     }
@@ -504,15 +505,16 @@ impl Runtime {
         last
     }
 
-    /// Ends the drain that is under way without waiting for answers.
-    pub fn hurry(&self) {
-        self.state.set_hurried(true);
+    /// Ends the drain that is under way without waiting for answers. Events that the engine has not
+    /// taken wait at most for `limit`, and for a moment in each case.
+    pub fn hurry(&self, limit: Duration) {
+        self.state.hurry(limit.min(CLOSE_TIME));
     }
 
     /// Lets clients connect again after [`Self::drain_connections`], unless [`Self::end`] was called.
     pub fn readmit(&self) {
         if !self.state.is_ending() {
-            self.state.set_hurried(false);
+            self.state.end_hurry();
             self.state.set_draining(false);
         }
     }
