@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 
 from ._records import records
 
@@ -23,9 +22,6 @@ _log = logging.getLogger("fraiseql_subs.server")
 
 _PATIENCE = 30.0
 """How long the socket may be full (seconds)."""
-
-_MAX_WAITING = 16
-"""Messages that wait for room in it; the newest are kept (count)."""
 
 _FULL = (errno.EAGAIN, errno.ENOBUFS)
 """What a full socket is on Linux, and on macOS."""
@@ -58,40 +54,54 @@ def _tell(state: str) -> None:
 
 
 class _Messages:
-    """Sends messages in their order. Those for which the socket has no room wait in a thread."""
+    """Sends messages in their order. Those for which the socket has no room wait in a thread.
+
+    Of those of a kind, such as READY, only the newest waits.
+    """
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[str, str]] = deque(maxlen=_MAX_WAITING)
+        self._waiting: dict[str, tuple[str, str]] = {}
         self._is_sending = False
         self._lock = threading.Lock()
 
     def send(self, place: str, state: str) -> None:
         """Send a message, at once if that is possible; the caller never waits."""
         with self._lock:
-            if not self._is_sending and _send(place, state, patience=0.0):
-                return
-            self._waiting.append((place, state))
-            if not self._is_sending:
-                self._is_sending = self._start()
+            error = self._send(place, state)
+        # Without the lock: a handler of the log may wait for a thread that sends a message.
+        if error is not None:
+            _complain(error)
 
-    def _start(self) -> bool:
+    def _send(self, place: str, state: str) -> Exception | None:
+        if not self._is_sending:
+            error = _send(place, state, patience=0.0)
+            if getattr(error, "errno", None) not in _FULL:
+                return error
+        kind = state.partition("=")[0]
+        self._waiting.pop(kind, None)
+        self._waiting[kind] = (place, state)
+        return None if self._is_sending else self._start()
+
+    def _start(self) -> Exception | None:
         try:
             threading.Thread(target=self._run, name="service-manager", daemon=True).start()
         except RuntimeError as error:
             # The interpreter ends, or the system has no more threads.
             self._waiting.clear()
-            _complain(error)
-            return False
-        return True
+            return error
+        self._is_sending = True
+        return None
 
     def _run(self) -> None:
         while message := self._next():
-            _send(*message, patience=_PATIENCE)
+            error = _send(*message, patience=_PATIENCE)
+            if error is not None:
+                _complain(error)
 
     def _next(self) -> tuple[str, str] | None:
         with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
+            for kind in self._waiting:
+                return self._waiting.pop(kind)
             self._is_sending = False
             return None
 
@@ -99,21 +109,18 @@ class _Messages:
 _MESSAGES = _Messages()
 
 
-def _send(place: str, state: str, *, patience: float) -> bool:
-    """Send a message; return False if the socket has no room, and there is no time to wait.
+def _send(place: str, state: str, *, patience: float) -> Exception | None:
+    """Send a message; return why it could not be sent.
 
-    Whatever else prevents it is told in the log.
+    With a service manager of another kind, or without one, the program serves all the same.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.settimeout(patience)
             channel.sendto(state.encode(), "\0" + place[1:] if place[0] == "@" else place)
     except (OSError, AttributeError) as error:
-        if patience == 0.0 and getattr(error, "errno", None) in _FULL:
-            return False
-        # A service manager of another kind, or none: the program serves all the same.
-        _complain(error)
-    return True
+        return error
+    return None
 
 
 def _complain(error: Exception) -> None:

@@ -38,7 +38,7 @@ class Place:
                         self._child = await self._group.start(self._number)
                     child = self._child
             except SupersededError:
-                # `renew` has its turn first.
+                # A `renew` that waits for the lock has its turn first.
                 continue
             if child is not None:
                 await asyncio.wait([child.ended])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +18,8 @@ import pytest
 from support import PATIENCE
 from support.notified import Notified
 from support.programs import ENVIRONMENT, finish, read_line
+
+from fraiseql_subs._service_manager import tell_ready, tell_reloading, tell_stopping
 
 APP = """
 import asyncio
@@ -143,3 +147,39 @@ async def test_with_reload_the_supervisor_alone_tells(tmp_path, told):
         assert told.sender == process.pid
         assert (await finish(process))[0] == 0
     assert told.rest() == []
+
+
+async def test_that_it_serves_is_told_after_many_messages_for_which_there_was_no_room(
+    monkeypatch, told
+):
+    monkeypatch.setenv("NOTIFY_SOCKET", told.path)
+    told.fill()
+    tell_reloading()
+    tell_ready("serving")
+    for _ in range(20):
+        tell_reloading()
+    while "READY" not in (message := await told.next()):
+        pass
+    assert message["STATUS"] == "serving"
+
+
+def test_a_filter_of_the_log_may_wait_for_a_thread_that_tells(monkeypatch):
+    threads: list[threading.Thread] = []
+    ended: list[bool] = []
+
+    def wait(record: logging.LogRecord) -> bool:
+        if not threads:
+            threads.append(threading.Thread(target=tell_stopping, daemon=True))
+            threads[0].start()
+            threads[0].join(PATIENCE)
+            ended.append(not threads[0].is_alive())
+        return True
+
+    logger = logging.getLogger("fraiseql_subs.server")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+    logger.addFilter(wait)
+    try:
+        tell_ready("serving")
+    finally:
+        logger.removeFilter(wait)
+    assert ended == [True]
