@@ -333,6 +333,8 @@ class Admission:
         """Return the response that refuses the request by its head; None: it is accepted."""
     def abandoned(self) -> None:
         """Record that the client has disconnected before its body was complete."""
+    def late(self) -> Response:
+        """Return the response to an accepted request whose body has not come in time."""
     def answer(self, body: bytes) -> asyncio.Future[Response]:
         """Answer an accepted request."""
 

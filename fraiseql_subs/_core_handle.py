@@ -39,6 +39,7 @@ class CoreHandle:
         is_isolated: Whether an event reaches subscribers of its own tenant only.
         has_transactions: Whether an event can be part of a transaction of PostgreSQL.
         max_message_bytes: Size of a message or request body (bytes).
+        request_timeout: Time that a client has to send a body (seconds).
         servers: Embedded servers that listen; they are closed with the core.
         entries: The open entries, if entering started the core; None: it was started otherwise.
     """
@@ -51,6 +52,7 @@ class CoreHandle:
         is_isolated: bool,
         has_transactions: bool,
         max_message_bytes: int,
+        request_timeout: float,
     ) -> None:
         self._build = build
         self._built: Core | None = None
@@ -60,6 +62,7 @@ class CoreHandle:
         self.is_isolated = is_isolated
         self.has_transactions = has_transactions
         self.max_message_bytes = max_message_bytes
+        self.request_timeout = request_timeout
         self.servers: weakref.WeakSet[Closable] = weakref.WeakSet()
         self.entries: Entries | None = None
 

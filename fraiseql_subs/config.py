@@ -80,11 +80,10 @@ class Limits:
             with 1009.
         max_head_bytes: Largest head of an HTTP request: its target, and for each field the bytes
             of its name and value and 32 more (bytes, at most 131072); past it the response is 431.
-        request_timeout: Time a client has to send a head, and again a body, to the embedded
-            server (seconds, above 0). Past it the response is 408, or the connection is closed. A
-            connection without a request is also closed after this time. With any server, this is
-            also the time limit of `Security.authenticate` for a request; past it the response is
-            503.
+        request_timeout: Time a client has to send a body (seconds, above 0); past it the response
+            is 408. The embedded server also closes a connection that has sent no head, or that has
+            no request, for so long. It is also the time limit of `Security.authenticate` for a
+            request; past it the response is 503.
         send_timeout: Time for which a response of the embedded server waits until its client reads
             more of it (seconds, above 0); past it the response is aborted. This includes HTTP
             streams, also with `keepalive=None`.

@@ -220,6 +220,7 @@ class SubscriptionManager(Publishing, Membership, Placement, Declared, Measuring
             is_isolated=security.tenant is not None,
             has_transactions=bus_options.has_transactions,
             max_message_bytes=limits.max_message_bytes,
+            request_timeout=limits.request_timeout,
         )
         self._entered = Entered()
         self._executor = Executor(self._handle)

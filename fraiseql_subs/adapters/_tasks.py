@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,29 @@ async def first_of(
             await asyncio.gather(*tasks, return_exceptions=True)
     for task in finished:
         task.result()
+
+
+_NOTICED_LATE = 1.0
+"""How late a deadline may be noticed before it begins anew (seconds): the process was stopped."""
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Run something that has so long; it is cancelled past that.
+
+    Raises:
+        asyncio.TimeoutError: It was not done in time.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    try:
+        while True:
+            due = loop.time() + seconds
+            await asyncio.wait([task], timeout=seconds)
+            if task.done():
+                return task.result()
+            if loop.time() <= due + _NOTICED_LATE:
+                raise asyncio.TimeoutError
+    finally:
+        task.cancel()
 
 
 LAST_WORD = 1.0

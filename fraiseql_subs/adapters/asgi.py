@@ -20,7 +20,7 @@ from ..errors import FraiseQLSubsError
 from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
-from ._tasks import Peer, first_of, last_word
+from ._tasks import Peer, first_of, last_word, within
 from .websocket import WebSocketAdapter, serve_socket
 
 if TYPE_CHECKING:
@@ -139,7 +139,13 @@ async def _answer(call: ASGICall, send: _Sending) -> None:
         with contextlib.suppress(OSError):
             await _respond(refusal, send)
         return
-    body = await _body(call.receive, handle.max_message_bytes)
+    reading = _body(call.receive, handle.max_message_bytes)
+    try:
+        body = await within(handle.request_timeout, reading)
+    except asyncio.TimeoutError:
+        with contextlib.suppress(OSError):
+            await _respond(admission.late(), send, is_last=not _is_shared(scope))
+        return
     if body is None:
         return admission.abandoned()
     # The operation is cancelled if the client disconnects before the response.
@@ -216,8 +222,11 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
     return None
 
 
-async def _respond(response: Response, send: Send) -> None:
+async def _respond(response: Response, send: Send, *, is_last: bool = False) -> None:
     headers = _encoded(response.headers)
+    if is_last:
+        # What the client still sends is no further request.
+        headers.append((b"connection", b"close"))
     start = {"type": "http.response.start", "status": response.status, "headers": headers}
     if response.is_whole:
         await send(start)

@@ -302,6 +302,11 @@ impl Admission {
             is_head,
         })
     }
+
+    fn admitted(&self) -> PyResult<Admitted> {
+        let admitted = self.request.lock().take();
+        admitted.ok_or_else(|| PyRuntimeError::new_err("the request was refused, or is answered"))
+    }
 }
 
 #[pymethods]
@@ -327,12 +332,25 @@ impl Admission {
             .abandoned(admitted.client.peer.as_deref());
     }
 
+    /// Returns the response to an accepted request whose body has not come in time.
+    fn late(&self, py: Python<'_>) -> PyResult<Response> {
+        let admitted = self.admitted()?;
+        let asked = HttpRequest {
+            method: &admitted.method,
+            query: &admitted.client.query,
+            headers: &admitted.client.headers,
+            body: &[],
+        };
+        let peer = admitted.client.peer.as_deref();
+        let reply = admitted.responder.late(&asked, peer);
+        let ended = Promise::new(py)?.future(py).unbind();
+        Ok(Response::new(reply, self.is_head, self.running.bridge.clone(), ended))
+    }
+
     /// Answers an accepted request; the future returns its `Response`. Cancelling the future ends
     /// the operation of the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
-        let admitted = self.request.lock().take();
-        let admitted = admitted
-            .ok_or_else(|| PyRuntimeError::new_err("the request was refused, or is answered"))?;
+        let admitted = self.admitted()?;
         let running = &self.running;
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();

@@ -70,10 +70,7 @@ pub(crate) async fn answer(
     let body = match body.await {
         Some(Ok(body)) => body,
         Some(Err(refusal)) => return refuse(&asked, refusal),
-        None => {
-            let refusal = Response::error(408, "the body took too long: send it faster");
-            return refuse(&asked, refusal);
-        }
+        None => return closing(respond(responder.late(&asked, peer.as_deref()), None)),
     };
     asked.body = &body;
     // The socket of HTTP/2 has other streams, perhaps of other clients of a proxy. One whose

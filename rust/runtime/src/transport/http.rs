@@ -215,6 +215,13 @@ impl Responder {
         self.told(request, self.refuse_handshake(peer, refusal))
     }
 
+    /// Refuses an accepted request whose body has not come in time.
+    #[must_use]
+    pub fn late(&self, request: &HttpRequest<'_>, peer: Option<&str>) -> Reply {
+        let refusal = Response::error(408, "the body took too long: send it faster");
+        self.refuse(request, peer, refusal)
+    }
+
     /// Counts, for its address, an unauthenticated client that has disconnected before its request
     /// was complete.
     pub fn abandoned(&self, peer: Option<&str>) {
