@@ -344,7 +344,12 @@ impl Admission {
         let peer = admitted.client.peer.as_deref();
         let reply = admitted.responder.late(&asked, peer);
         let ended = Promise::new(py)?.future(py).unbind();
-        Ok(Response::new(reply, self.is_head, self.running.bridge.clone(), ended))
+        Ok(Response::new(
+            reply,
+            self.is_head,
+            self.running.bridge.clone(),
+            ended,
+        ))
     }
 
     /// Answers an accepted request; the future returns its `Response`. Cancelling the future ends

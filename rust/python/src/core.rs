@@ -469,7 +469,9 @@ impl Core {
     fn hurry(&self, limit: Option<f64>) -> PyResult<()> {
         if let CoreState::Running(running) = &*self.state.lock() {
             let limit = limit.map(|seconds| draining::time("drain", seconds));
-            running.runtime.hurry(limit.transpose()?.unwrap_or(Duration::MAX));
+            running
+                .runtime
+                .hurry(limit.transpose()?.unwrap_or(Duration::MAX));
         }
         Ok(())
     }
