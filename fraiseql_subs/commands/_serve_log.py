@@ -46,8 +46,9 @@ class ServeLog:
     def fail(self, text: str) -> None:
         """Write why the program ends."""
         self.configure()
+        event = "program.failed"
         args = (cut(text, TEXT_LENGTH),)
-        self._unhandled.write(make_record(_log, logging.ERROR, "program.failed", "%s", args))
+        self._unhandled.write(make_record(_log, logging.ERROR, event, "%s", args))
 
 
 def _formatter(*, is_json: bool, by_process: bool) -> logging.Formatter:
