@@ -31,6 +31,11 @@ PLATFORMS = [
 
 TEXTS = re.compile(r"(licen[sc]e|copying|notice|unlicense)([-._].*)?", re.IGNORECASE)
 
+STANDARD_LIBRARY = (
+    "the standard library of Rust, and addr2line, adler2, gimli, hashbrown, miniz_oxide, object and"
+    " rustc-demangle inside it (MIT OR Apache-2.0)"
+)
+
 # What crates contain of yet others.
 VENDORED = ["aws-lc", "aws-lc/third_party/fiat", "jemalloc"]
 
@@ -143,7 +148,7 @@ def written(packages: list[Package]) -> str:
             owners[key(text)].add(str(package))
             shown.setdefault(key(text), text)
     library = (ROOT / "LICENSE-APACHE").read_text().strip()
-    owners[key(library)].add("the standard library of Rust (MIT OR Apache-2.0)")
+    owners[key(library)].add(STANDARD_LIBRARY)
     shown.setdefault(key(library), library)
     parts = [
         "\n".join([LINE, *sorted(owners[one]), LINE, "", shown[one], ""])

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 import httpx
 
-from ._endpoint import CONNECT_TIMEOUT, Endpoint, cause_of
+from ._endpoint import CONNECT_TIMEOUT, TOKEN, Endpoint, cause_of
 from ._subscribe_request import Attempt, ConnectionLost, Result, ServerRefusal, Transport
 from ._subscribe_streams import multipart_results, read_result, server_sent_results
 
@@ -26,6 +26,9 @@ ACCEPTED = {"sse": _SSE, "multipart": _MULTIPART, "http": _JSON}
 
 BUSY = (429, 502, 503, 504)
 """Statuses after which another attempt may succeed."""
+
+TOKEN_HINT = f"if it asks for a token, pass --token, or set {TOKEN}"
+"""What to do about a client that is refused."""
 
 
 def http_transport(endpoint: Endpoint, protocol: str) -> Transport:
@@ -125,6 +128,8 @@ def refusal_of(status: int, headers: Mapping[str, str]) -> str:
         return "404 Not Found: write the path of the GraphQL endpoint, such as /graphql"
     if 300 <= status < 400:
         return f"{status_text(status)}: write the URL {headers.get('location', 'it leads to')}"
+    if status in (401, 403):
+        return f"{status_text(status)}: {TOKEN_HINT}"
     if status == 200:
         return "the response is no GraphQL: write the path of the GraphQL endpoint, or ws://"
     return status_text(status)

@@ -22,7 +22,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from ._endpoint import CONNECT_TIMEOUT, USER_AGENT, Endpoint, cause_of
-from ._subscribe_http import BUSY, refusal_of, retry_after, status_text
+from ._subscribe_http import BUSY, TOKEN_HINT, refusal_of, retry_after, status_text
 from ._subscribe_request import Attempt, ConnectionLost, Result, ServerRefusal, Transport
 from ._subscribe_streams import MAX_RESULT, read_result
 
@@ -167,4 +167,6 @@ def _ended(error: ConnectionClosed) -> ConnectionLost | ServerRefusal:
         text = "the server does not answer" if error.sent else "the connection has broken"
         return ConnectionLost(text)
     text = f"the server has closed with {close.code} {close.reason}".rstrip()
+    if close.code in (4401, 4403):
+        text += f": {TOKEN_HINT}"
     return ServerRefusal(text) if close.code in FINAL else ConnectionLost(text)

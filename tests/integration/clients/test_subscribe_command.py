@@ -169,7 +169,10 @@ async def test_the_token_and_headers_are_sent(serve, scheme):
         assert (await subscribe(url, document, *payload))[0] == 0
         assert seen[-1].payload["token"] == "other" and seen[-1].payload["more"] == 1
     status, out, said = await subscribe(url, document)
-    assert (status, out) == (1, "") and "403 Forbidden" in said
+    assert (status, out) == (
+        1,
+        "",
+    ) and "403 Forbidden: if it asks for a token, pass --token" in said
 
 
 async def test_a_client_that_the_older_subprotocol_refuses_is_told_why(serve):

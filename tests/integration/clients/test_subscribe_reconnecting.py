@@ -144,7 +144,8 @@ async def test_a_close_that_is_final_ends_it(serve):
         (connection,) = manager.connections()
         await manager.disconnect(connection_id=connection.connection_id)
         status, _, said = await command.ends()
-    assert status == 1 and "4403 Forbidden" in said and "reconnecting" not in said
+    assert status == 1 and "reconnecting" not in said
+    assert "4403 Forbidden: if it asks for a token, pass --token" in said
 
 
 @asynccontextmanager
