@@ -66,6 +66,7 @@ def create_routes(
         exchange = _Exchange(request)
         call = ASGICall(handle, exchange.scope, exchange.receive, exchange.send, value, settings)
         await serve_http(call)
+        await exchange.end()
         return exchange.response
 
     return [web.route("*", way, serve, expect_handler=_expect) for way in spellings(path)]
@@ -105,7 +106,11 @@ class AiohttpWebSocket(WebSocketAdapter):
         protocols = () if subprotocol is None else (subprotocol,)
         socket = web.WebSocketResponse(protocols=protocols, compress=False, **self._options)
         self.response = self._socket = socket
-        await socket.prepare(self._request)
+        try:
+            await socket.prepare(self._request if protocols else _without_offer(self._request))
+        except ValueError as error:
+            # Such as a key with a character that is not ASCII.
+            raise web.HTTPBadRequest(text="The handshake is malformed") from error
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
         """Answer the handshake with this response."""
@@ -150,12 +155,23 @@ class AiohttpWebSocket(WebSocketAdapter):
         return self._socket is not None and not self._socket.closed
 
 
+HANDSHAKE = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version")
+
+
+def _without_offer(request: web.Request) -> web.Request:
+    """Hide subprotocols of which none is known: aiohttp logs them as a warning."""
+    # A request is cloned only if its fields are UTF-8, which may be wrong of the others.
+    fields = [item for item in request.headers.items() if item[0].lower() in HANDSHAKE]
+    return request.clone(headers=CIMultiDict(fields))
+
+
 class _Exchange:
     """One request and its response, as an ASGI application sees them."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
-        self._is_read = self._is_asked_for = False
+        self._is_encoded = _is_encoded(request)
+        self._is_read = self._is_asked_for = self._is_broken = False
         self.response = web.StreamResponse(status=503)
 
     @property
@@ -180,10 +196,17 @@ class _Exchange:
             while not self._has_left:  # noqa: ASYNC110
                 await asyncio.sleep(POLL)
             return {"type": "http.disconnect"}
+        if self._is_encoded:
+            # It is refused by its head. Reading it would make aiohttp decompress it.
+            self._is_read = True
+            return {"type": "http.request", "body": b"", "more_body": False}
         try:
             await self._ask()
             part = await self._request.content.readany()
         except OSError:
+            return {"type": "http.disconnect"}
+        except web.RequestPayloadError:
+            self._is_broken = True
             return {"type": "http.disconnect"}
         self._is_read = self._request.content.at_eof()
         return {"type": "http.request", "body": part, "more_body": not self._is_read}
@@ -209,11 +232,34 @@ class _Exchange:
                 (name.decode(), value.decode("latin-1")) for name, value in message["headers"]
             )
             self.response = web.StreamResponse(status=message["status"], headers=headers)
+            if self._is_left_unread:
+                self.response.force_close()
             await self.response.prepare(self._request)
         elif message.get("more_body", False):
             await self.response.write(message["body"])
         else:
             await self.response.write_eof(message.get("body", b""))
+
+    async def end(self) -> None:
+        """Answer a broken body, and close the connection after a body that is not to be read."""
+        if self._is_broken and not self._has_left:
+            self.response = web.Response(status=400, text="The body of the request is malformed")
+            self.response.force_close()
+            await self.response.prepare(self._request)
+            await self.response.write_eof()
+        if self._is_left_unread:
+            # Otherwise aiohttp would read the rest, and log what it cannot read as an error.
+            self._request.protocol.force_close()
+
+    @property
+    def _is_left_unread(self) -> bool:
+        return (self._is_encoded or self._is_broken) and not self._request.content.is_eof()
+
+
+def _is_encoded(request: web.Request) -> bool:
+    """Whether a body has a content coding, by the rule by which the runtime refuses it."""
+    codings = ",".join(request.headers.getall("content-encoding", ())).split(",")
+    return any(coding.strip().lower() not in ("", "identity") for coding in codings)
 
 
 def _ends(transport: asyncio.Transport | None, name: str) -> tuple[str, int] | None:

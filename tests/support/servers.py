@@ -151,11 +151,11 @@ async def aiohttp(manager: SubscriptionManager) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def aiohttp_runner(app: Any) -> AsyncIterator[str]:
+async def aiohttp_runner(app: Any, *, auto_decompress: bool = False) -> AsyncIterator[str]:
     """Run an application of aiohttp; return its host and port."""
     from aiohttp import web
 
-    runner = web.AppRunner(app, shutdown_timeout=0.1, auto_decompress=False)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, auto_decompress=auto_decompress)
     await runner.setup()
     listener = listen()
     host = f"127.0.0.1:{listener.getsockname()[1]}"
