@@ -20,7 +20,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help install wheel sdist test-wheel test-sdist licenses setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-tracing dashboard-picture bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
+.PHONY: help install wheel sdist test-wheel check-wheel try-wheel test-sdist licenses setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-tracing dashboard-picture bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -51,8 +51,12 @@ sdist: $(PAGE) $(VENV)/.packaging ## build the source distribution into dist
 	$(WITH_TOOLS) $(BIN)/python -m build --sdist --no-isolation
 	$(BIN)/python -m twine check --strict dist/fraiseql_subs-*.tar.gz
 
-test-wheel: | $(BIN)/python ## what a user has of the newest wheel in dist: its content, and the tutorial in a new environment
+test-wheel: check-wheel try-wheel ## what a user has of the newest wheel in dist: both of the next two
+
+check-wheel: | $(BIN)/python ## the content of the newest wheel in dist, also of one for another platform
 	$(BIN)/python tools/check_wheel.py "$$($(NEWEST_OF_DIST))"
+
+try-wheel: | $(BIN)/python ## the tutorial with the newest wheel in dist, in a new environment
 	$(BIN)/python tools/try_wheel.py "$$($(NEWEST_OF_DIST))"
 
 test-sdist: sdist ## build a wheel of the source distribution alone, and test it; takes as long as make wheel
@@ -70,10 +74,13 @@ test: test-rust test-python ## build and run every test
 test-rust: .libpython .redis .postgres ## Rust unit, property and integration tests
 	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed docs_build/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests, with real clients
+FOR_TESTS := $(VENV)/.debug tests/js/node_modules/.installed docs_build/node_modules/.installed $(PAGE) \
+	.chromium .proxies .faketime .redis .postgres .promtool .systemd
+
+test-python: $(FOR_TESTS) ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed docs_build/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis .postgres .promtool .systemd ## Python tests on every other version that is installed
+test-pythons: $(FOR_TESTS) ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -231,8 +238,8 @@ COMPATIBILITY ?= $(if $(findstring musl,$(TARGET)),musllinux_1_2,manylinux_2_17)
 ON_LINUX := $(filter Linux,$(shell uname -s))
 WHEEL_ARGS = --locked --compression-level 9 $(if $(ON_LINUX),--zig --compatibility $(COMPATIBILITY),--compatibility pypi) \
 	$(if $(TARGET),--target $(TARGET)) $(if $(PYTHON_TAG),--interpreter $(PYTHON_TAG))
-# Where the build backend finds maturin.
-WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
+# Where the build backend finds maturin. The shell names the folder: in CURDIR of Windows a colon follows the drive.
+WITH_TOOLS := PATH="$$(cd $(BIN) && pwd):$$PATH"
 NEWEST_OF_DIST := ls -t dist/fraiseql_subs-*.whl | head -n 1
 INTO = $(if $(ACTIVE),$(ACTIVE)/$(notdir $(BIN)),$(BIN))/python
 
