@@ -123,7 +123,7 @@ types: $(VENV)/.debug ## static types: the package, the examples, what is in dep
 # The crates are documented from what `make lint` has compiled; without that it takes minutes.
 RUSTDOC ?= 1
 docs: $(VENV)/.docs docs_build/node_modules/.installed ## the documentation site, in target/site; RUSTDOC= without the Rust crates
-	NO_MKDOCS_2_WARNING=1 RUSTDOC=$(RUSTDOC) $(BIN)/mkdocs build
+	NO_MKDOCS_2_WARNING=1 RUSTDOC=$(RUSTDOC) $(BIN)/python -m mkdocs build
 	$(if $(RUSTDOC),RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked && cp -R target/doc target/site/rust)
 	$(BIN)/python -m docs_build.check target/site

@@ -15,16 +15,16 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parents[1]
+from docs_build import COPIES, ROOT
+
 LINK = re.compile(r"(?P<before>\]\(|(?:src|srcset|href)=\")(?![a-z]+:|#|/)(?P<path>[^)#\s\"]+)")
-HOMES = {"index.md": "README.md", "changes.md": "CHANGELOG.md"}
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Rewrite the links of a page outside of its code."""
     uri = page.file.src_uri
-    home = HOMES.get(uri)
+    home = COPIES.get(uri)
     source = ROOT / home if home else ROOT / "docs" / uri
     if page.file.generated_by and home is None:
         return markdown
@@ -42,7 +42,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 def place(target: Path, uri: str, repository: str) -> str:
     """Return the link from the page `uri` to a file of the repository."""
     path = target.relative_to(ROOT).as_posix()
-    pages: dict[str, str] = {source: page for page, source in HOMES.items()}
+    pages = {source: page for page, source in COPIES.items()}
     if path in pages:
         path = f"docs/{pages[path]}"
     elif path == "docs/decisions":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from fnmatch import fnmatch
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 
-TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+from docs_build import TITLE
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

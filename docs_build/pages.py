@@ -12,11 +12,9 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-ROOT = Path(__file__).parents[1]
-COPIES = {"index.md": "README.md", "changes.md": "CHANGELOG.md"}
-"""Pages of the site, and the files in the root of the repository that they show."""
+from docs_build import COPIES, ROOT, TITLE
+
 MERMAID = ROOT / "docs_build/node_modules/mermaid/dist/mermaid.min.js"
-TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 HEADER = re.compile(r"^//! (.+?)\n(?:\n|//!\n)", re.DOTALL)
 NAME = re.compile(r'^\[lib\]\nname = "(\w+)"', re.MULTILINE)
 NUMBER = re.compile(r"(?<!\[)\b(\d{4})\b(?!\])(?=[.,;: ]|$)")

@@ -15,6 +15,7 @@ import {
 
 const LEVELS = 3; // of selections below the subscription
 const FIELDS = 30; // of the whole document
+const NAMES = 5; // of fields in a note
 const LINE = 40; // characters of arguments, past which each has a line of its own
 const MEMBERS = 3; // of a union or interface, each with its own fields
 
@@ -24,10 +25,12 @@ export function firstSubscription(schema) {
   const field = fields.find((field) => !field.deprecationReason) ?? fields[0];
   if (!field) return null;
   const needed = field.args.filter(isRequiredArgument);
-  const variables = Object.fromEntries(needed.map(({ name, type }) => [name, example(type)]));
+  const empty = new Set();
+  const variables = Object.fromEntries(needed.map(({ name, type }) => [name, example(type, empty)]));
+  const notes = [...empty].map(note).join("");
   // Fields of two members may contradict each other: then `__typename` is all that is asked of them.
   for (const members of [MEMBERS, 0]) {
-    const query = write(field, needed, select(field.type, { schema, members, left: FIELDS }));
+    const query = notes + write(field, needed, select(field.type, { schema, members, left: FIELDS }));
     if (!validate(schema, parse(query)).length) return { query, variables };
   }
   return null;
@@ -98,13 +101,24 @@ const EXAMPLES = {
 };
 
 // Returns a value that the type accepts; of a scalar that the server defines, a guess.
-function example(wrapped, above = []) {
+// Adds to `empty` the types of objects that it leaves empty.
+function example(wrapped, empty, above = []) {
   const type = getNullableType(wrapped);
   // A list may be empty: an object that contains itself has to end somewhere.
-  if (isListType(type)) return above.includes(getNamedType(type)) ? [] : [example(type.ofType, above)];
+  if (isListType(type)) {
+    return above.includes(getNamedType(type)) ? [] : [example(type.ofType, empty, above)];
+  }
   if (isEnumType(type)) return type.getValues()[0].name;
   if (!isInputObjectType(type)) return EXAMPLES[type.name] ?? "text";
-  const fields = Object.values(type.getFields());
-  const needed = type.isOneOf ? fields.slice(0, 1) : fields.filter(isRequiredInputField);
-  return Object.fromEntries(needed.map(({ name, type: of }) => [name, example(of, [...above, type])]));
+  const needed = Object.values(type.getFields()).filter(isRequiredInputField);
+  if (!needed.length) empty.add(type);
+  const pairs = needed.map(({ name, type: of }) => [name, example(of, empty, [...above, type])]);
+  return Object.fromEntries(pairs);
+}
+
+// The server may want a field all the same. Whether a type is `@oneOf` it does not tell.
+function note(type) {
+  const names = Object.keys(type.getFields());
+  const listed = [...names.slice(0, NAMES), ...(names.length > NAMES ? ["..."] : [])].join(", ");
+  return `# ${type} is empty in the variables. It may need a field: ${listed}\n`;
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ UNIX = re.compile(
 GUARD = re.compile(r'#\[cfg\((?:unix|test|(?:all\()?target_os = "linux".*)\)\]')
 COUNTERPART = re.compile(r'#\[cfg_attr\(not\(unix\), path = "(\w+)\.rs"\)\]\n(?:pub )?mod (\w+);')
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 MODULES = {"fcntl", "grp", "posix", "pwd", "resource", "termios", "tty"}
 NAMES = {
     *("AF_UNIX", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SO_REUSEPORT", "TCP_USER_TIMEOUT"),
@@ -73,12 +75,23 @@ def test_rust_uses_what_only_unix_has_behind_an_attribute(file):
     assert has_counterpart(file) or unguarded(file.read_text()) == []
 
 
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Return the parts of a node that are run where it stands: of a function, all but its body.
+
+    Annotations are not: each module has `from __future__ import annotations`.
+    """
+    for field, value in ast.iter_fields(tree):
+        is_later = isinstance(tree, FUNCTIONS) and field in ("body", "returns")
+        if is_later or field == "annotation":
+            continue
+        values = value if isinstance(value, list) else [value]
+        yield from (it for it in values if isinstance(it, ast.AST))
+
+
 def imported_with(tree: ast.AST) -> list[str]:
     """Find what the import of a module runs that only Unix has."""
     found = []
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
+    for node in at_import(tree):
         # `hasattr(os, "fork")` asks before.
         if isinstance(node, ast.If) and "hasattr" in ast.unparse(node.test):
             continue
@@ -93,6 +106,13 @@ def imported_with(tree: ast.AST) -> list[str]:
             found.append(node.attr)
         found += imported_with(node)
     return found
+
+
+def test_each_module_postpones_its_annotations():
+    texts = {path: path.read_text() for path in (ROOT / "fraiseql_subs").rglob("*.py")}
+    future = "from __future__ import annotations"
+    defining = {path: text for path, text in texts.items() if "def " in text}
+    assert [str(path) for path, text in defining.items() if future not in text] == []
 
 
 def test_no_module_needs_unix_to_be_imported():
@@ -136,5 +156,11 @@ class A:
     kind = socket.AF_UNIX
     def f(self):
         os.fork()
+@handles(signal.SIGUSR1)
+def f(x: socket.AF_UNIX = signal.SIGKILL, *, y=lambda a=signal.SIGUSR2: os.fork()) -> pwd.fork:
+    import grp
+    @handles(signal.SIGHUP)
+    async def g(z=os.getuid()): ...
 """
-    assert imported_with(ast.parse(text)) == ["fcntl", "SIGHUP", "AF_UNIX"]
+    found = imported_with(ast.parse(text))
+    assert sorted(found) == ["AF_UNIX", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "fcntl"]

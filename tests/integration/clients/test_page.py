@@ -300,6 +300,7 @@ async def test_a_proxy_that_drops_the_upgrade_is_named(prefix, serve, tmp_path):
             type Film { id: ID!, minutes: Int! }
             """,
             """\
+# Pick is empty in the variables. It may need a field: id, name
 subscription Found($in: Filter!, $at: DateTime!, $of: Pick!) {
   found(in: $in, at: $at, of: $of) {
     __typename
@@ -324,9 +325,24 @@ subscription Found($in: Filter!, $at: DateTime!, $of: Pick!) {
             {
                 "in": {"name": "text", "kinds": ["SMALL"], "all": []},
                 "at": "2026-01-01T12:00:00Z",
-                "of": {"id": "1"},
+                "of": {},
             },
             id="inputs-union-recursion",
+        ),
+        pytest.param(
+            """
+            type Query { a: Int }
+            type Subscription { of(which: [Outer!]!, same: Any!): Int }
+            input Outer { inner: Any! }
+            input Any @oneOf { all: Any, b: Int, c: Int, d: Int, e: Int, f: Int }
+            """,
+            """\
+# Any is empty in the variables. It may need a field: all, b, c, d, e, ...
+subscription Of($which: [Outer!]!, $same: Any!) {
+  of(which: $which, same: $same)
+}""",
+            {"which": [{"inner": {}}], "same": {}},
+            id="an-input-without-required-fields-that-contains-itself",
         ),
         pytest.param(
             """
