@@ -90,7 +90,7 @@ class AiohttpWebSocket(WebSocketAdapter):
     """
 
     def __init__(self, request: web.Request, max_message_bytes: int) -> None:
-        offered = request.headers.get("sec-websocket-protocol", "")
+        offered = ",".join(request.headers.getall("sec-websocket-protocol", []))
         self.subprotocols = [name for part in offered.split(",") if (name := part.strip())]
         self.headers = [(name.lower(), value) for name, value in request.headers.items()]
         self.remote_address = _address(request)
@@ -107,7 +107,7 @@ class AiohttpWebSocket(WebSocketAdapter):
         socket = web.WebSocketResponse(protocols=protocols, compress=False, **self._options)
         self.response = self._socket = socket
         try:
-            await socket.prepare(self._request if protocols else _without_offer(self._request))
+            await socket.prepare(_offering(self._request, protocols))
         except ValueError as error:
             # Such as a key with a character that is not ASCII.
             raise web.HTTPBadRequest(text="The handshake is malformed") from error
@@ -158,10 +158,11 @@ class AiohttpWebSocket(WebSocketAdapter):
 HANDSHAKE = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version")
 
 
-def _without_offer(request: web.Request) -> web.Request:
-    """Hide subprotocols of which none is known: aiohttp logs them as a warning."""
+def _offering(request: web.Request, protocols: tuple[str, ...]) -> web.Request:
+    """Offer what was chosen: aiohttp reads one field, and logs a name that it does not know."""
     # A request is cloned only if its fields are UTF-8, which may be wrong of the others.
     fields = [item for item in request.headers.items() if item[0].lower() in HANDSHAKE]
+    fields += [("sec-websocket-protocol", name) for name in protocols]
     return request.clone(headers=CIMultiDict(fields))
 
 

@@ -124,6 +124,15 @@ async def test_a_subprotocol_that_is_unknown_is_not_logged(manager, stack, caplo
     assert warnings(caplog) == []
 
 
+async def test_subprotocols_may_be_in_several_fields(manager, stack, caplog):
+    url = await serve(stack, manager)
+    more = "Sec-WebSocket-Protocol: graphql-transport-ws"
+    answer = await send(url, handshake(more, subprotocol="graphql-never"))
+    assert answer.status == 101
+    assert answer.headers["sec-websocket-protocol"] == "graphql-transport-ws"
+    assert warnings(caplog) == []
+
+
 @pytest.mark.parametrize("subprotocol", ["graphql-transport-ws", "graphql-never"])
 async def test_a_handshake_whose_key_is_not_ascii_is_a_400(manager, stack, caplog, subprotocol):
     url = await serve(stack, manager)
