@@ -46,7 +46,7 @@ from fraiseql_subs.schema.markers import Scalar, marker
 from fraiseql_subs.schema.names import is_enum_value
 from fraiseql_subs.types import ID, Skip
 
-__all__ = ["evaluate", "qualifiers", "read_hint", "read_return_hint", "unresolved"]
+__all__ = ["evaluate", "qualifiers", "read_hint", "read_return_hint", "unresolved", "unwrapped"]
 
 _SCALARS: dict[Any, str] = {
     int: "Int",
@@ -158,6 +158,15 @@ def read_return_hint(annotation: Any, where: str) -> Hint:
         if sent and len(sent) != len(members):
             annotation = Union[tuple(sent)]  # noqa: UP007 - of a list
     return read_hint(annotation, where)
+
+
+def unwrapped(annotation: Any, where: str) -> Any:
+    """Return an annotation without `Annotated` and aliases around it.
+
+    Raises:
+        SchemaError: The value of an alias cannot be resolved.
+    """
+    return _unwrap(annotation, where)[0]
 
 
 def qualifiers(annotation: Any) -> set[Any]:
@@ -309,7 +318,9 @@ def _read_named(annotation: Any, origin: Any, alias: str | None, where: str) -> 
         return EnumHint(annotation)
     container = origin or annotation
     if isinstance(container, type) and issubclass(container, collections.abc.Mapping):
-        return ScalarHint("JSON")
+        arguments = get_args(annotation)
+        key, value = arguments if len(arguments) == 2 else (str, Any)
+        return ScalarHint("JSON", mapping=(key, value))
     if container is tuple:
         _check_tuple(get_args(annotation), where)
     element = element_of(annotation)

@@ -7,16 +7,17 @@ class asks for it.
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema.annotations import read_hint
-from fraiseql_subs.schema.hints import Hint, ListHint, OptionalHint, UnionHint, is_nullable
-from fraiseql_subs.schema.inputs import Converter, converter
+from fraiseql_subs.schema.hints import is_nullable
+from fraiseql_subs.schema.inputs import Converter, event_converter
+from fraiseql_subs.schema.json_values import FAULTS, array, json_object
 
-_PLAIN = (dict, Mapping, list, typing.Sequence, Any, object)
-"""Types that say no more of the data than that they are JSON."""
+_OBJECTS = ((dict, Mapping), ((), (str, Any), (str, object)), json_object)
+_LISTS = ((list, Sequence), ((), (Any,), (object,)), array)
+"""Annotations that say no more of the data than that they are an object, or a list."""
 
 
 def reader_of(annotation: Any, place: str = "Event") -> Converter | None:
@@ -33,40 +34,29 @@ def reader_of(annotation: Any, place: str = "Event") -> Converter | None:
     if not arguments or isinstance(arguments[0], typing.TypeVar):
         return None
     of = arguments[0]
-    if of in _PLAIN or (get_origin(of) in _PLAIN and not _has_classes(of)):
+    if of in (Any, object):
         return None
-    hint = read_hint(of, f"{place}, Event[...]")
-    _refuse_unions(hint, place)
-    convert = converter(hint, of_event=True)
+    convert, nullable = _check_of_json(of), False
     if convert is None:
-        return None
-    name, nullable = getattr(of, "__name__", str(of)), is_nullable(hint)
+        where = f"{place}, Event[...]"
+        hint = read_hint(of, where)
+        convert, nullable = event_converter(hint, where), is_nullable(hint)
+    name = getattr(of, "__name__", str(of)) if get_origin(of) is None else str(of)
 
     def read(data: Any) -> Any:
         if data is None and nullable:
             return None
         try:
             return convert(data)
-        except (AttributeError, TypeError, ValueError) as error:
+        except FAULTS as error:
             raise ValueError(f"the data of the event are no {name}: {error}") from error
 
     return read
 
 
-def _has_classes(annotation: Any) -> bool:
-    """Whether a list or mapping is said to have items that are not plain JSON."""
-    plain = (*_PLAIN, str, int, float, bool, None, type(None))
-    return any(
-        not (each in plain or (get_args(each) and not _has_classes(each)))
-        for each in get_args(annotation)
-    )
-
-
-def _refuse_unions(hint: Hint, place: str) -> None:
-    while isinstance(hint, OptionalHint | ListHint):
-        hint = hint.of if isinstance(hint, OptionalHint) else hint.item
-    if isinstance(hint, UnionHint):
-        raise SchemaError(
-            f"{place}: the data of an event do not say which member of a union they are: annotate "
-            "`Event`, and make the object in the resolver"
-        )
+def _check_of_json(of: Any) -> Converter | None:
+    """Return a check of data that are shared as they are; None: a value is made of them."""
+    for classes, arguments, check in (_OBJECTS, _LISTS):
+        if (get_origin(of) or of) in classes and get_args(of) in arguments:
+            return check
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from fraiseql_subs.schema.markers import Scalar
@@ -18,12 +18,15 @@ class ScalarHint:
         scalar: The application's declaration; None for a scalar of this package.
         kind: Name of the built-in scalar for the Python class of `scalar`; None: there is none.
         values: The allowed values of a `Literal`; empty: any value.
+        mapping: Annotations of the keys and values of a `dict`, which is JSON in GraphQL; None: it
+            is another type.
     """
 
     name: str
     scalar: Scalar | None = None
     kind: str | None = None
     values: tuple[Any, ...] = ()
+    mapping: tuple[Any, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,9 @@ def innermost(hint: Hint) -> Hint:
 
 def merged(first: Hint, second: Hint) -> Hint | None:
     """Return the type that has the values of both; None: there is none."""
+    if isinstance(first, ScalarHint) and isinstance(second, ScalarHint):
+        if first.mapping != second.mapping:
+            first = replace(first, mapping=None)
     if first == second:
         return first
     if isinstance(first, ScalarHint) and isinstance(second, ScalarHint):

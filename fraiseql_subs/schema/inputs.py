@@ -14,11 +14,15 @@ from enum import Enum
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from fraiseql_subs.errors import SchemaError
+from fraiseql_subs.schema import json_values
+from fraiseql_subs.schema.annotations import read_hint
 from fraiseql_subs.schema.classes import Field, fields_of
 from fraiseql_subs.schema.hints import (
     EnumHint,
     Hint,
     ListHint,
+    LiteralHint,
     ObjectHint,
     OptionalHint,
     ScalarHint,
@@ -31,18 +35,29 @@ Converter: TypeAlias = Callable[[Any], Any]
 """Converts one JSON value that is not null; raises `ValueError` with a text for the client."""
 
 
-def converter(hint: Hint, *, of_event: bool = False) -> Converter | None:
-    """Return a function that converts values of the type; None: no conversion is needed.
-
-    Args:
-        hint: The type.
-        of_event: Whether the values are data of events: their keys are the names in Python or in
-            GraphQL, and no coercion has found what is missing.
+def converter(hint: Hint) -> Converter | None:
+    """Return a function that converts arguments of the type; None: no conversion is needed.
 
     Raises:
         SchemaError: A field of an input class has no GraphQL type.
     """
-    return _converter(hint, _Reading(of_event))
+    return _converter(hint, _Reading(of_event=False))
+
+
+def event_converter(hint: Hint, where: str) -> Converter:
+    """Return a function that makes a value of the type of the data of an event.
+
+    Keys of the data are the names in Python or in GraphQL. No coercion has found what is missing or
+    of another type.
+
+    Args:
+        hint: The type.
+        where: Location of its annotation, for errors.
+
+    Raises:
+        SchemaError: JSON does not say how to make a value of it, such as of a union.
+    """
+    return _event_converter(hint, _Reading(of_event=True), where)
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,18 +76,60 @@ def _converter(hint: Hint, reading: _Reading) -> Converter | None:
     if isinstance(hint, EnumHint):
         return _enum(hint)
     if isinstance(hint, ObjectHint):
-        converter = next((known for known in reading.known if known.hint == hint), None)
-        if converter is None:
-            converter = _ClassConverter(hint, of_event=reading.of_event)
-            # Added before its fields are read: they may refer to it.
-            reading.known.append(converter)
-            converter.read_fields(reading)
-        return converter
+        return _class(hint, reading)
     if not isinstance(hint, ScalarHint):
         return None
     if hint.values:
         return _one_of(hint.values)
     return _SCALARS.get(hint.name) if hint.scalar is None else hint.scalar.parse
+
+
+def _event_converter(hint: Hint, reading: _Reading, where: str) -> Converter:
+    if isinstance(hint, OptionalHint):
+        return _event_converter(hint.of, reading, where)
+    if isinstance(hint, ListHint):
+        item = _event_converter(hint.item, reading, where)
+        return json_values.items(hint.container, item, nullable=is_nullable(hint.item))
+    if isinstance(hint, EnumHint):
+        return json_values.member(_enum(hint))
+    if isinstance(hint, ObjectHint):
+        return _class(hint, reading)
+    if isinstance(hint, LiteralHint):
+        return _one_of(hint.values)
+    if not isinstance(hint, ScalarHint):
+        raise SchemaError(
+            f"{where}: the data of an event do not say which member of a union they are: annotate "
+            "`Event`, and make the object in the resolver"
+        )
+    if hint.scalar is not None:
+        return json_values.of_scalar(hint.scalar.parse)
+    if hint.values:
+        return _one_of(hint.values)
+    if hint.mapping is not None:
+        return _mapping(*hint.mapping, reading, where)
+    return _EVENT_SCALARS[hint.name]
+
+
+def _mapping(key: Any, value: Any, reading: _Reading, where: str) -> Converter:
+    keys = read_hint(key, where)
+    if isinstance(keys, ScalarHint) and keys.name in ("Int", "Float", "Boolean"):
+        raise SchemaError(f"{where}: the keys of JSON are texts: annotate `dict[str, ...]`")
+    values = read_hint(value, where)
+    return json_values.mapping(
+        _event_converter(keys, reading, where),
+        _event_converter(values, reading, where),
+        nullable=is_nullable(values),
+    )
+
+
+def _class(hint: ObjectHint, reading: _Reading) -> _ClassConverter:
+    converter = next((known for known in reading.known if known.hint == hint), None)
+    if converter is None:
+        converter = _ClassConverter(hint, of_event=reading.of_event)
+        # Added before its fields are read: they may refer to it.
+        reading.known.append(converter)
+        converter.read_fields(reading)
+    return converter
 
 
 def _list(hint: ListHint, reading: _Reading) -> Converter | None:
@@ -131,31 +188,39 @@ class _ClassConverter:
 
     def read_fields(self, reading: _Reading) -> None:
         fields = [field for field in fields_of(self.hint) if field.is_input]
-        self._fields = [(field, _converter(field.hint, reading)) for field in fields]
+        for field in fields:
+            if reading.of_event:
+                convert: Converter | None = _event_converter(field.hint, reading, field.where)
+            else:
+                convert = _converter(field.hint, reading)
+            self._fields.append((field, convert))
 
     def __call__(self, value: dict[str, Any]) -> Any:
         members: dict[str, Any] = {}
+        if self._of_event:
+            json_values.json_object(value)
         for field, convert in self._fields:
             name = field.graphql_name
             if self._of_event and field.name in value:
                 name = field.name
             item = value.get(name)
             if item is not None:
-                members[field.input_name] = _convert_member(name, convert, item)
+                members[field.input_name] = self._member(name, convert, item)
             elif self._of_event and field.required and not is_nullable(field.hint):
                 raise ValueError(f"{field.name} is missing")
             elif field.required or (name in value and is_nullable(field.hint)):
                 members[field.input_name] = None
         return self._make(members)
 
-
-def _convert_member(name: str, convert: Converter | None, item: Any) -> Any:
-    if convert is None:
-        return item
-    try:
-        return convert(item)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    def _member(self, name: str, convert: Converter | None, item: Any) -> Any:
+        if convert is None:
+            return item
+        if self._of_event:
+            return json_values.named(name, convert, item)
+        try:
+            return convert(item)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def _maker(cls: Any) -> Converter:
@@ -213,3 +278,6 @@ _SCALARS: dict[str, Converter] = {
     "Time": _parser(parse_time, "a time of day such as 12:00:00"),
     "UUID": _parser(UUID, "a UUID"),
 }
+
+# Those of text read nothing but text.
+_EVENT_SCALARS: dict[str, Converter] = {**_SCALARS, **json_values.SCALARS, "JSON": json_values.free}

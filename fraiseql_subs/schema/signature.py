@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from fraiseql_subs._core import Event
 from fraiseql_subs.errors import SchemaError
-from fraiseql_subs.schema.annotations import evaluate, read_hint
+from fraiseql_subs.schema.annotations import evaluate, read_hint, unwrapped
 from fraiseql_subs.schema.classes import MISSING, Field, fields_of, make_field
 from fraiseql_subs.schema.events import reader_of
 from fraiseql_subs.schema.hints import ObjectHint
@@ -101,8 +101,8 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
             variables = hint if isinstance(hint, ObjectHint) else None
         elif name in PROVIDED:
             annotation = _check_provided(name, parameter, namespace, place)
-            if get_origin(annotation) is Event:
-                read_event = reader_of(annotation, place)
+            if name == "event":
+                read_event = _read_event(annotation, place)
         else:
             annotation = evaluate(_annotation(parameter), namespace, place)
             _check_name_of_provided(annotation, place)
@@ -150,6 +150,21 @@ def _check_provided(
             f"`{annotation.__name__}`: {remedy}"
         )
     return annotation
+
+
+def _read_event(annotation: Any, place: str) -> Converter | None:
+    """Return what makes `event.data`; it is never ignored that a class is named."""
+    annotation = unwrapped(annotation, place)
+    if get_origin(annotation) is Event:
+        return reader_of(annotation, place)
+    for inside in get_args(annotation):
+        inside = unwrapped(inside, place)
+        if get_origin(inside) is Event:
+            name = getattr(get_args(inside)[0], "__name__", str(get_args(inside)[0]))
+            raise SchemaError(
+                f"{place}: its value is one event, which is never None: annotate `Event[{name}]`"
+            )
+    return None
 
 
 def _check_name_of_provided(annotation: Any, place: str) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from uuid import UUID
 
 import msgspec
 import pydantic
 import pytest
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import Doc, NotRequired, TypeAliasType, TypedDict
 
 from fraiseql_subs import (
+    ID,
     Event,
     Name,
+    Scalar,
     SchemaError,
     SubscriptionManager,
     computed_field,
@@ -121,6 +125,134 @@ def test_data_that_are_not_of_the_class_are_refused(make, said):
         _ = event.data
 
 
+class Level(Enum):
+    LOW = 1
+    HIGH = 2.5
+
+
+@dataclass
+class Everything:
+    whole: int = 0
+    number: float = 0.0
+    text: str = ""
+    yes: bool = False
+    key: ID | None = None
+    texts: list[str] = field(default_factory=list)
+    wholes: tuple[int, ...] = ()
+    customers: list[Customer] = field(default_factory=list)
+    by_name: dict[str, Customer] = field(default_factory=dict)
+    counts: dict[str, int | None] = field(default_factory=dict)
+    level: Level = Level.LOW
+    kind: Literal["a", "b"] = "a"
+    anything: Any = None
+    some: dict[str, Any] = field(default_factory=dict)
+    base64: Annotated[bytes, Scalar("Base64", parse=base64.b64decode)] = b""
+    at: datetime | None = None
+    day: date | None = None
+    total: Decimal = Decimal(0)
+    uuid: UUID | None = None
+    customer: Customer | None = None
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("whole", [5.7, True, "5", [5], {}]),
+        ("number", ["nan", "1.5", True, []]),
+        ("text", [5, {"a": 1}, ["a"], False]),
+        ("yes", ["no", 0, 1, []]),
+        ("key", [True, 7.5, []]),
+        ("texts", ["abc", {"a": "b"}, [5], [None], 7]),
+        ("wholes", ["123", {"1": 2}, [True], [1.5], 5]),
+        ("customers", [[None], {"name": "a"}, "ab", ["a"], [{"name": 5}], [{}]]),
+        ("by_name", [[], "ab", 5, {"a": None}, {"a": {"name": 5}}, {"a": "b"}]),
+        ("counts", [{"a": "1"}, {"a": 1.5}, [1]]),
+        ("level", [True, "x", [1], {}]),
+        ("kind", ["c", 1, ["a"]]),
+        ("some", [5.5, [], "a"]),
+        ("base64", [5, "a", {}]),
+        ("at", [5, True, [], "x"]),
+        ("day", [5, True, [], "x"]),
+        ("total", [True, [], "x", "nan"]),
+        ("uuid", [5, True, [], "x"]),
+        ("customer", [5, [], "x", [["name", "x"]]]),
+    ],
+)
+def test_each_value_has_the_type_of_its_field(name, wrong):
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"are no Everything: {name}: "):
+            raise AssertionError(Event[Everything]({name: value}).data)
+
+
+def test_values_are_read_as_json_writes_them():
+    data = {
+        "whole": 5.0,
+        "number": 5,
+        "key": 7,
+        "wholes": [1, 2],
+        "by_name": {"a": {"name": "Ada"}},
+        "counts": {"a": 1, "b": None},
+        "level": 2.5,
+        "kind": "b",
+        "base64": "aGk=",
+        "total": 5,
+    }
+    made = Event[Everything](data).data
+    assert made == Everything(
+        whole=5,
+        number=5.0,
+        key=ID("7"),
+        wholes=(1, 2),
+        by_name={"a": Customer("Ada")},
+        counts={"a": 1, "b": None},
+        level=Level.HIGH,
+        kind="b",
+        base64=b"hi",
+        total=Decimal(5),
+    )
+    assert type(made.whole) is int and type(made.number) is float
+
+
+@pytest.mark.parametrize(
+    ("of", "wrong"),
+    [
+        (dict, [5.5, [1]]),
+        (dict[str, Any], [5.5, [1], None]),
+        (Mapping[str, object], ["a"]),
+        (list, [{"a": 1}, "ab"]),
+        (list[Any], [{"a": 1}, "ab"]),
+        (list[int], [[True], "12"]),
+        (dict[str, int], [{"a": "b"}]),
+        (Keys, [[1], {"id": "1"}]),
+        (int, ["7", 5.5]),
+        (str, [5]),
+    ],
+)
+def test_data_of_another_type_than_annotated_are_refused(of, wrong):
+    for data in wrong:
+        with pytest.raises(ValueError, match="the data of the event are no "):
+            raise AssertionError(Event[of](data).data)
+
+
+def test_values_of_a_mapping_are_instances():
+    assert Event[dict[str, Customer]]({"a": {"name": "Ada"}}).data == {"a": Customer("Ada")}
+    assert Event[dict[Status, int]]({"paid": 1}).data == {Status.PAID: 1}
+
+
+def test_what_is_made_may_be_changed():
+    data = {"texts": ["a"], "anything": {"a": [{"b": []}]}, "some": {"a": []}, "counts": {"a": 1}}
+    event = Event[Everything](data)
+    made = event.data
+    made.texts.append("b")
+    made.anything["a"][0]["b"].append(1)
+    made.some["a"].append(1)
+    made.counts["b"] = 2
+    assert dict(event) == data
+    keys = Event[Keys]({"id": 1}).data
+    keys["id"] = 2
+    assert keys == {"id": 2}
+
+
 @pytest.mark.parametrize("of", [Any, dict, dict[str, Any], Mapping[str, object], list[int], object])
 def test_json_stays_as_it_is(of):
     data = [1] if of == list[int] else {"a": {"b": 1}}
@@ -177,11 +309,60 @@ async def test_data_that_are_not_of_the_class_are_an_error_of_the_call():
             assert (await anext(results)).data == {"order": 1}
 
 
+OrderEvent = TypeAliasType("OrderEvent", Event[Order])
+
+
+async def test_annotations_around_it_are_removed():
+    seen = []
+
+    @subscription(channel="orders")
+    async def annotated(event: Annotated[Event[Order], Doc("the order")]) -> int:
+        seen.append(event.data)
+        return 1
+
+    @subscription(channel="orders")
+    async def aliased(event: OrderEvent) -> int:
+        seen.append(event.data)
+        return 1
+
+    async with SubscriptionManager([annotated, aliased]) as manager:
+        for name in ("annotated", "aliased"):
+            async with manager.subscribe(f"subscription {{ {name} }}") as results:
+                await manager.publish("orders", WHOLE)
+                assert (await anext(results)).data == {name: 1}
+    assert seen == [WHOLE, WHOLE]
+
+
 async def a_union(event: Event[Order | Refund]) -> int:
     return 1
 
 
 async def unknown(event: Event[Unknown]) -> int:
+    return 1
+
+
+@dataclass
+class Paid:
+    by: Customer | Refund
+
+
+async def a_union_inside(event: Event[list[Paid]]) -> int:
+    return 1
+
+
+async def keys_of_numbers(event: Event[dict[int, str]]) -> int:
+    return 1
+
+
+async def optional(event: Optional[Event[Order]]) -> int:  # noqa: UP045 - as users write it
+    return 1
+
+
+async def one_of_two(event: Event[Order] | None) -> int:
+    return 1
+
+
+async def several(event: list[Event[Order]]) -> int:
     return 1
 
 
@@ -193,7 +374,12 @@ async def wrong_name(order: Event[Order]) -> int:
     ("function", "said"),
     [
         (a_union, "which member of a union"),
+        (a_union_inside, "Paid.by: .*which member of a union"),
+        (keys_of_numbers, "the keys of JSON are texts"),
         (unknown, "cannot be resolved"),
+        (optional, "is never None: annotate `Event\\[Order\\]`"),
+        (one_of_two, "is never None: annotate `Event\\[Order\\]`"),
+        (several, "annotate `Event\\[Order\\]`"),
         (wrong_name, "name the parameter `event`"),
     ],
 )

@@ -12,20 +12,20 @@ const STEPS: u32 = 4;
 /// Minimum tolerance for the end of a step: the delay of timers and of a busy machine.
 const LATENESS: Duration = Duration::from_millis(50);
 
-/// How far tests have advanced the monotonic clock of this process (ms).
+/// How far tests have advanced the monotonic clock of this process (ns).
 static AHEAD: AtomicU64 = AtomicU64::new(0);
 
-/// How far tests have advanced the clock of the day (ms).
+/// How far tests have advanced the clock of the day (ns).
 static DAY_AHEAD: AtomicU64 = AtomicU64::new(0);
 
-/// Limit of both (ms): a hundred years, so that no sum of times overflows.
-const FARTHEST: u64 = 100 * 365 * 24 * 3600 * 1000;
+/// Limit of both (ns): a hundred years, so that no sum of times overflows.
+const FARTHEST: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
 /// Advances the clocks by which the age of events, the end of identities and rates are measured.
 ///
 /// Timers are not advanced: what waits for one waits in real time.
 pub fn advance(span: Duration) {
-    let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
     let add = |ahead: u64| Some(ahead.saturating_add(span).min(FARTHEST));
     for clock in [&AHEAD, &DAY_AHEAD] {
         clock.fetch_update(Relaxed, Relaxed, add).ok();
@@ -39,7 +39,7 @@ pub fn reset_day() {
 
 /// Returns how far tests have advanced the monotonic clock.
 pub(crate) fn ahead() -> Duration {
-    Duration::from_millis(AHEAD.load(Relaxed))
+    Duration::from_nanos(AHEAD.load(Relaxed))
 }
 
 /// Returns the current time on the monotonic clock.
@@ -69,7 +69,7 @@ fn since_epoch() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
-        + Duration::from_millis(DAY_AHEAD.load(Relaxed))
+        + Duration::from_nanos(DAY_AHEAD.load(Relaxed))
 }
 
 /// Returns the seconds since the epoch.
