@@ -57,6 +57,7 @@ __all__ = [
     "postgres_uninstall_sql",
     "read_event",
     "reset_clock",
+    "settle",
 ]
 
 __version__: str
@@ -547,6 +548,13 @@ def read_event(event: Event, reader: Callable[[Any], Any]) -> Event:
 
 def advance_clock(seconds: float) -> None:
     """Advance the clocks of this process by which events, identities and rates age; for tests."""
+
+def settle() -> list[asyncio.Future[int]]:
+    """Wait until the managers of the running event loop have passed on what was begun; for tests.
+
+    Returns:
+        A future for each of them; its result changes with each event, call and result.
+    """
 
 def reset_clock() -> None:
     """Set the clock by which tokens and identities end back to that of the system."""

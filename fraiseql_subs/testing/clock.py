@@ -8,16 +8,41 @@ keepalives, pauses before a repetition, and links to an engine.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
-from fraiseql_subs._core import advance_clock, reset_clock
+from fraiseql_subs._core import advance_clock, reset_clock, settle
 
-_TURNS = 20
-"""Turns of the event loop in which what a timer has started may go on (count)."""
+_TURNS = 100
+"""Turns of the event loop after which it does not come to rest (count)."""
+
+_ROUNDS = 100
+"""Rounds through the runtime after which it does not come to rest (count)."""
+
+_FARTHEST = 100 * 365 * 24 * 3600.0
+"""How far the time of one process can be advanced, as that of the runtime (seconds)."""
+
+
+class _Passed:
+    """How far the tests of this process have advanced it (seconds)."""
+
+    seconds = 0.0
+
+
+class _LoopTime:
+    """The time of one event loop. It never goes back, so it is kept for the next clock."""
+
+    def __init__(self, event_loop: asyncio.BaseEventLoop) -> None:
+        self._now = event_loop.time
+        self.ahead = 0.0
+        self.is_taken = False
+
+    def __call__(self) -> float:
+        return self._now() + self.ahead
 
 
 class Clock:
@@ -29,36 +54,29 @@ class Clock:
 
     def __init__(self) -> None:
         self._elapsed = 0.0
-        self._timers: list[asyncio.TimerHandle] = []
-        self._loop: asyncio.BaseEventLoop | None = None
+        self._loop: Any = None
+        self._time: _LoopTime | None = None
+        self._seen: list[int] = []
 
     def __enter__(self) -> Self:
-        """Take over the time of the running event loop.
+        """Take over the time of the running event loop; `elapsed` begins at 0.
 
         Raises:
             RuntimeError: It is no event loop of asyncio, such as one of uvloop, or none runs.
         """
-        event_loop = asyncio.get_running_loop()
-        if not isinstance(event_loop, asyncio.BaseEventLoop):
+        event_loop: Any = asyncio.get_running_loop()
+        is_known = isinstance(event_loop, asyncio.BaseEventLoop)
+        if not (is_known and hasattr(event_loop, "_ready") and hasattr(event_loop, "_scheduled")):
             raise RuntimeError(
                 f"the time of {type(event_loop).__module__} cannot be advanced: run the test on an "
                 "event loop of asyncio"
             )
-        if "call_at" in vars(event_loop):
+        if not isinstance(event_loop.time, _LoopTime):
+            event_loop.time = _LoopTime(event_loop)
+        if event_loop.time.is_taken:
             raise RuntimeError("another clock advances the time of this event loop")
-        now, call_at = event_loop.time, event_loop.call_at
-
-        def later() -> float:
-            return now() + self._elapsed
-
-        def call_and_note(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
-            timer = call_at(*arguments, **options)
-            self._timers.append(timer)
-            return timer
-
-        loop: Any = event_loop
-        loop.time, loop.call_at = later, call_and_note
-        self._loop = event_loop
+        self._loop, self._time, self._elapsed = event_loop, event_loop.time, 0.0
+        self._time.is_taken = True
         return self
 
     def __exit__(
@@ -67,10 +85,9 @@ class Clock:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._loop is not None:
-            loop: Any = self._loop
-            del loop.call_at
-            self._loop = None
+        if self._time is not None:
+            self._time.is_taken = False
+            self._loop = self._time = None
             reset_clock()
 
     @property
@@ -85,32 +102,74 @@ class Clock:
     async def advance(self, seconds: float) -> None:
         """Advance it: each timer of the event loop until then runs at its own time, in order.
 
+        Before and after each timer the event loop and the runtime go on until nothing is left to
+        do but to wait.
+
         Args:
             seconds: How far (seconds, at least 0).
 
         Raises:
-            ValueError: It is below 0.
+            ValueError: It is below 0, not finite, or a hundred years have passed in this process.
             RuntimeError: The clock is not entered.
         """
-        if not seconds >= 0:
-            raise ValueError(f"seconds is {seconds!r}: time cannot go back")
-        if self._loop is None:
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"seconds is {seconds!r}: time cannot go back, and has no end")
+        if self._time is None:
             raise RuntimeError("the clock is not entered: use it in `with Clock() as clock`")
-        until, elapsed = self._loop.time() + seconds, self._elapsed + seconds
-        while (moment := self._next_timer(until)) is not None:
-            await self._step(min(moment - self._loop.time(), elapsed - self._elapsed))
+        if _Passed.seconds + seconds > _FARTHEST:
+            raise ValueError(
+                f"seconds is {seconds!r}: the time of a process can be advanced by 100 years in all"
+            )
+        await self._rest()
+        until, elapsed = self._time() + seconds, self._elapsed + seconds
+        while (moment := self._next_timer()) is not None and moment <= until:
+            left = elapsed - self._elapsed
+            await self._step(min(max(0.0, moment - self._time()), left))
+            if left <= 0:
+                break
         await self._step(elapsed - self._elapsed)
 
-    def _next_timer(self, until: float) -> float | None:
-        """Return when the next timer is due; None: there is none until then."""
-        assert self._loop is not None
-        now = self._loop.time()
-        self._timers = [t for t in self._timers if not t.cancelled() and t.when() > now]
-        return min((t.when() for t in self._timers if t.when() <= until), default=None)
+    def _next_timer(self) -> float | None:
+        """Return when the next timer is due; None: there is none."""
+        # asyncio has no public list of them. It is a heap, in which cancelled ones may remain.
+        timers = self._loop._scheduled  # noqa: SLF001
+        if timers and not timers[0].cancelled():
+            moment: float = timers[0].when()
+            return moment
+        return min((timer.when() for timer in timers if not timer.cancelled()), default=None)
 
     async def _step(self, seconds: float) -> None:
-        seconds = max(0.0, seconds)
+        assert self._time is not None
         self._elapsed += seconds
+        self._time.ahead += seconds
+        _Passed.seconds += seconds
         advance_clock(seconds)
+        await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until the event loop and the runtime have nothing to do but to wait."""
+        for _ in range(_ROUNDS):
+            await self._turn_until_idle()
+            settling = settle()
+            if not settling:
+                return
+            # A manager that ends now has nothing to do.
+            seen = await asyncio.gather(*settling, return_exceptions=True)
+            numbers = [each for each in seen if isinstance(each, int)]
+            is_same, self._seen = numbers == self._seen, numbers
+            if is_same and not self._has_work():
+                return
+
+    async def _turn_until_idle(self) -> None:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+            if not self._has_work():
+                return
+
+    def _has_work(self) -> bool:
+        """Whether a callback waits for the next turn of the event loop, or a timer is due."""
+        assert self._time is not None
+        if self._loop._ready:  # noqa: SLF001
+            return True
+        moment = self._next_timer()
+        return moment is not None and moment <= self._time()

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
+use crate::future::{future, running_loop};
 use crate::running::Running;
 
 /// Whether the manager of a `Core` runs.
@@ -54,4 +55,30 @@ pub(crate) fn stop_all(py: Python<'_>) {
     for state in states.iter().filter_map(Weak::upgrade) {
         stop(&state, py);
     }
+}
+
+/// Waits until the managers of the running event loop have passed on what was begun; for tests.
+///
+/// Returns a future for each; its result is a number that changes with each event, call and result.
+#[pyfunction]
+pub(crate) fn settle(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
+    let event_loop = running_loop(py)?;
+    let states: Vec<_> = STATES.lock().iter().filter_map(Weak::upgrade).collect();
+    let mut settling = Vec::new();
+    for state in states {
+        let running = match &*state.lock() {
+            CoreState::Running(running) if !running.is_foreign() => running.clone(),
+            CoreState::New | CoreState::Running(_) | CoreState::Closed => continue,
+        };
+        if !running.bridge.event_loop(py).is(&event_loop) {
+            continue;
+        }
+        let working = running.clone();
+        let work = async move { working.runtime.settle().await };
+        let done = future(py, &running.bridge, &running.runtime, work, |py, count| {
+            Ok(count.into_pyobject(py)?.into_any().unbind())
+        })?;
+        settling.push(done);
+    }
+    Ok(settling)
 }

@@ -113,6 +113,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(event::read_event, module)?)?;
     module.add_function(wrap_pyfunction!(advance_clock, module)?)?;
+    module.add_function(wrap_pyfunction!(core_state::settle, module)?)?;
     module.add_function(wrap_pyfunction!(reset_clock, module)?)?;
     module.add_function(wrap_pyfunction!(bus::check_bus, module)?)?;
     module.add_function(wrap_pyfunction!(snapshot::check_snapshot, module)?)?;

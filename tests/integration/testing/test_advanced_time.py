@@ -19,7 +19,8 @@ from fraiseql_subs import (
     ValidationError,
     subscription,
 )
-from fraiseql_subs.testing import Clock, ConnectionEnded, TestClient
+from fraiseql_subs._core import advance_clock
+from fraiseql_subs.testing import Clock, ConnectionEnded, TestClient, TestSubscription
 
 HOUR = 3600.0
 
@@ -124,6 +125,126 @@ async def test_timers_run_in_order_at_their_own_time():
         late.cancel()
         with pytest.raises(ValueError, match="cannot go back"):
             await clock.advance(-1)
+
+
+@subscription(channel="orders")
+async def late_order(event: Event[int]) -> int:
+    await asyncio.sleep(10)
+    await asyncio.sleep(10)
+    return event.data
+
+
+async def test_what_is_about_to_sleep_is_seen():
+    woken = []
+
+    async def remind() -> None:
+        await asyncio.sleep(60)
+        woken.append(1)
+
+    with Clock() as clock:
+        reminding = asyncio.create_task(remind())
+        await clock.advance(61)
+        assert woken == [1]
+        await reminding
+
+
+async def test_resolvers_sleep_in_advanced_time():
+    manager = SubscriptionManager([late_order])
+    with Clock() as clock:
+        async with TestClient(manager) as client:
+            async with client.subscribe("subscription { lateOrder }") as orders:
+                for number in range(30):
+                    await client.publish("orders", number)
+                    await clock.advance(21)
+                    assert await orders.next() == {"lateOrder": number}
+
+
+async def test_what_a_timer_publishes_is_delivered_before_the_next_one():
+    manager = SubscriptionManager([order, late_order])
+    seen = []
+
+    async def publish(client: TestClient) -> None:
+        for number in range(3):
+            await asyncio.sleep(100)
+            await client.publish("orders", number)
+
+    async def note(orders: TestSubscription) -> None:
+        async for result in orders:
+            assert result.data is not None
+            seen.append((result.data["lateOrder"], round(clock.elapsed)))
+
+    with Clock() as clock:
+        async with TestClient(manager) as client:
+            async with client.subscribe("subscription { lateOrder }") as orders:
+                tasks = [asyncio.create_task(publish(client)), asyncio.create_task(note(orders))]
+                await clock.advance(400)
+                assert seen == [(0, 120), (1, 220), (2, 320)]
+            # Both end: all is published, and the subscription has ended.
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_timers_from_before_the_clock_run_in_order():
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(HOUR)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    with Clock() as clock:
+        await clock.advance(24 * HOUR + 60)
+    ticking.cancel()
+    assert ticks == 24
+
+
+async def test_many_clocks_on_one_loop_add_nothing_to_it():
+    loop = asyncio.get_running_loop()
+    with Clock() as clock:
+        await clock.advance(1)
+    first = loop.time
+    begin = loop.time()
+    for _ in range(1200):
+        with Clock() as clock:
+            await clock.advance(1)
+    assert loop.time is first
+    assert 1200 <= loop.time() - begin < 1800
+
+
+async def test_a_clock_that_is_entered_again_begins_at_zero():
+    loop, clock = asyncio.get_running_loop(), Clock()
+    for _ in range(2):
+        with clock:
+            assert clock.elapsed == 0
+            begin = loop.time()
+            await clock.advance(1000)
+            assert clock.elapsed == 1000 and round(loop.time() - begin, -2) == 1000
+
+
+async def test_steps_below_a_millisecond_count():
+    manager = SubscriptionManager([order], history=History(seconds=60))
+    async with TestClient(manager) as client:
+        receipts = [await client.publish("orders", number) for number in (1, 2)]
+        for _ in range(100_000):
+            advance_clock(0.0009)
+        after = {"resume": {"after": receipts[0].event_id}}
+        async with client.subscribe(DOCUMENT, extensions=after) as late:
+            result = await late.next_result()
+            assert result.extensions is not None and result.extensions["resume"]["missed"]
+
+
+@pytest.mark.parametrize(
+    "seconds", [float("inf"), float("nan"), -1.0, 101 * 365 * 24 * HOUR], ids=str
+)
+async def test_time_without_end_is_refused_before_it_passes(seconds):
+    loop = asyncio.get_running_loop()
+    with Clock() as clock:
+        before = loop.time()
+        with pytest.raises(ValueError, match="seconds is"):
+            await clock.advance(seconds)
+        assert clock.elapsed == 0 and loop.time() - before < HOUR
 
 
 async def test_one_clock_at_a_time_and_only_inside_its_block():

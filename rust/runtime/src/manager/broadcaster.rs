@@ -102,6 +102,11 @@ impl Broadcaster {
         intake.is_closed() && intake.is_empty() && !self.is_busy.load(Acquire)
     }
 
+    /// Whether a batch is being sent, or a shard is not done with it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.load(Acquire)
+    }
+
     /// Events that were handed to the mailboxes of all their shards (count).
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Acquire)

@@ -8,6 +8,7 @@ mod link_thread;
 mod local_node;
 mod nodes;
 mod runtime;
+mod settling;
 mod system;
 mod worker_factory;
 mod worker_pool;

@@ -50,8 +50,8 @@ const TELL_AFTER: Duration = Duration::from_millis(100);
 /// A started manager.
 pub struct Runtime {
     state: Arc<RuntimeState>,
-    shards: Arc<ShardList>,
-    broadcaster: Arc<Broadcaster>,
+    pub(super) shards: Arc<ShardList>,
+    pub(super) broadcaster: Arc<Broadcaster>,
     streams: Arc<Streams>,
     /// The worker on the system's thread, which hosts in-process operations.
     local: Addr<ShardActor>,
