@@ -131,7 +131,7 @@ class CoreHandle:
                     await self._wait(draining)
                     draining.result()
         finally:
-            self._stop()
+            self.stop()
 
     async def _join(self, ending: Future[None], drain: Drain) -> None:
         """Wait for the end of the manager, which has begun; end its drain once this one is over."""
@@ -195,7 +195,7 @@ class CoreHandle:
         if cancelled is not None:
             raise cancelled
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Stop the core, and wake the waiting calls."""
         end, entries = self._end, self.entries
         try:

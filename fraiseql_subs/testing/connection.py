@@ -11,6 +11,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from fraiseql_subs._core import settle
 from fraiseql_subs.adapters.websocket import GraphQLTransportWSHandler, WebSocketAdapter
 from fraiseql_subs.errors import ValidationError
 from fraiseql_subs.manager import SubscriptionManager
@@ -221,9 +222,11 @@ class _Operation:
         connection._send(  # noqa: SLF001
             {"id": self._id, "type": "subscribe", "payload": self._payload}
         )
-        # The server has read a message when it answers the next one.
+        # The server has decided about a message when it answers the next one.
         connection._send({"type": "ping"})  # noqa: SLF001
         await connection._answer("pong")  # noqa: SLF001
+        # Then the call of `initial=` begins, which does not contain later events.
+        await asyncio.gather(*settle(), return_exceptions=True)
         return self
 
     async def __anext__(self) -> ExecutionResult:

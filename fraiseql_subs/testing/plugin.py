@@ -2,14 +2,17 @@
 
 The manager is started and closed on the event loop of the test, if that is `async def`, whichever
 plugin runs it: pytest-asyncio in either mode, or anyio. So each test may have a loop of its own.
-pytest finds this module by its entry point.
+pytest finds this module by its entry point, in every project where the package is installed: it
+must load with any pytest.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,12 @@ _MISSING = (
     "which manager to test is not said: set `subs_manager = shop:manager` in the configuration of"
     " pytest, or write a fixture `subs_application` that returns a SubscriptionManager"
 )
+
+
+_loops: weakref.WeakKeyDictionary[SubscriptionManager, asyncio.AbstractEventLoop] = (
+    weakref.WeakKeyDictionary()
+)
+"""The event loops of the tests that run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +73,10 @@ def subs_manager(subs_application: SubscriptionManager) -> Iterator[Subscription
             f"the fixture subs_application returns {subs_application!r}: return a"
             " SubscriptionManager"
         )
+    # A test without this fixture may have closed it.
+    _renew(subs_application)
     yield subs_application
+    _close(subs_application)
     _renew(subs_application)
 
 
@@ -84,20 +96,20 @@ def subs_clock() -> Clock:
     return Clock()
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Run a test inside its manager and its clock."""
+# Not `wrapper=True`, which pluggy has since 1.2 only: an older one would end each run of pytest.
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
+    """Run a test with its manager started, and inside its clock."""
     values: dict[str, Any] = getattr(item, "funcargs", {})
     manager, clock = values.get("subs_manager"), values.get("subs_clock")
     if not isinstance(item, pytest.Function) or (manager is None and clock is None):
-        return (yield)
+        yield
+        return
     function = item.obj
     if inspect.iscoroutinefunction(function):
         item.obj = _inside(function, manager, clock)
-    try:
-        return (yield)
-    finally:
-        item.obj = function
+    yield
+    item.obj = function
 
 
 def _inside(
@@ -105,15 +117,25 @@ def _inside(
 ) -> Callable[..., Any]:
     @functools.wraps(function)
     async def run(*arguments: Any, **options: Any) -> Any:
-        async with contextlib.AsyncExitStack() as stack:
-            if clock is not None:
-                stack.enter_context(clock)
+        with contextlib.nullcontext() if clock is None else clock:
             if manager is not None:
+                _loops[manager] = asyncio.get_running_loop()
                 await manager.start()
-                stack.push_async_callback(manager.close)
             return await function(*arguments, **options)
 
     return run
+
+
+def _close(manager: SubscriptionManager) -> None:
+    """Close the manager, after fixtures that use it: their ends may still publish."""
+    event_loop = _loops.pop(manager, None)
+    if not manager._handle.is_running:  # noqa: SLF001
+        return
+    if event_loop is None or event_loop.is_closed() or event_loop.is_running():
+        # A fixture has started it, on an event loop that is not known.
+        manager._handle.stop()  # noqa: SLF001
+    else:
+        event_loop.run_until_complete(manager.close())
 
 
 def _renew(manager: SubscriptionManager) -> None:

@@ -118,6 +118,29 @@ async def test_a_refused_document_raises():
         assert (await client.execute("{ __typename }")).data == {"__typename": "Query"}
 
 
+@pytest.mark.parametrize("is_connection", [True, False], ids=["connection", "in process"])
+async def test_the_initial_value_has_begun_inside_the_block(is_connection):
+    begun = []
+
+    async def first(*, context: Context) -> int:
+        begun.append(1)
+        await asyncio.sleep(0.005)
+        return 0
+
+    @subscription(channel="orders", initial=first)
+    async def number(event: Event[int]) -> int:
+        return event.data
+
+    async with TestClient(SubscriptionManager([number])) as client, client.connect() as connection:
+        for count in range(1, 61):
+            source = connection if is_connection else client
+            async with source.subscribe("subscription { number }") as numbers:
+                assert len(begun) == count
+                await client.publish("orders", count)
+                assert await numbers.next() == {"number": 0}
+                assert await numbers.next() == {"number": count}
+
+
 async def test_a_connection_is_authenticated():
     manager = SubscriptionManager([user, order], security=Security(authenticate=authenticate))
     async with TestClient(manager, headers={"X-User": "ada"}, context="one") as client:

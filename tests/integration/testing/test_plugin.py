@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+
+import fraiseql_subs.testing.plugin
 
 APPLICATION = """
 from dataclasses import dataclass
@@ -86,7 +89,50 @@ def test_without_async(subs_manager):
             assert orders.next() == {"order": {"id": 1}}
 """
 
-SCOPE = "asyncio_default_fixture_loop_scope = function"
+FIXTURES = """
+import asyncio
+
+import pytest
+FIXTURE
+
+from fraiseql_subs.testing import TestClient
+from shop import manager
+
+PLUGIN
+
+receipts = []
+
+
+@async_fixture
+async def orders(subs_client):
+    receipts.append(await subs_client.publish("orders", {"id": 1}))
+    yield subs_client
+    receipts.append(await subs_client.publish("orders", {"id": 2}))
+
+
+MARK
+async def test_without_the_fixture():
+    async with TestClient(manager) as client:
+        await client.publish("orders", {"id": 1})
+
+
+MARK
+@pytest.mark.parametrize("number", [1, 2])
+async def test_fixtures_publish_before_and_after(orders, number):
+    assert [receipt.offset for receipt in receipts] == [1, 3] * (number - 1) + [1]
+    async with orders.subscribe("subscription { order { id } }") as subscribed:
+        assert (await orders.publish("orders", {"id": 7})).offset == 2
+        assert await subscribed.next() == {"order": {"id": 7}}
+
+
+MARK
+async def test_all_were_published(subs_manager):
+    assert [receipt.offset for receipt in receipts] == [1, 3, 1, 3]
+    assert subs_manager.is_ready() and subs_manager.metrics().events_published == 0
+"""
+
+SCOPE_NAME = "asyncio_default_fixture_loop_scope"
+SCOPE = f"{SCOPE_NAME} = function"
 ASYNCIO_STRICT = "@pytest.mark.asyncio"
 ANYIO = """
 pytestmark = pytest.mark.anyio
@@ -96,6 +142,9 @@ pytestmark = pytest.mark.anyio
 def anyio_backend():
     return "asyncio"
 """
+SESSION_LOOP = """asyncio_mode = auto
+asyncio_default_test_loop_scope = session
+asyncio_default_fixture_loop_scope = session"""
 OVERRIDDEN = """
 @pytest.fixture
 def subs_application():
@@ -112,7 +161,7 @@ def run(folder, tests: str, *, settings: str = "", without: str = "") -> str:
     (folder / "shop.py").write_text(APPLICATION)
     (folder / "test_shop.py").write_text(tests)
     if without == "":
-        settings = f"{SCOPE}\n{settings}"
+        settings = settings if SCOPE_NAME in settings else f"{SCOPE}\n{settings}"
     (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = .\n{settings}\n")
     loaded = ["-p", "fraiseql_subs.testing.plugin", "-p", "no:randomly", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -146,6 +195,30 @@ def test_one_loop_for_all_tests_serves_too(tmp_path):
     settings += "asyncio_default_test_loop_scope = module"
     said = run(tmp_path, tests, settings=settings)
     assert "4 passed" in said, said
+
+
+@pytest.mark.parametrize(
+    ("loaded", "fixture", "settings", "without"),
+    [
+        ("", "async_fixture = pytest.fixture", "asyncio_mode = auto", ""),
+        ("", "from pytest_asyncio import fixture as async_fixture", "asyncio_mode = strict", ""),
+        ("", "async_fixture = pytest.fixture", SESSION_LOOP, ""),
+        (ANYIO, "async_fixture = pytest.fixture", "", "-p no:asyncio"),
+    ],
+    ids=["pytest-asyncio auto", "pytest-asyncio strict", "one loop", "anyio"],
+)
+def test_async_fixtures_use_the_running_manager(tmp_path, loaded, fixture, settings, without):
+    mark = ASYNCIO_STRICT if "strict" in settings else ""
+    tests = FIXTURES.replace("PLUGIN", loaded).replace("FIXTURE", fixture)
+    tests = tests.replace("MARK\n", f"{mark}\n" if mark else "")
+    settings += "\nsubs_manager = shop:manager"
+    said = run(tmp_path, tests, settings=settings, without=without)
+    assert "4 passed" in said, said
+
+
+def test_the_plugin_loads_with_an_old_pytest():
+    # pluggy below 1.2 has no `wrapper=`, and refuses the whole plugin.
+    assert "(wrapper=" not in Path(fraiseql_subs.testing.plugin.__file__).read_text()
 
 
 def test_without_a_manager_it_says_what_to_do(tmp_path):

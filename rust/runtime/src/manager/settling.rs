@@ -1,5 +1,7 @@
 //! For tests with time that is advanced: whether what was begun has been passed on.
 
+use tokio::sync::oneshot;
+
 use super::runtime::Runtime;
 use crate::worker::RunOnWorker;
 
@@ -12,8 +14,13 @@ impl Runtime {
     pub async fn settle(&self) -> u64 {
         for _ in 0..ROUNDS {
             for shard in self.shards.live() {
-                // An error means that the worker has ended.
-                shard.send(RunOnWorker(Box::new(|_| {}))).await.ok();
+                let (done, is_done) = oneshot::channel::<()>();
+                shard.do_send(RunOnWorker(Box::new(move |_| {
+                    // After the first step of the actors that were started before.
+                    actix::spawn(async move { drop(done) });
+                })));
+                // Also when the worker has ended.
+                is_done.await.ok();
             }
             if self.state().intake.is_empty() && !self.broadcaster.is_busy() {
                 break;
