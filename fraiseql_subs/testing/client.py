@@ -154,7 +154,7 @@ class TestClient:
         Origins, rates, tokens, `Security.authenticate` and limits apply.
 
         Args:
-            headers: Headers of the handshake, besides those of the client.
+            headers: Headers of the handshake, besides those of the client, which they replace.
             payload: Payload of `connection_init`; None: none.
             context: What an adapter of another server passes; default: that of the client.
             query_string: The part of the target after the `?`.
@@ -163,9 +163,14 @@ class TestClient:
         Returns:
             The connection; entering it raises `ConnectionEnded` if it is refused.
         """
+        own = dict(headers or {})
+        replaced = {name.lower() for name in own}
+        inherited = {
+            name: self._headers[name] for name in self._headers if name.lower() not in replaced
+        }
         return TestConnection(
             self.manager,
-            headers={**self._headers, **(headers or {})},
+            headers={**inherited, **own},
             payload=payload,
             context=self._context if context is _SAME else context,
             query_string=query_string,

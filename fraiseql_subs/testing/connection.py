@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from typing_extensions import Self
 
@@ -19,6 +19,9 @@ from fraiseql_subs.testing.results import TIMEOUT, TestSubscription
 from fraiseql_subs.types import ExecutionResult
 
 _SUBPROTOCOL = "graphql-transport-ws"
+
+_Message: TypeAlias = dict[str, Any] | Exception
+"""A message of the server; or why no further one will come, which is the last."""
 
 
 class ConnectionEnded(Exception):
@@ -51,8 +54,8 @@ class _Socket(WebSocketAdapter):
         self.remote_address = remote
         self.query_string = query
         self.sent: asyncio.Queue[str | None] = asyncio.Queue()
-        self.received: asyncio.Queue[dict[str, Any] | ConnectionEnded] = asyncio.Queue()
-        self.ended: ConnectionEnded | None = None
+        self.received: asyncio.Queue[_Message] = asyncio.Queue()
+        self.ended: Exception | None = None
 
     async def accept(self, subprotocol: str | None) -> None:
         pass
@@ -68,16 +71,17 @@ class _Socket(WebSocketAdapter):
             self.received.put_nowait(message)
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
-        self._end(ConnectionEnded(None, body.decode(), status))
+        self.end(ConnectionEnded(None, body.decode(), status))
         return True
 
     async def close(self, code: int, reason: str) -> None:
-        self._end(ConnectionEnded(code, reason))
+        self.end(ConnectionEnded(code, reason))
 
     def is_connected(self) -> bool:
         return self.ended is None
 
-    def _end(self, ended: ConnectionEnded) -> None:
+    def end(self, ended: Exception) -> None:
+        """Tell the client why no further message will come."""
         if self.ended is None:
             self.ended = ended
             self.received.put_nowait(ended)
@@ -108,13 +112,12 @@ class TestConnection:
         self._payload = payload
         self._timeout = timeout
         self._ids = itertools.count(1)
-        self._operations: dict[str, asyncio.Queue[dict[str, Any] | ConnectionEnded]] = {}
-        self._answers: asyncio.Queue[dict[str, Any] | ConnectionEnded] = asyncio.Queue()
+        self._operations: dict[str, asyncio.Queue[_Message]] = {}
+        self._answers: asyncio.Queue[_Message] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        serving = self._handler.handle_connection(self._socket, context=self._context)
-        self._tasks = [asyncio.create_task(serving), asyncio.create_task(self._distribute())]
+        self._tasks = [asyncio.create_task(self._serve()), asyncio.create_task(self._distribute())]
         message: dict[str, Any] = {"type": "connection_init"}
         if self._payload is not None:
             message["payload"] = dict(self._payload)
@@ -133,6 +136,9 @@ class TestConnection:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+        ended = self._socket.ended
+        if exc is None and not isinstance(ended, ConnectionEnded | None):
+            raise ended
 
     def subscribe(
         self,
@@ -162,14 +168,20 @@ class TestConnection:
         Raises:
             AssertionError: It has not closed it in time.
         """
+        self._check_entered()
         seconds = self._timeout if timeout is None else timeout
         done, _ = await asyncio.wait(self._tasks[1:], timeout=seconds)
-        if not done or self._socket.ended is None:
+        ended = self._socket.ended
+        if not done or ended is None:
             raise AssertionError(f"the connection is not closed after {seconds:g} s")
-        return self._socket.ended
+        if not isinstance(ended, ConnectionEnded):
+            raise ended
+        return ended
 
     async def aclose(self) -> None:
         """Close the connection, as the client."""
+        if not self._tasks:
+            return
         self._socket.sent.put_nowait(None)
         serving, distributing = self._tasks
         await asyncio.wait([serving], timeout=self._timeout)
@@ -177,7 +189,19 @@ class TestConnection:
             task.cancel()
         await asyncio.gather(serving, distributing, return_exceptions=True)
 
+    async def _serve(self) -> None:
+        try:
+            await self._handler.handle_connection(self._socket, context=self._context)
+        except Exception as error:
+            # The test has to see it: what waits for the server would wait in vain.
+            self._socket.end(error)
+
+    def _check_entered(self) -> None:
+        if not self._tasks:
+            raise RuntimeError("the connection is not entered: use it in `async with`")
+
     def _send(self, message: dict[str, Any]) -> None:
+        self._check_entered()
         if self._socket.ended is not None:
             raise self._socket.ended
         self._socket.sent.put_nowait(json.dumps(message))
@@ -188,16 +212,18 @@ class TestConnection:
             answer = await asyncio.wait_for(self._answers.get(), self._timeout)
         except asyncio.TimeoutError:
             raise AssertionError(f"no {kind} has come in {self._timeout:g} s") from None
-        if isinstance(answer, ConnectionEnded):
+        if isinstance(answer, Exception):
             self._answers.put_nowait(answer)
             raise answer
         assert answer["type"] == kind, answer
 
     async def _distribute(self) -> None:
         """Pass each message of the server on to its operation."""
-        while not isinstance(message := await self._socket.received.get(), ConnectionEnded):
+        while not isinstance(message := await self._socket.received.get(), Exception):
             if message["type"] == "ping":
-                self._send({"type": "pong"})
+                # Further messages, and the reason of the end, may be waiting.
+                if self._socket.ended is None:
+                    self._send({"type": "pong"})
             elif "id" not in message:
                 self._answers.put_nowait(message)
             elif (operation := self._operations.get(message["id"])) is not None:
@@ -213,11 +239,13 @@ class _Operation:
         self._connection = connection
         self._id = id
         self._payload = payload
-        self._messages: asyncio.Queue[dict[str, Any] | ConnectionEnded] = asyncio.Queue()
-        self._has_ended = False
+        self._messages: asyncio.Queue[_Message] = asyncio.Queue()
+        self._has_begun = self._has_ended = False
 
     async def __aenter__(self) -> Self:
         connection = self._connection
+        connection._check_entered()  # noqa: SLF001
+        self._has_begun = True
         connection._operations[self._id] = self._messages  # noqa: SLF001
         connection._send(  # noqa: SLF001
             {"id": self._id, "type": "subscribe", "payload": self._payload}
@@ -233,7 +261,7 @@ class _Operation:
         if self._has_ended:
             raise StopAsyncIteration
         message = await self._messages.get()
-        if isinstance(message, ConnectionEnded):
+        if isinstance(message, Exception):
             self._messages.put_nowait(message)
             raise message
         if message["type"] == "next":
@@ -247,5 +275,6 @@ class _Operation:
     async def aclose(self) -> None:
         connection = self._connection
         connection._operations.pop(self._id, None)  # noqa: SLF001
-        if not self._has_ended and connection._socket.ended is None:  # noqa: SLF001
+        is_open = self._has_begun and not self._has_ended
+        if is_open and connection._socket.ended is None:  # noqa: SLF001
             connection._send({"id": self._id, "type": "complete"})  # noqa: SLF001

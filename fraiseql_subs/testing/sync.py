@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 from typing_extensions import Self
 
 from fraiseql_subs._core import Receipt
-from fraiseql_subs.config import Identity
+from fraiseql_subs.config import DRAIN, Drain, Identity
 from fraiseql_subs.manager import SubscriptionManager
 from fraiseql_subs.testing.client import TestClient
 from fraiseql_subs.testing.results import TIMEOUT, TestSubscription
@@ -62,12 +62,15 @@ class SyncTestClient:
         self._loop: _Loop | None = None
 
     def __enter__(self) -> Self:
-        self._loop = _Loop()
+        if self._loop is not None:
+            raise RuntimeError("the client is entered already: nest another SyncTestClient")
+        loop = _Loop()
         try:
-            self._loop.run(self._client.__aenter__())
+            loop.run(self._client.__aenter__())
         except BaseException:
-            self._loop.close()
+            loop.close()
             raise
+        self._loop = loop
         return self
 
     def __exit__(
@@ -101,6 +104,14 @@ class SyncTestClient:
 
         return self._running().run(publish())
 
+    def publish_many(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
+        """Publish a batch in order; see `SubscriptionManager.publish_many`."""
+
+        async def publish() -> list[Receipt]:
+            return await self._client.publish_many(events)
+
+        return self._running().run(publish())
+
     def subscribe(
         self,
         document: str,
@@ -128,6 +139,10 @@ class SyncTestClient:
             self._client.execute(document, variables, operation_name, **options)
         )
 
+    def close(self, *, drain: float | Drain = DRAIN) -> None:
+        """Close the manager: subscriptions receive what was published, and end."""
+        self._running().run(self._client.close(drain=drain))
+
     def _running(self) -> _Loop:
         if self._loop is None:
             raise RuntimeError("the client is not entered: use it in `with SyncTestClient(...)`")
@@ -151,7 +166,7 @@ class SyncTestSubscription:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._loop.run(self._subscription.aclose())
+        self.close()
 
     def __iter__(self) -> Iterator[ExecutionResult]:
         while True:
@@ -175,3 +190,11 @@ class SyncTestSubscription:
     def assert_none(self, *, within: float = 0.1) -> None:
         """Check that no result comes within a time (seconds)."""
         self._loop.run(self._subscription.assert_none(within=within))
+
+    def rest(self, *, timeout: float | None = None) -> list[ExecutionResult]:
+        """Wait until the subscription has ended, and return the results until then."""
+        return self._loop.run(self._subscription.rest(timeout=timeout))
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._loop.run(self._subscription.aclose())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from support import eventually
@@ -194,6 +195,73 @@ async def test_operations_of_a_connection_are_refused_and_end():
             with pytest.raises(ConnectionEnded, match="1001"):
                 await orders.next()
             await closing
+
+
+async def test_headers_of_a_connection_replace_those_of_the_client_in_any_case():
+    seen = []
+
+    async def note(params: ConnectionParams) -> Identity:
+        seen.append(params.headers["authorization"])
+        return Identity("ada")
+
+    manager = SubscriptionManager([order], security=Security(authenticate=note))
+    async with TestClient(manager, headers={"Authorization": "one", "x-a": "b"}) as client:
+        for headers in (None, {"authorization": "two"}, {"AUTHORIZATION": "three"}):
+            async with client.connect(headers=headers):
+                pass
+    assert seen == ["one", "two", "three"]
+
+
+async def test_a_fault_of_the_server_side_is_raised():
+    async with TestClient(SubscriptionManager([order]), timeout=60) as client:
+        wrong: Any = {"x": 5}
+        with pytest.raises(TypeError):
+            async with client.connect(headers=wrong):
+                pass
+
+
+async def test_a_close_after_a_ping_is_heard():
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with client.connect() as connection, connection.subscribe(DOCUMENT) as orders:
+            await connection._socket.send_json({"type": "ping"})
+            await connection._socket.close(1001, "going away")
+            with pytest.raises(ConnectionEnded, match="going away"):
+                await orders.next()
+            assert (await connection.wait_closed()).code == 1001
+
+
+async def test_a_connection_that_is_not_entered():
+    async with TestClient(SubscriptionManager([order])) as client:
+        connection = client.connect()
+        await connection.aclose()
+        with pytest.raises(RuntimeError, match="not entered"):
+            await connection.wait_closed()
+        with pytest.raises(RuntimeError, match="not entered"):
+            async with connection.subscribe(DOCUMENT):
+                pass
+        async with connection:
+            await connection.subscribe(DOCUMENT).aclose()
+            async with connection.subscribe(DOCUMENT) as orders:
+                await client.publish("orders", PAID)
+                assert await orders.next() == {"order": {"status": "PAID"}}
+
+
+def test_the_end_without_async():
+    with SyncTestClient(SubscriptionManager([order])) as client:
+        with client.subscribe(DOCUMENT) as ended, client.subscribe(DOCUMENT) as orders:
+            ended.close()
+            receipts = client.publish_many([("orders", PAID), ("orders", PAID)])
+            assert [receipt.offset for receipt in receipts] == [1, 2]
+            client.close()
+            assert [each.data for each in orders.rest()] == [{"order": {"status": "PAID"}}] * 2
+
+
+def test_a_client_without_async_is_entered_once():
+    with SyncTestClient(SubscriptionManager([order])) as client:
+        with pytest.raises(RuntimeError, match="entered already"):
+            with client:
+                pass
+        assert client.publish("orders", PAID).offset == 1
 
 
 def test_without_async():
