@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MAX_BYTES = 9_000_000
+MAX_BYTES = 8_000_000
 
 DATA = [
     "fraiseql_subs/_core.pyi",

@@ -24,6 +24,7 @@ LAYERS = {
     "runtime": {"bus", "graphql", "indexed_json", "protocol", "security"},
     "server": {"bus", "graphql", "protocol", "runtime", "security"},
     "load": set(),
+    "regex": set(),
     "python": {
         "brokers",
         "bus",
