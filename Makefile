@@ -121,10 +121,10 @@ types: $(VENV)/.debug ## static types: the package, the examples, what is in dep
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
 # The crates are documented from what `make lint` has compiled; without that it takes minutes.
-RUSTDOC ?= 1
-docs: $(VENV)/.docs docs_build/node_modules/.installed ## the documentation site, in target/site; RUSTDOC= without the Rust crates
-	NO_MKDOCS_2_WARNING=1 RUSTDOC=$(RUSTDOC) $(BIN)/python -m mkdocs build
-	$(if $(RUSTDOC),RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+WITH_CRATES ?= 1
+docs: $(VENV)/.docs docs_build/node_modules/.installed ## the documentation site, in target/site; WITH_CRATES= without the Rust crates
+	NO_MKDOCS_2_WARNING=1 WITH_CRATES=$(WITH_CRATES) $(BIN)/python -m mkdocs build
+	$(if $(WITH_CRATES),RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked && cp -R target/doc target/site/rust)
 	$(BIN)/python -m docs_build.check target/site
 	@echo 'Open target/site/index.html'

@@ -45,7 +45,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def crates() -> str:
     """Return the page that lists the Rust crates.
 
-    It links to the pages of rustdoc if they are built, as the variable RUSTDOC says.
+    It links to the pages of rustdoc if they are built, as the variable WITH_CRATES says.
     """
     lines = [
         "# Rust crates",
@@ -66,7 +66,9 @@ def crates() -> str:
         text = " ".join(header[1].replace("\n//!", " ").split())
         text = text.replace("[`", "`").replace("`]", "`")
         # In HTML, as there is no page of this site behind it.
-        title = f'<a href="{place}">{folder.name}</a>' if os.environ.get("RUSTDOC") else folder.name
+        title = (
+            f'<a href="{place}">{folder.name}</a>' if os.environ.get("WITH_CRATES") else folder.name
+        )
         lines.append(f"| {title} | {text} |")
     return "\n".join(lines) + "\n"
 
