@@ -20,7 +20,7 @@ from support.notified import Notified
 from support.paths import ROOT
 from support.redis_server import RedisServer
 
-from fraiseql_subs.processes._group import _GRACE
+from fraiseql_subs.processes.supervised import GRACE
 
 UNIT = unit()
 FILE = DEPLOY / "systemd/shop.service"
@@ -78,7 +78,7 @@ def test_systemd_finds_it_well_protected(tmp_path):
 def test_it_has_the_time_to_drain():
     """The supervisor waits for a process this much longer, and then kills it."""
     drain = float(environment()[DRAIN])
-    assert seconds(value("TimeoutStopSec")) >= drain + _GRACE + RESERVE
+    assert seconds(value("TimeoutStopSec")) >= drain + GRACE + RESERVE
 
 
 def test_reload_sends_what_restarts_the_processes():
