@@ -206,7 +206,7 @@ async def test_skip_and_exceptions_are_of_one_subscriber(serve, connect, caplog)
         (error,) = (await client.receive_next(id))["errors"]
         assert error["message"] == "Internal server error"
     assert "the resolver of value raised" in caplog.text and "the secret" in caplog.text
-    assert manager.metrics().results_sent == 6
+    await eventually(lambda: manager.metrics().results_sent == 6, "all results are counted")
 
 
 async def test_a_raised_exception_is_the_error_of_all(serve, connect, caplog):
