@@ -16,7 +16,7 @@ from .._settings import check_drain, check_route
 from ..config import DRAIN, Drain
 from ._handle import handle_of
 from .asgi import ASGICall, Scope, serve_http, spell_address, spellings
-from .websocket import WebSocketAdapter, serve_socket
+from .websocket import TextAdapter, serve_socket
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -82,7 +82,7 @@ async def _expect(request: web.Request) -> None:
         raise web.HTTPExpectationFailed
 
 
-class AiohttpWebSocket(WebSocketAdapter):
+class AiohttpWebSocket(TextAdapter):
     """The socket of one request.
 
     Attributes:
@@ -124,11 +124,6 @@ class AiohttpWebSocket(WebSocketAdapter):
         if message.type is WSMsgType.TEXT:
             return str(message.data)
         return bytes(message.data) if message.type is WSMsgType.BINARY else None
-
-    async def receive_json(self) -> Any:
-        """Wait for the next message and decode it."""
-        message = await self.receive_text()
-        return json.loads(message) if isinstance(message, str) else message
 
     async def send_bytes(self, payload: bytes) -> None:
         """Send one serialised message."""

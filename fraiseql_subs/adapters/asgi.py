@@ -21,7 +21,7 @@ from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
 from ._tasks import Peer, first_of, last_word, within
-from .websocket import WebSocketAdapter, serve_socket
+from .websocket import TextAdapter, serve_socket
 
 if TYPE_CHECKING:
     from .._core import Response
@@ -260,7 +260,7 @@ _SERVICE_RESTART = 1012
 """Close code that uvicorn sends to applications when it shuts down."""
 
 
-class ASGIWebSocket(WebSocketAdapter):
+class ASGIWebSocket(TextAdapter):
     """The socket of one `websocket` scope."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -301,11 +301,6 @@ class ASGIWebSocket(WebSocketAdapter):
             return None
         text: str | None = message.get("text")
         return text if text is not None else bytes(message["bytes"])
-
-    async def receive_json(self) -> Any:
-        """Wait for the next message and decode it."""
-        message = await self.receive_text()
-        return json.loads(message) if isinstance(message, str) else message
 
     async def send_bytes(self, payload: bytes) -> None:
         """Send one serialised message."""

@@ -108,6 +108,19 @@ class WebSocketAdapter(ABC):
         await self.send_json(json.loads(payload))
 
 
+class TextAdapter(WebSocketAdapter):
+    """A socket that passes text on; the runtime decodes it."""
+
+    @abstractmethod
+    async def receive_text(self) -> str | bytes | None:
+        """Wait for the next message."""
+
+    async def receive_json(self) -> Any:
+        """Wait for the next message and decode it."""
+        message = await self.receive_text()
+        return json.loads(message) if isinstance(message, str) else message
+
+
 class GraphQLTransportWSHandler:
     """Serves the WebSockets of any server with the same protocols as the embedded server.
 

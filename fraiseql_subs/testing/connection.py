@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from typing_extensions import Self
 
 from fraiseql_subs._core import settle
-from fraiseql_subs.adapters.websocket import GraphQLTransportWSHandler, WebSocketAdapter
+from fraiseql_subs.adapters.websocket import GraphQLTransportWSHandler, TextAdapter
 from fraiseql_subs.errors import ValidationError
 from fraiseql_subs.manager import SubscriptionManager
 from fraiseql_subs.testing.results import TIMEOUT, TestSubscription
@@ -45,7 +45,7 @@ class ConnectionEnded(Exception):
         return f"the connection was closed with {self.code}: {self.reason}"
 
 
-class _Socket(WebSocketAdapter):
+class _Socket(TextAdapter):
     """The end of the server; messages of the client wait in a queue."""
 
     def __init__(self, headers: Mapping[str, str], remote: str | None, query: str) -> None:
@@ -59,9 +59,6 @@ class _Socket(WebSocketAdapter):
 
     async def accept(self, subprotocol: str | None) -> None:
         pass
-
-    async def receive_json(self) -> Any:
-        raise NotImplementedError("messages are passed as text")
 
     async def receive_text(self) -> str | None:
         return await self.sent.get()
