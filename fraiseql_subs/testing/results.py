@@ -131,7 +131,8 @@ class TestSubscription:
         reading = self._read()
         await asyncio.wait([reading], timeout=within)
         if reading.done():
-            self._reading = None
+            if self._reading is reading:
+                self._reading = None
             result = reading.result()
             if result is None:
                 raise AssertionError("the subscription has ended")
@@ -164,11 +165,18 @@ class TestSubscription:
     async def _take(
         self, seconds: float | None = None, late: str = "no result has come"
     ) -> ExecutionResult | None:
-        reading = self._read()
-        await asyncio.wait([reading], timeout=seconds)
-        if not reading.done():
-            raise AssertionError(f"{late} in {seconds:g} s")
-        self._reading = None
+        loop = asyncio.get_running_loop()
+        deadline = None if seconds is None else loop.time() + seconds
+        while True:
+            reading = self._read()
+            left = None if deadline is None else deadline - loop.time()
+            await asyncio.wait([reading], timeout=left)
+            if not reading.done():
+                raise AssertionError(f"{late} in {seconds:g} s")
+            # Otherwise another task waited as well, and has taken this result.
+            if self._reading is reading:
+                self._reading = None
+                break
         try:
             return reading.result()
         except ValidationError as error:

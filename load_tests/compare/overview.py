@@ -26,6 +26,7 @@ GROUPS = {
     "rate": "1,000 deliveries a second, {}",
     "selective": "an event for one of {}, CPU",
     "idle": "{} idle connections, memory",
+    "storm": "{} clients connect at once, CPU",
 }
 """What the lines of a table are called."""
 

@@ -179,7 +179,10 @@ SERVERS = (
     _storm(MANY),
 )
 
-OVERVIEW = tuple(table for table in SERVERS if table.has_plot)
+OVERVIEW = (
+    *(table for table in SERVERS if table.has_plot),
+    Table("storm", "Clients that connect at once", _sizes("storm", (1_000, MANY), STORM)),
+)
 """Those that one picture shows together."""
 
 OVER_REDIS = (

@@ -50,16 +50,19 @@ def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]]
     async def publish(channel: str, data: dict[str, Any]) -> None:
         send(data)
 
-    run(app, options.port, lambda: obey(options.control, publish))
+    run(app, options.port, lambda: obey(options.control, publish), compression=options.compression)
 
 
-def run(app: Any, port: int, beside: Callable[[], Awaitable[object]]) -> None:
+def run(
+    app: Any, port: int, beside: Callable[[], Awaitable[object]], *, compression: bool = False
+) -> None:
     """Run an ASGI application on uvicorn with uvloop and httptools until killed.
 
     Args:
         app: The application.
         port: For clients.
         beside: Called and awaited once it serves.
+        compression: Whether results are compressed for clients that offer it.
     """
 
     async def main() -> None:
@@ -72,7 +75,7 @@ def run(app: Any, port: int, beside: Callable[[], Awaitable[object]]) -> None:
             log_level="error",
             access_log=False,
             backlog=BACKLOG,
-            ws_per_message_deflate=False,
+            ws_per_message_deflate=compression,
         )
         server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server.serve())

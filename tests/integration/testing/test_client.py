@@ -68,6 +68,18 @@ async def test_results_come_one_by_one():
             assert (await anext(orders)).data == {"order": {"status": "PAID"}}
 
 
+async def test_each_of_those_that_wait_takes_a_result_of_its_own():
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with client.subscribe(DOCUMENT) as orders:
+            waiting = [asyncio.ensure_future(orders.next()) for _ in range(3)]
+            for status in ("NEW", "PAID", "SENT"):
+                await client.publish("orders", {"id": 1, "status": status})
+            taken = [each["order"]["status"] for each in await asyncio.gather(*waiting)]
+            assert sorted(taken) == ["NEW", "PAID", "SENT"]
+            with pytest.raises(AssertionError, match=r"^no result has come in 0\.01 s$"):
+                await orders.next(timeout=0.01)
+
+
 async def test_a_wrong_expectation_says_what_came():
     async with TestClient(SubscriptionManager([order]), timeout=0.05) as client:
         async with client.subscribe(DOCUMENT) as orders:
