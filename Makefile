@@ -20,7 +20,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help install wheel sdist test-wheel check-wheel try-wheel test-sdist licenses setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-tracing dashboard-picture bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
+.PHONY: help install wheel sdist test-wheel check-wheel try-wheel test-sdist licenses setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types docs check bench bench-redis bench-engines bench-hops bench-tracing bench-compression dashboard-picture bench-documents bench-drain compare compare-ci fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis .postgres .promtool .strace .systemd image image-steps
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -159,6 +159,10 @@ bench-hops: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor .strace ## sy
 bench-tracing: $(VENV)/.release ## what OpenTelemetry costs a server; PAGE=1 writes docs/performance.md
 	$(BIN)/python -m pip install --quiet --group test
 	$(BIN)/python -m load_tests.tracing_cost $(if $(PAGE),--page)
+
+bench-compression: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed ## what compressed results cost, beside others; PAGE=1 writes docs/performance.md
+	$(BIN)/python -m pip install --quiet --group compare
+	$(BIN)/python -m load_tests.compression $(if $(PAGE),--page)
 
 dashboard-picture: $(VENV)/.release .redis .promtool ## draw docs/images/dashboard.png: what the queries of the dashboard return; takes 5 minutes
 	$(BIN)/python -m pip install --quiet --group test --group compare

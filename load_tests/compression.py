@@ -1,9 +1,9 @@
-"""What compressed results cost: CPU time of a server, bytes on the wire, and memory, beside others.
+"""What compressed results cost: CPU time of a server and bytes on the wire, beside others.
 
     python -m load_tests.compression [--quick] [--json FILE] [--page]
 
-Each server is measured with clients that do not offer permessage-deflate, and with clients that do,
-in turn, in each round. Shown are the medians of all rounds. With --page the tables are written into
+Each server is measured with clients that do not offer permessage-deflate, and with clients that do.
+Shown are the medians of all rounds. With --page the tables are written into
 docs/performance.md.
 """
 
@@ -15,8 +15,8 @@ import sys
 from dataclasses import dataclass, replace
 from functools import partial
 
-from load_tests.compare.contenders import Contender, contenders, running
-from load_tests.compare.measure import load
+from load_tests.compare.contenders import Contender, contenders
+from load_tests.compare.measure import measure
 from load_tests.compare.report import Markers
 from load_tests.compare.scenarios import Scenario
 from load_tests.tables import Program, Row, Table
@@ -40,26 +40,6 @@ class Size:
     rounds: int
 
 
-@dataclass(frozen=True)
-class Compressed(Scenario):
-    """Clients that offer permessage-deflate.
-
-    Attributes:
-        is_offered: Whether they do.
-        note: What makes the events large.
-    """
-
-    is_offered: bool = False
-    note: str = ""
-
-    def command(self, events: int) -> list[str]:
-        """Write the part of the load client's command line that does not name the server."""
-        command = [*super().command(events), *(["--compression"] if self.is_offered else [])]
-        data = f'{{"sequence": {{sequence}}, "sentAt": {{now}}, "key": {{key}}, "note": "{self.note}"}}'
-        command[command.index("--data") + 1] = data
-        return command
-
-
 def orders(size: int) -> str:
     """Write orders with random numbers, the same in each call (bytes)."""
     numbers = random.Random(1)
@@ -71,21 +51,17 @@ def orders(size: int) -> str:
     return text[:size]
 
 
-def measured(contender: Contender, scenario: Compressed) -> dict[str, float] | None:
+def measured(contender: Contender, scenario: Scenario) -> dict[str, float] | None:
     """Measure one server once; None if it failed."""
-    options = ("--compression",) if scenario.is_offered else ()
-    with running(replace(contender, command=(*contender.command, *options))) as server:
-        result, error = load(scenario, server, scenario.events)
-        if result and not error and (used := result["server"]["cpu_seconds"]) < scenario.work:
-            events = int(scenario.events * scenario.work / max(used, 0.05))
-            result, error = load(scenario, server, events)
-    if error or not result:
-        sys.stderr.write(f"{contender.name}: {error}\n")
+    options = ("--compression",) if scenario.compression else ()
+    run = measure(scenario, replace(contender, command=(*contender.command, *options)), 1)
+    if run["error"]:
+        sys.stderr.write(f"{contender.name}: {run['error']}\n")
         return None
+    result = run["result"]
     return {
         "cpu": result["server"]["cpu_us_per_delivery"],
         "bytes": result["client"]["received_bytes"] / result["delivered"],
-        "memory": result["server"]["bytes_per_connection"] / 1024,
     }
 
 
@@ -93,18 +69,18 @@ async def rows(bytes_: int, size: Size) -> list[Row]:
     """Measure all servers with results of so many bytes."""
     made = []
     known = {contender.name: contender for contender in contenders(None)}
-    scenario = Compressed(
+    scenario = Scenario(
         "compression", "fan-out", size.clients, events=20, work=size.work, note=orders(bytes_)
     )
     for name in SERVERS:
         row: Row = {"what": known[name].title}
-        for is_offered, when in ((False, "without"), (True, "with")):
+        for compression, when in ((False, "without"), (True, "with")):
             rounds = [
-                measured(known[name], replace(scenario, is_offered=is_offered))
+                measured(known[name], replace(scenario, compression=compression))
                 for _ in range(size.rounds)
             ]
             found = [one for one in rounds if one]
-            for figure in ("cpu", "bytes", "memory") if found else ():
+            for figure in ("cpu", "bytes") if found else ():
                 row[f"{figure}_{when}"] = statistics.median(one[figure] for one in found)
         made.append(row)
     return made
@@ -112,14 +88,14 @@ async def rows(bytes_: int, size: Size) -> list[Row]:
 
 COLUMNS = {
     f"{head}, {when}": f"{figure}_{when}"
-    for head, figure in (("CPU (µs)", "cpu"), ("bytes", "bytes"), ("KiB a connection", "memory"))
+    for head, figure in (("CPU (µs)", "cpu"), ("bytes", "bytes"))
     for when in ("without", "with")
 }
 
 
 def table(bytes_: int) -> Table[Size]:
     """Make the table of one size."""
-    title = f"Results with {bytes_:,} bytes of orders: for each delivery and connection"
+    title = f"Results with {bytes_:,} bytes of orders: for each delivery"
     return Table(f"{bytes_}", title, partial(rows, bytes_), COLUMNS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 QUERY = "subscription ($key: Int) { feed(key: $key) { sequence sentAt key note } }"
@@ -88,6 +89,8 @@ class Scenario:
         rounds: No more rounds than this, where one says as much as many.
         storm: Clients that connect at once, beside those of `connections` (count).
         limit: Time after which a server is given up (seconds), connecting included.
+        note: Makes the messages as large as they are.
+        compression: Whether the clients offer permessage-deflate.
     """
 
     name: str
@@ -105,14 +108,16 @@ class Scenario:
     rounds: int = 100
     storm: int = 0
     limit: float = 60
+    note: str = NOTE
+    compression: bool = False
 
     def command(self, events: int) -> list[str]:
         """Write the part of the load client's command line that does not name the server."""
-        data = f'{{"sequence": {{sequence}}, "sentAt": {{now}}, "key": {{key}}, "note": "{NOTE}"}}'
+        event = '{"sequence": {sequence}, "sentAt": {now}, "key": {key}, "note": %s}'
         options: dict[str, object] = {
             "query": QUERY,
             "variables": self.variables,
-            "data": data,
+            "data": event % json.dumps(self.note),
             "connections": self.connections,
             "subscriptions": self.subscriptions,
             "events": events,
@@ -126,7 +131,8 @@ class Scenario:
             options |= {"connections": self.storm, "live": self.connections}
             options["storm-query"] = SNAPSHOT
         pairs = [(f"--{name}", str(value)) for name, value in options.items()]
-        return [self.mode, *(part for pair in pairs for part in pair)]
+        flags = ["--compression"] if self.compression else []
+        return [self.mode, *(part for pair in pairs for part in pair), *flags]
 
     def quick(self) -> Scenario:
         """Ask for less, to see that everything works; figures are coarse."""
