@@ -6,7 +6,8 @@
 //!
 //! # Layout
 //!
-//! - `url`, `query`: creates the engine that a URL names, and reads the options of a URL;
+//! - `url`, `address`, `query`: creates the engine that a URL names, and reads the hosts and the options
+//!   of a URL;
 //! - `tls`, `backoff`: TLS settings, and pauses between attempts to connect, for every engine;
 //! - `running`: tasks and calls in flight of an engine, for every engine;
 //! - `ignored`: what receives the events of an engine that was not started;
@@ -22,6 +23,8 @@ pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod address;
 mod backoff;
 mod credentials;
 mod ignored;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use super::{Address, Config, ConfigError, Login};
+use crate::address::host_and_port;
 use crate::credentials::Credentials;
 use crate::tls::Tls;
 
@@ -78,44 +79,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
 }
 
 fn address(text: &str) -> Result<Address, ConfigError> {
-    let wrong = || {
-        ConfigError(
-            "a host of the bus is wrong: write name, name:4222 or [::1]:4222, and encode '/', '?', \
-             '#', '@' and ':' of a password as %2F, %3F, %23, %40 and %3A"
-                .to_owned(),
-        )
-    };
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or_else(wrong)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
-            let port = match port {
-                "" => None,
-                port => Some(port.strip_prefix(':').ok_or_else(wrong)?),
-            };
-            (host, port)
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if host.is_empty() || !host.bytes().all(is_name) {
-        return Err(wrong());
-    }
-    let port = match port {
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(wrong)?,
-        None => 4222,
-    };
-    Ok(Address {
-        host: host.to_owned(),
-        port,
-    })
+    let (host, port) = host_and_port(text, 4222).map_err(ConfigError)?;
+    Ok(Address { host, port })
 }
 
 fn login(text: &str) -> Result<Login, ConfigError> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 
 use super::{Address, Config, ConfigError, StreamHistory, Topology};
+use crate::address::host_and_port;
 use crate::credentials::Credentials;
 use crate::tls::Tls;
 
@@ -132,41 +133,8 @@ fn addresses(hosts: &str, port: u16) -> Result<Vec<Address>, ConfigError> {
 }
 
 fn address(text: &str, default_port: u16) -> Result<Address, ConfigError> {
-    let wrong = || {
-        ConfigError(
-            "a host of the bus is wrong: write name, name:6379 or [::1]:6379, and encode '/', '?', \
-             '#', '@' and ':' of a password as %2F, %3F, %23, %40 and %3A"
-                .to_owned(),
-        )
-    };
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']').ok_or_else(wrong)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
-            let port = match port {
-                "" => None,
-                port => Some(port.strip_prefix(':').ok_or_else(wrong)?),
-            };
-            (host, port)
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if host.is_empty() || !host.bytes().all(is_name) {
-        return Err(wrong());
-    }
-    let port = match port {
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(wrong)?,
-        None => default_port,
-    };
-    Ok(Address::Tcp(host.to_owned(), port))
+    let (host, port) = host_and_port(text, default_port).map_err(ConfigError)?;
+    Ok(Address::Tcp(host, port))
 }
 
 fn credentials(text: &str) -> Result<Credentials, ConfigError> {
