@@ -35,6 +35,10 @@ class TargetError(click.ClickException):
         click.echo(self.message, file=file, err=file is None)
 
 
+ANOTHER_FOLDER = "; --app-dir names another folder"
+"""The end of the error of a module that is not found, where no other name is like it."""
+
+
 def load_manager(target: str, app_dir: str | Path = ".") -> SubscriptionManager:
     """Return the manager that a command line names.
 
@@ -114,7 +118,7 @@ def _refuse_missing(name: str, missing: str, folder: Path) -> NoReturn:
     near = difflib.get_close_matches(last, _modules(place), n=3)
     names = [f"{parent}.{other}" if parent else other for other in near]
     rest = name.removeprefix(missing)
-    advice = _did_you_mean([other + rest for other in names]) or "; --app-dir names another folder"
+    advice = _did_you_mean([other + rest for other in names]) or ANOTHER_FOLDER
     raise click.UsageError(f"there is no module {missing} in {folder}{advice}")
 
 

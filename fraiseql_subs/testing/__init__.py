@@ -5,8 +5,8 @@ The plugin of pytest is in `plugin`. It is found by pytest itself; nothing here 
 
 from .client import TestClient
 from .clock import Clock
-from .connection import ConnectionEnded, TestConnection
-from .results import TestSubscription
+from .connection import TestConnection
+from .results import ConnectionEnded, TestSubscription
 from .sync import SyncTestClient, SyncTestSubscription
 
 __all__ = [

@@ -21,7 +21,7 @@ class _Same:
     """The value that the client was made with."""
 
 
-_SAME: Any = _Same()
+SAME: Any = _Same()
 
 
 class TestClient:
@@ -93,8 +93,8 @@ class TestClient:
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         *,
-        identity: Identity | Mapping[str, Any] | None = _SAME,
-        context: Any = _SAME,
+        identity: Identity | Mapping[str, Any] | None = SAME,
+        context: Any = SAME,
         extensions: Mapping[str, Any] | None = None,
     ) -> TestSubscription:
         """Subscribe in process; see `SubscriptionManager.subscribe`.
@@ -114,8 +114,8 @@ class TestClient:
             document,
             variables,
             operation_name,
-            self._context if context is _SAME else context,
-            identity=self._identity if identity is _SAME else identity,
+            self._context if context is SAME else context,
+            identity=self._identity if identity is SAME else identity,
             extensions=extensions,
         )
         return TestSubscription(results, self._timeout)
@@ -126,26 +126,30 @@ class TestClient:
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         *,
-        identity: Identity | Mapping[str, Any] | None = _SAME,
-        context: Any = _SAME,
+        identity: Identity | Mapping[str, Any] | None = SAME,
+        context: Any = SAME,
     ) -> ExecutionResult:
         """Run a query or mutation of the schema that the manager serves, and return its result.
 
         Raises:
+            AssertionError: No result has come in time. A subscription is run by `subscribe`.
             ValidationError: It is refused.
         """
         operation = self.subscribe(
             document, variables, operation_name, identity=identity, context=context
         )
         async with operation:
-            return await operation.next_result()
+            try:
+                return await operation.next_result()
+            except AssertionError as error:
+                raise AssertionError(f"{error}: run a subscription by `subscribe`") from None
 
     def connect(
         self,
         *,
         headers: Mapping[str, str] | None = None,
         payload: Mapping[str, Any] | None = None,
-        context: Any = _SAME,
+        context: Any = SAME,
         query_string: str = "",
         remote_address: str | None = "127.0.0.1:50000",
     ) -> TestConnection:
@@ -172,7 +176,7 @@ class TestClient:
             self.manager,
             headers={**inherited, **own},
             payload=payload,
-            context=self._context if context is _SAME else context,
+            context=self._context if context is SAME else context,
             query_string=query_string,
             remote_address=remote_address,
             timeout=self._timeout,

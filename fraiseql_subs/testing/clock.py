@@ -45,6 +45,12 @@ class _LoopTime:
         return self._now() + self.ahead
 
 
+def is_advanced(event_loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a clock advances the time of an event loop."""
+    loop_time = event_loop.time
+    return isinstance(loop_time, _LoopTime) and loop_time.is_taken
+
+
 class Clock:
     """Time that can be advanced: `with Clock() as clock: ... await clock.advance(60)`.
 
@@ -57,6 +63,7 @@ class Clock:
         self._loop: Any = None
         self._time: _LoopTime | None = None
         self._seen: list[int] = []
+        self._turn = asyncio.Lock()
 
     def __enter__(self) -> Self:
         """Take over the time of the running event loop; `elapsed` begins at 0.
@@ -77,6 +84,7 @@ class Clock:
             raise RuntimeError("another clock advances the time of this event loop")
         self._loop, self._time, self._elapsed = event_loop, event_loop.time, 0.0
         self._time.is_taken = True
+        self._turn = asyncio.Lock()
         return self
 
     def __exit__(
@@ -103,34 +111,45 @@ class Clock:
         """Advance it: each timer of the event loop until then runs at its own time, in order.
 
         Before and after each timer the event loop and the runtime go on until nothing is left to
-        do but to wait.
+        do but to wait. Several calls at once take their turns, so the time advances by their sum.
 
         Args:
             seconds: How far (seconds, at least 0).
 
         Raises:
             ValueError: It is below 0, not finite, or a hundred years have passed in this process.
-            RuntimeError: The clock is not entered.
+            RuntimeError: The clock is not entered, or its block ends before the call.
         """
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"seconds is {seconds!r}: time cannot go back, and has no end")
-        if self._time is None:
-            raise RuntimeError("the clock is not entered: use it in `with Clock() as clock`")
+        self._entered()
+        async with self._turn:
+            await self._advance(seconds)
+
+    async def _advance(self, seconds: float) -> None:
+        now = self._entered()
         if _Passed.seconds + seconds > _FARTHEST:
             raise ValueError(
                 f"seconds is {seconds!r}: the time of a process can be advanced by 100 years in all"
             )
         await self._rest()
-        until, elapsed = self._time() + seconds, self._elapsed + seconds
+        until, elapsed = now() + seconds, self._elapsed + seconds
         while (moment := self._next_timer()) is not None and moment <= until:
             left = elapsed - self._elapsed
-            await self._step(min(max(0.0, moment - self._time()), left))
+            await self._step(min(max(0.0, moment - now()), left))
             if left <= 0:
                 break
         await self._step(elapsed - self._elapsed)
 
+    def _entered(self) -> _LoopTime:
+        """Return the time of the event loop, while the block of the clock runs."""
+        if self._time is None:
+            raise RuntimeError("the clock is not entered: use it in `with Clock() as clock`")
+        return self._time
+
     def _next_timer(self) -> float | None:
         """Return when the next timer is due; None: there is none."""
+        self._entered()
         # asyncio has no public list of them. It is a heap, in which cancelled ones may remain.
         timers = self._loop._scheduled  # noqa: SLF001
         if timers and not timers[0].cancelled():
@@ -139,9 +158,8 @@ class Clock:
         return min((timer.when() for timer in timers if not timer.cancelled()), default=None)
 
     async def _step(self, seconds: float) -> None:
-        assert self._time is not None
+        self._entered().ahead += seconds
         self._elapsed += seconds
-        self._time.ahead += seconds
         _Passed.seconds += seconds
         advance_clock(seconds)
         await self._rest()
@@ -168,8 +186,8 @@ class Clock:
 
     def _has_work(self) -> bool:
         """Whether a callback waits for the next turn of the event loop, or a timer is due."""
-        assert self._time is not None
+        now = self._entered()
         if self._loop._ready:  # noqa: SLF001
             return True
         moment = self._next_timer()
-        return moment is not None and moment <= self._time()
+        return moment is not None and moment <= now()

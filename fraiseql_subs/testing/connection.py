@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 
 from typing_extensions import Self
 
-from fraiseql_subs._core import settle
+from fraiseql_subs._core import Event, settle
 from fraiseql_subs.adapters.websocket import GraphQLTransportWSHandler, TextAdapter
 from fraiseql_subs.errors import ValidationError
 from fraiseql_subs.manager import SubscriptionManager
-from fraiseql_subs.testing.results import TIMEOUT, TestSubscription
+from fraiseql_subs.testing.real_time import wait
+from fraiseql_subs.testing.results import TIMEOUT, ConnectionEnded, TestSubscription
 from fraiseql_subs.types import ExecutionResult
 
 _SUBPROTOCOL = "graphql-transport-ws"
@@ -24,32 +25,14 @@ _Message: TypeAlias = dict[str, Any] | Exception
 """A message of the server; or why no further one will come, which is the last."""
 
 
-class ConnectionEnded(Exception):
-    """The server has refused or closed a connection of a test.
-
-    Attributes:
-        code: Close code of the WebSocket; None: the handshake was answered with a response.
-        reason: Its reason, or the body of that response.
-        status: Status of that response; None: the handshake was accepted.
-    """
-
-    def __init__(self, code: int | None, reason: str, status: int | None = None) -> None:
-        super().__init__(code, reason, status)
-        self.code = code
-        self.reason = reason
-        self.status = status
-
-    def __str__(self) -> str:
-        if self.code is None:
-            return f"the handshake was refused with {self.status}: {self.reason}"
-        return f"the connection was closed with {self.code}: {self.reason}"
-
-
 class _Socket(TextAdapter):
     """The end of the server; messages of the client wait in a queue."""
 
     def __init__(self, headers: Mapping[str, str], remote: str | None, query: str) -> None:
         self.subprotocols = [_SUBPROTOCOL]
+        for name, value in headers.items():
+            if not isinstance(value, str):
+                raise TypeError(f"headers: the value of {name!r} is {value!r}: write a str")
         self.headers = [(name.lower(), value) for name, value in headers.items()]
         self.remote_address = remote
         self.query_string = query
@@ -103,6 +86,8 @@ class TestConnection:
         remote_address: str | None,
         timeout: float = TIMEOUT,
     ) -> None:
+        if payload is not None and not isinstance(payload, Mapping):
+            raise TypeError(f"payload: {payload!r} is no mapping: write a dict")
         self._socket = _Socket(headers, remote_address, query_string)
         self._handler = GraphQLTransportWSHandler(manager)
         self._context = context
@@ -147,12 +132,13 @@ class TestConnection:
     ) -> TestSubscription:
         """Subscribe, or run a query or mutation: `async with connection.subscribe(...) as orders`.
 
-        Reading its results raises `ValidationError` if it was refused, and `ConnectionEnded` if the
-        connection was closed.
+        Entering it raises `ValidationError` if it is refused. Reading its results raises
+        `ConnectionEnded` if the connection was closed. Variables are converted to JSON as in
+        process.
         """
         payload: dict[str, Any] = {"query": document}
         if variables is not None:
-            payload["variables"] = dict(variables)
+            payload["variables"] = Event(dict(variables)).data
         if operation_name is not None:
             payload["operationName"] = operation_name
         if extensions is not None:
@@ -167,9 +153,10 @@ class TestConnection:
         """
         self._check_entered()
         seconds = self._timeout if timeout is None else timeout
-        done, _ = await asyncio.wait(self._tasks[1:], timeout=seconds)
+        distributing = self._tasks[1]
+        await wait(distributing, seconds)
         ended = self._socket.ended
-        if not done or ended is None:
+        if not distributing.done() or ended is None:
             raise AssertionError(f"the connection is not closed after {seconds:g} s")
         if not isinstance(ended, ConnectionEnded):
             raise ended
@@ -181,7 +168,7 @@ class TestConnection:
             return
         self._socket.sent.put_nowait(None)
         serving, distributing = self._tasks
-        await asyncio.wait([serving], timeout=self._timeout)
+        await wait(serving, self._timeout)
         for task in (serving, distributing):
             task.cancel()
         await asyncio.gather(serving, distributing, return_exceptions=True)
@@ -205,10 +192,14 @@ class TestConnection:
 
     async def _answer(self, kind: str) -> None:
         """Wait for a message that is of no operation."""
+        answering = asyncio.ensure_future(self._answers.get())
         try:
-            answer = await asyncio.wait_for(self._answers.get(), self._timeout)
-        except asyncio.TimeoutError:
-            raise AssertionError(f"no {kind} has come in {self._timeout:g} s") from None
+            await wait(answering, self._timeout)
+            if not answering.done():
+                raise AssertionError(f"no {kind} has come in {self._timeout:g} s")
+        finally:
+            answering.cancel()
+        answer = answering.result()
         if isinstance(answer, Exception):
             self._answers.put_nowait(answer)
             raise answer
@@ -238,26 +229,39 @@ class _Operation:
         self._payload = payload
         self._messages: asyncio.Queue[_Message] = asyncio.Queue()
         self._has_begun = self._has_ended = False
+        self._first: _Message | None = None
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._begin()
+        except BaseException:
+            # The block is not entered, so nothing else would end the operation.
+            await self.aclose()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         connection = self._connection
         connection._check_entered()  # noqa: SLF001
-        self._has_begun = True
         connection._operations[self._id] = self._messages  # noqa: SLF001
-        connection._send(  # noqa: SLF001
-            {"id": self._id, "type": "subscribe", "payload": self._payload}
-        )
+        message = {"id": self._id, "type": "subscribe", "payload": self._payload}
+        connection._send(message)  # noqa: SLF001
+        self._has_begun = True
         # The server has decided about a message when it answers the next one.
         connection._send({"type": "ping"})  # noqa: SLF001
         await connection._answer("pong")  # noqa: SLF001
+        if not self._messages.empty():
+            self._first = self._messages.get_nowait()
+            if isinstance(self._first, dict) and self._first["type"] == "error":
+                await self.__anext__()
         # Then the call of `initial=` begins, which does not contain later events.
         await asyncio.gather(*settle(), return_exceptions=True)
-        return self
 
     async def __anext__(self) -> ExecutionResult:
         if self._has_ended:
             raise StopAsyncIteration
-        message = await self._messages.get()
+        first, self._first = self._first, None
+        message = await self._messages.get() if first is None else first
         if isinstance(message, Exception):
             self._messages.put_nowait(message)
             raise message

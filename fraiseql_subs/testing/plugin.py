@@ -52,7 +52,7 @@ def subs_application(pytestconfig: pytest.Config) -> SubscriptionManager:
     """Return the manager to test, as the option `subs_manager` names it; override this fixture."""
     import click
 
-    from fraiseql_subs.commands._target import load_manager
+    from fraiseql_subs.commands._target import ANOTHER_FOLDER, load_manager
 
     target = pytestconfig.getini(_OPTION)
     if not target:
@@ -60,7 +60,9 @@ def subs_application(pytestconfig: pytest.Config) -> SubscriptionManager:
     try:
         return load_manager(target, pytestconfig.rootpath)
     except click.ClickException as error:
-        raise pytest.UsageError(f"subs_manager = {target}: {error.message}") from None
+        advice = "; the option pythonpath of pytest names another folder"
+        message = error.message.replace(ANOTHER_FOLDER, advice)
+        raise pytest.UsageError(f"subs_manager = {target}: {message}") from None
 
 
 @pytest.fixture

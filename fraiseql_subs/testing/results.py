@@ -9,10 +9,35 @@ from typing import Any, Protocol
 from typing_extensions import Self
 
 from fraiseql_subs.errors import ValidationError
+from fraiseql_subs.testing.real_time import wait
 from fraiseql_subs.types import ExecutionResult
 
 TIMEOUT = 5.0
 """Time that a test waits for a result (seconds); more than a busy machine needs."""
+
+_ORDERLY = (1000, 1001)
+"""Close codes after which nothing is missing."""
+
+
+class ConnectionEnded(Exception):
+    """The server has refused or closed a connection of a test.
+
+    Attributes:
+        code: Close code of the WebSocket; None: the handshake was answered with a response.
+        reason: Its reason, or the body of that response.
+        status: Status of that response; None: the handshake was accepted.
+    """
+
+    def __init__(self, code: int | None, reason: str, status: int | None = None) -> None:
+        super().__init__(code, reason, status)
+        self.code = code
+        self.reason = reason
+        self.status = status
+
+    def __str__(self) -> str:
+        if self.code is None:
+            return f"the handshake was refused with {self.status}: {self.reason}"
+        return f"the connection was closed with {self.code}: {self.reason}"
 
 
 class Results(Protocol):
@@ -41,8 +66,12 @@ class TestSubscription:
         self._results = results
         self._timeout = timeout
         self._reading: asyncio.Task[ExecutionResult | None] | None = None
+        self._is_entered = False
 
     async def __aenter__(self) -> Self:
+        if self._is_entered:
+            raise RuntimeError("a subscription is entered once: call `subscribe` again")
+        self._is_entered = True
         await self._results.__aenter__()
         return self
 
@@ -111,11 +140,16 @@ class TestSubscription:
 
         Raises:
             AssertionError: It has not ended in time.
+            ConnectionEnded: Its connection was closed with another code than 1000 and 1001.
         """
         seconds = self._timeout if timeout is None else timeout
         results = []
-        while (result := await self._take(seconds, "the subscription has not ended")) is not None:
-            results.append(result)
+        try:
+            while (one := await self._take(seconds, "the subscription has not ended")) is not None:
+                results.append(one)
+        except ConnectionEnded as ended:
+            if ended.code not in _ORDERLY:
+                raise
         return results
 
     async def assert_none(self, *, within: float = 0.1) -> None:
@@ -129,7 +163,7 @@ class TestSubscription:
             AssertionError: A result came, or the subscription has ended.
         """
         reading = self._read()
-        await asyncio.wait([reading], timeout=within)
+        await wait(reading, within)
         if reading.done():
             if self._reading is reading:
                 self._reading = None
@@ -151,6 +185,11 @@ class TestSubscription:
 
     def _read(self) -> asyncio.Task[ExecutionResult | None]:
         """Return the task that waits for the next result; it is kept, so that none is lost."""
+        if not self._is_entered:
+            raise RuntimeError(
+                "the subscription is not entered: use it in `async with`, or in `with` if it is of "
+                "a SyncTestClient"
+            )
         if self._reading is None:
             self._reading = asyncio.create_task(self._next_or_none())
         return self._reading
@@ -165,12 +204,9 @@ class TestSubscription:
     async def _take(
         self, seconds: float | None = None, late: str = "no result has come"
     ) -> ExecutionResult | None:
-        loop = asyncio.get_running_loop()
-        deadline = None if seconds is None else loop.time() + seconds
         while True:
             reading = self._read()
-            left = None if deadline is None else deadline - loop.time()
-            await asyncio.wait([reading], timeout=left)
+            await wait(reading, seconds)
             if not reading.done():
                 raise AssertionError(f"{late} in {seconds:g} s")
             # Otherwise another task waited as well, and has taken this result.

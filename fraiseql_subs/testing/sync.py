@@ -13,7 +13,7 @@ from typing_extensions import Self
 from fraiseql_subs._core import Receipt
 from fraiseql_subs.config import DRAIN, Drain, Identity
 from fraiseql_subs.manager import SubscriptionManager
-from fraiseql_subs.testing.client import TestClient
+from fraiseql_subs.testing.client import SAME, TestClient
 from fraiseql_subs.testing.results import TIMEOUT, TestSubscription
 from fraiseql_subs.types import ExecutionResult
 
@@ -117,12 +117,22 @@ class SyncTestClient:
         document: str,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
-        **options: Any,
+        *,
+        identity: Identity | Mapping[str, Any] | None = SAME,
+        context: Any = SAME,
+        extensions: Mapping[str, Any] | None = None,
     ) -> SyncTestSubscription:
-        """Subscribe; takes the arguments of `TestClient.subscribe`."""
+        """Subscribe; see `TestClient.subscribe`."""
 
         async def subscribe() -> TestSubscription:
-            return self._client.subscribe(document, variables, operation_name, **options)
+            return self._client.subscribe(
+                document,
+                variables,
+                operation_name,
+                identity=identity,
+                context=context,
+                extensions=extensions,
+            )
 
         loop = self._running()
         return SyncTestSubscription(loop, loop.run(subscribe()))
@@ -132,11 +142,15 @@ class SyncTestClient:
         document: str,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
-        **options: Any,
+        *,
+        identity: Identity | Mapping[str, Any] | None = SAME,
+        context: Any = SAME,
     ) -> ExecutionResult:
-        """Run a query or mutation; takes the arguments of `TestClient.execute`."""
+        """Run a query or mutation; see `TestClient.execute`."""
         return self._running().run(
-            self._client.execute(document, variables, operation_name, **options)
+            self._client.execute(
+                document, variables, operation_name, identity=identity, context=context
+            )
         )
 
     def close(self, *, drain: float | Drain = DRAIN) -> None:

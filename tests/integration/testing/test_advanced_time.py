@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from support.tokens import SECRET, token
@@ -87,13 +88,60 @@ async def test_rates_are_full_again():
             async with client.connect() as connection:
                 async with connection.subscribe(DOCUMENT):
                     pass
-                async with connection.subscribe(DOCUMENT) as second:
-                    with pytest.raises(ValidationError, match="too many operations"):
-                        await second.next()
+                with pytest.raises(ValidationError, match="too many operations"):
+                    async with connection.subscribe(DOCUMENT):
+                        raise AssertionError("a refused subscription is entered")
                 await clock.advance(HOUR)
                 async with connection.subscribe(DOCUMENT) as third:
                     await client.publish("orders", 3)
                     assert await third.next() == {"order": 3}
+
+
+async def test_several_that_advance_at_once_take_their_turns():
+    with Clock() as clock:
+        loop, seen = asyncio.get_running_loop(), []
+        begin = loop.time()
+        for due in (1, 2, 3, 4, 5):
+            loop.call_later(due, lambda: seen.append(round(loop.time() - begin)))
+        await asyncio.gather(clock.advance(3), clock.advance(0), clock.advance(3))
+        assert (clock.elapsed, seen) == (6, [1, 2, 3, 4, 5])
+
+
+async def test_a_clock_that_is_left_while_it_is_advanced():
+    with Clock() as clock:
+        asyncio.get_running_loop().call_later(1, lambda: None)
+        advancing = asyncio.ensure_future(clock.advance(2))
+        await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="the clock is not entered"):
+        await advancing
+
+
+@pytest.mark.parametrize("is_connection", [False, True])
+async def test_what_waits_for_a_result_waits_in_real_time(is_connection):
+    @subscription(channel="orders")
+    async def slow(event: Event[int]) -> int:
+        await asyncio.sleep(HOUR)
+        return event.data
+
+    with Clock() as clock:
+        async with contextlib.AsyncExitStack() as stack:
+            client = await stack.enter_async_context(TestClient(SubscriptionManager([slow])))
+            connection = await stack.enter_async_context(client.connect())
+            subscribing = connection if is_connection else client
+            results = await stack.enter_async_context(
+                subscribing.subscribe("subscription { slow }")
+            )
+            waiting = asyncio.ensure_future(results.next())
+            closing = asyncio.ensure_future(connection.wait_closed())
+            await client.publish("orders", 1)
+            await clock.advance(HOUR)
+            assert await waiting == {"slow": 1}
+            await clock.advance(HOUR)
+            assert not closing.done()
+            with pytest.raises(AssertionError, match=r"^no result has come in 0\.01 s$"):
+                await results.next(timeout=0.01)
+            await client.close()
+            assert (await closing).code == 1001
 
 
 async def test_timers_run_in_order_at_their_own_time():

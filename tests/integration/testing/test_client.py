@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime
+import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,13 +196,13 @@ async def test_a_connection_that_is_refused_says_why():
 async def test_operations_of_a_connection_are_refused_and_end():
     manager = SubscriptionManager([order], limits=Limits(max_subscriptions_per_connection=1))
     async with TestClient(manager) as client, client.connect() as connection:
-        async with connection.subscribe("subscription { order { price } }") as refused:
-            with pytest.raises(ValidationError, match="Cannot query field"):
-                await refused.next()
+        with pytest.raises(ValidationError, match="Cannot query field"):
+            async with connection.subscribe("subscription { order { price } }"):
+                raise AssertionError("a refused subscription is entered")
         async with connection.subscribe(DOCUMENT) as orders:
-            async with connection.subscribe(DOCUMENT) as second:
-                with pytest.raises(ValidationError):
-                    await second.next()
+            with pytest.raises(ValidationError):
+                async with connection.subscribe(DOCUMENT):
+                    raise AssertionError("a refused subscription is entered")
             await client.publish("orders", PAID)
             assert await orders.next() == {"order": {"status": "PAID"}}
             closing = asyncio.create_task(client.close())
@@ -207,6 +211,85 @@ async def test_operations_of_a_connection_are_refused_and_end():
             with pytest.raises(ConnectionEnded, match="1001"):
                 await orders.next()
             await closing
+
+
+IN_PROCESS_AND_CONNECTED = pytest.mark.parametrize("is_connection", [False, True])
+
+
+@contextlib.asynccontextmanager
+async def subscriber(client: TestClient, is_connection: bool) -> AsyncIterator[Any]:
+    """Return what subscribes: the client, or a connection of it."""
+    if not is_connection:
+        yield client
+        return
+    async with client.connect() as connection:
+        yield connection
+
+
+@IN_PROCESS_AND_CONNECTED
+async def test_a_subscription_that_is_not_entered(is_connection):
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with subscriber(client, is_connection) as subscribing:
+            orders = subscribing.subscribe(DOCUMENT)
+            for read in (orders.next, orders.rest, orders.assert_none, orders.__anext__):
+                with pytest.raises(RuntimeError, match="the subscription is not entered: use it"):
+                    await read()
+
+
+@IN_PROCESS_AND_CONNECTED
+async def test_a_subscription_is_entered_once(is_connection):
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with subscriber(client, is_connection) as subscribing:
+            orders = subscribing.subscribe(DOCUMENT)
+            async with orders:
+                pass
+            with pytest.raises(RuntimeError, match="is entered once: call `subscribe` again"):
+                async with orders:
+                    pass
+
+
+@IN_PROCESS_AND_CONNECTED
+async def test_the_rest_comes_after_the_manager_has_closed(is_connection):
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with subscriber(client, is_connection) as subscribing:
+            async with subscribing.subscribe(DOCUMENT) as orders:
+                await client.publish("orders", PAID)
+                await client.close()
+                assert [each.data for each in await orders.rest()] == [
+                    {"order": {"status": "PAID"}}
+                ]
+
+
+@IN_PROCESS_AND_CONNECTED
+async def test_variables_are_converted_to_json(is_connection):
+    @subscription(channel="echo")
+    async def echo(event: Event, id: str, at: str) -> str:
+        return f"{id} {at}"
+
+    document = "subscription ($id: String!, $at: String!) { echo(id: $id, at: $at) }"
+    variables = {"id": uuid.UUID(int=1), "at": datetime.date(2026, 1, 2)}
+    async with TestClient(SubscriptionManager([echo])) as client:
+        async with subscriber(client, is_connection) as subscribing:
+            async with subscribing.subscribe(document, variables) as echoes:
+                await client.publish("echo", None)
+                data = await echoes.next()
+    assert data == {"echo": "00000000-0000-0000-0000-000000000001 2026-01-02"}
+
+
+async def test_arguments_of_a_connection_are_checked():
+    async with TestClient(SubscriptionManager([order])) as client:
+        number: Any = 5
+        with pytest.raises(TypeError, match=r"^headers: the value of 'x-user' is 5: write a str$"):
+            client.connect(headers={"x-user": number})
+        words: Any = ["x"]
+        with pytest.raises(TypeError, match=r"^payload: \['x'\] is no mapping: write a dict$"):
+            client.connect(payload=words)
+
+
+async def test_a_subscription_is_not_executed():
+    async with TestClient(SubscriptionManager([order]), timeout=0.05) as client:
+        with pytest.raises(AssertionError, match=r"in 0\.05 s: run a subscription by `subscribe`$"):
+            await client.execute(DOCUMENT)
 
 
 async def test_headers_of_a_connection_replace_those_of_the_client_in_any_case():

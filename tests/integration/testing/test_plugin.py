@@ -229,6 +229,9 @@ def test_without_a_manager_it_says_what_to_do(tmp_path):
 def test_a_manager_that_is_not_there_is_named(tmp_path):
     said = run(tmp_path, "def test_a(subs_manager): pass", settings="subs_manager = shop:other")
     assert "subs_manager = shop:other: " in said and "1 error" in said, said
+    said = run(tmp_path, "def test_a(subs_manager): pass", settings="subs_manager = nope:manager")
+    assert "subs_manager = nope:manager: there is no module nope" in said, said
+    assert "; the option pythonpath of pytest names another folder" in said, said
 
 
 def test_the_package_needs_no_pytest():
