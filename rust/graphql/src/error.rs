@@ -49,6 +49,34 @@ impl fmt::Display for PathSegment {
     }
 }
 
+/// Limit of a message that quotes a document (bytes).
+const MAX_MESSAGE_BYTES: usize = 1_000;
+
+/// Shortens a long message. Literals in it are printed over several lines, which are joined first.
+fn shortened(message: String) -> String {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return message;
+    }
+    let mut short = String::with_capacity(MAX_MESSAGE_BYTES);
+    for line in message.lines() {
+        let line = if short.is_empty() {
+            line
+        } else {
+            line.trim_start()
+        };
+        let room = MAX_MESSAGE_BYTES - ELLIPSIS.len() - short.len();
+        if line.len() > room {
+            short.push_str(&line[..line.floor_char_boundary(room)]);
+            short.push_str(ELLIPSIS);
+            break;
+        }
+        short.push_str(line);
+    }
+    short
+}
+
+const ELLIPSIS: &str = "\u{2026}";
+
 /// One entry of `errors` in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphQLError {
@@ -72,6 +100,12 @@ impl GraphQLError {
             path: Vec::new(),
             extensions: JsonMap::new(),
         }
+    }
+
+    /// Creates an error whose message quotes a document: it is shortened to 1,000 bytes, so that an
+    /// answer is not many times as large as what it answers.
+    pub(crate) fn of_document(message: impl Into<String>) -> Self {
+        Self::new(shortened(message.into()))
     }
 
     /// Sets `extensions.code`.
@@ -329,4 +363,25 @@ fn list_problems(problems: &[SchemaProblem]) -> String {
 /// Returns one request error with a code.
 pub(crate) fn request_error(message: impl Into<String>, code: &str) -> Vec<GraphQLError> {
     vec![GraphQLError::new(message).with_code(code)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_shortened_and_on_one_line() {
+        let short = "Cannot query field `a`\n  on type `B`";
+        assert_eq!(GraphQLError::of_document(short).message, short);
+        for length in MAX_MESSAGE_BYTES..MAX_MESSAGE_BYTES + 8 {
+            let literal = format!("[\n{}\u{e4}\n]", " 1,\n".repeat(length));
+            let message = GraphQLError::of_document(format!("no: {literal}")).message;
+            assert!(message.starts_with("no: [1,1,1,"), "{message}");
+            assert!(message.ends_with('\u{2026}') && message.len() <= MAX_MESSAGE_BYTES);
+            let message = GraphQLError::of_document("\u{e4}".repeat(length)).message;
+            assert!(message.ends_with("\u{e4}\u{2026}") && message.len() <= MAX_MESSAGE_BYTES);
+        }
+        let lines = "1234567\n".repeat(MAX_MESSAGE_BYTES);
+        assert!(GraphQLError::of_document(lines).message.len() <= MAX_MESSAGE_BYTES);
+    }
 }

@@ -203,7 +203,7 @@ pub(crate) fn check(
             let place = operation
                 .location()
                 .map(|span| source.locate(span.offset()));
-            let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
+            let error = GraphQLError::of_document(message).with_code(CODE_VALIDATION_FAILED);
             errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
         };
         if cost.depth > max_depth {
@@ -302,7 +302,7 @@ fn refuse_introspection(document: &Document, source: &Source, errors: &mut Vec<G
                     "introspection is switched off here, but the document asks for `{}`",
                     field.name
                 );
-                let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
+                let error = GraphQLError::of_document(message).with_code(CODE_VALIDATION_FAILED);
                 errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
             }
             Selection::Field(field) => left.extend(&field.selection_set),

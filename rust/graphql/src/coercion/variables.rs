@@ -33,7 +33,7 @@ pub(crate) fn coerce_variables(
             let place = definition
                 .location()
                 .map(|span| source.locate(span.offset()));
-            let error = GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT);
+            let error = GraphQLError::of_document(message).with_code(CODE_BAD_USER_INPUT);
             errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
         };
         match values.remove(name) {

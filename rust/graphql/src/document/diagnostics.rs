@@ -37,7 +37,7 @@ pub(crate) fn report<'d>(
         };
         let place = diagnostic.error.location();
         let place = place.map(|span| source.locate(span.offset()));
-        GraphQLError::new(message)
+        GraphQLError::of_document(message)
             .with_code(code)
             .with_locations(place.into_iter().collect::<Vec<_>>())
     };

@@ -89,7 +89,7 @@ impl QueryOperation {
 
     fn request_error(&self, error: &RequestError) -> GraphQLError {
         let place = error.location().map(|span| self.document.locate(span));
-        GraphQLError::new(error.message().to_string())
+        GraphQLError::of_document(error.message().to_string())
             .with_code(CODE_VALIDATION_FAILED)
             .with_locations(place.into_iter().collect::<Vec<_>>())
     }
@@ -112,7 +112,7 @@ impl QueryOperation {
         // A field that the compiler does not know is null, without an error.
         let is_known = |error: &&ResponseError| !error.message.contains(IS_ONE_OF.as_str());
         if let Some(error) = response.errors.iter().find(is_known) {
-            return Err(Box::new(GraphQLError::new(error.message.clone())));
+            return Err(Box::new(GraphQLError::of_document(error.message.clone())));
         }
         let answers = bytes_json::Value::Object(response.data.unwrap_or_default());
         match serde_json::to_value(answers) {
@@ -150,7 +150,7 @@ impl QueryOperation {
             let places = nodes.iter().filter_map(|node| node.location());
             let places: Vec<_> = places.map(|span| self.document.locate(span)).collect();
             errors.push(
-                GraphQLError::new(format!(
+                GraphQLError::of_document(format!(
                     "`{root_type}.{}` is not served here: this endpoint serves subscriptions and introspection only",
                     field.name
                 ))

@@ -188,7 +188,7 @@ impl Document {
         places: impl IntoIterator<Item = Option<SourceSpan>>,
     ) -> GraphQLError {
         let places = places.into_iter().flatten().map(|span| self.locate(span));
-        let error = GraphQLError::new(message).with_code(code);
+        let error = GraphQLError::of_document(message).with_code(code);
         error.with_locations(places.collect::<Vec<_>>())
     }
 }

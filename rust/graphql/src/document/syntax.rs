@@ -42,7 +42,7 @@ pub(crate) fn parse(text: &str, source: &Source) -> Result<ast::Document, Refuse
         }
     })?;
     grammar::check(text).map_err(|fault| {
-        let error = GraphQLError::new(format!("Syntax Error: {}", fault.problem));
+        let error = GraphQLError::of_document(format!("Syntax Error: {}", fault.problem));
         let error = error.with_code(CODE_PARSE_FAILED);
         Refused {
             errors: vec![error.with_locations(vec![source.locate(fault.at)])],

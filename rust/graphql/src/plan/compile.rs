@@ -197,7 +197,7 @@ impl<'d> Compiler<'d> {
         }
         let failure = failure.map(|error| {
             let place = error.place.map(|span| self.source.locate(span.offset()));
-            let error = GraphQLError::new(error.message);
+            let error = GraphQLError::of_document(error.message);
             error.with_locations(place.into_iter().collect::<Vec<_>>())
         });
         let selection = SelectionPlan::new(type_name.as_str().into(), fields.into(), failure);

@@ -117,7 +117,7 @@ impl<'d> Rules<'d> {
             .map(|offset| self.source.locate(*offset))
             .collect();
         self.places += places.len();
-        let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
+        let error = GraphQLError::of_document(message).with_code(CODE_VALIDATION_FAILED);
         self.errors.push(error.with_locations(places));
     }
 
