@@ -142,7 +142,7 @@ class TestClient:
             try:
                 return await operation.next_result()
             except AssertionError as error:
-                raise AssertionError(f"{error}: run a subscription by `subscribe`") from None
+                raise AssertionError(f"{error}; a subscription is run by `subscribe`") from None
 
     def connect(
         self,

@@ -51,6 +51,12 @@ def is_advanced(event_loop: asyncio.AbstractEventLoop) -> bool:
     return isinstance(loop_time, _LoopTime) and loop_time.is_taken
 
 
+def advanced_by(event_loop: asyncio.AbstractEventLoop) -> float:
+    """Return how far clocks have advanced the time of an event loop (seconds)."""
+    loop_time = event_loop.time
+    return loop_time.ahead if isinstance(loop_time, _LoopTime) else 0.0
+
+
 class Clock:
     """Time that can be advanced: `with Clock() as clock: ... await clock.advance(60)`.
 
@@ -118,7 +124,7 @@ class Clock:
 
         Raises:
             ValueError: It is below 0, not finite, or a hundred years have passed in this process.
-            RuntimeError: The clock is not entered, or its block ends before the call.
+            RuntimeError: The clock is not entered, or its block ends before the call does.
         """
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"seconds is {seconds!r}: time cannot go back, and has no end")

@@ -133,8 +133,8 @@ class TestConnection:
         """Subscribe, or run a query or mutation: `async with connection.subscribe(...) as orders`.
 
         Entering it raises `ValidationError` if it is refused. Reading its results raises
-        `ConnectionEnded` if the connection was closed. Variables are converted to JSON as in
-        process.
+        `ConnectionEnded` if the connection was closed. Variables may be all
+        that has a JSON form, as in process.
         """
         payload: dict[str, Any] = {"query": document}
         if variables is not None:
@@ -250,12 +250,12 @@ class _Operation:
         # The server has decided about a message when it answers the next one.
         connection._send({"type": "ping"})  # noqa: SLF001
         await connection._answer("pong")  # noqa: SLF001
+        # Then the call of `initial=` begins, which does not contain later events.
+        await asyncio.gather(*settle(), return_exceptions=True)
         if not self._messages.empty():
             self._first = self._messages.get_nowait()
             if isinstance(self._first, dict) and self._first["type"] == "error":
                 await self.__anext__()
-        # Then the call of `initial=` begins, which does not contain later events.
-        await asyncio.gather(*settle(), return_exceptions=True)
 
     async def __anext__(self) -> ExecutionResult:
         if self._has_ended:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
-from fraiseql_subs.testing.clock import is_advanced
+from fraiseql_subs.testing.clock import advanced_by, is_advanced
 
 
 async def wait(future: asyncio.Future[Any], seconds: float | None) -> None:
@@ -16,8 +16,10 @@ async def wait(future: asyncio.Future[Any], seconds: float | None) -> None:
     """
     event_loop = asyncio.get_running_loop()
     if seconds is None or not is_advanced(event_loop):
+        before = advanced_by(event_loop)
         await asyncio.wait([future], timeout=seconds)
-        if future.done() or not is_advanced(event_loop):
+        # A clock that has begun since may have ended it early: then the whole time begins anew.
+        if future.done() or advanced_by(event_loop) == before:
             return
     late: asyncio.Future[None] = event_loop.create_future()
 

@@ -16,7 +16,7 @@ TIMEOUT = 5.0
 """Time that a test waits for a result (seconds); more than a busy machine needs."""
 
 _ORDERLY = (1000, 1001)
-"""Close codes after which nothing is missing."""
+"""Close codes of an end without a fault: of the operation, or of the server."""
 
 
 class ConnectionEnded(Exception):
@@ -209,10 +209,13 @@ class TestSubscription:
             await wait(reading, seconds)
             if not reading.done():
                 raise AssertionError(f"{late} in {seconds:g} s")
-            # Otherwise another task waited as well, and has taken this result.
             if self._reading is reading:
                 self._reading = None
                 break
+            if reading.cancelled():
+                # The subscription was left; nothing further comes.
+                break
+            # Another task waited as well, and has taken this result.
         try:
             return reading.result()
         except ValidationError as error:

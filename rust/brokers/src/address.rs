@@ -34,9 +34,10 @@ pub(crate) fn host_and_port(text: &str, default_port: u16) -> Result<(String, u1
         return Err(wrong());
     }
     let port = match port {
-        Some(port) => port
-            .parse()
-            .ok()
+        // A sign is no part of a port.
+        Some(port) => Some(port)
+            .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|port| port.parse().ok())
             .filter(|port| *port > 0)
             .ok_or_else(wrong)?,
         None => default_port,

@@ -52,18 +52,18 @@ impl fmt::Display for PathSegment {
 /// Limit of a message that quotes a document (bytes).
 const MAX_MESSAGE_BYTES: usize = 1_000;
 
-/// Shortens a long message. Literals in it are printed over several lines, which are joined first.
+/// Shortens a long message. Literals in it are printed over several lines, which become one.
 fn shortened(message: String) -> String {
     if message.len() <= MAX_MESSAGE_BYTES {
         return message;
     }
     let mut short = String::with_capacity(MAX_MESSAGE_BYTES);
     for line in message.lines() {
-        let line = if short.is_empty() {
-            line
-        } else {
-            line.trim_start()
-        };
+        let is_first = short.is_empty();
+        let line = if is_first { line } else { line.trim_start() };
+        if !is_first && short.len() < MAX_MESSAGE_BYTES - ELLIPSIS.len() {
+            short.push(' ');
+        }
         let room = MAX_MESSAGE_BYTES - ELLIPSIS.len() - short.len();
         if line.len() > room {
             short.push_str(&line[..line.floor_char_boundary(room)]);
@@ -102,8 +102,8 @@ impl GraphQLError {
         }
     }
 
-    /// Creates an error whose message quotes a document: it is shortened to 1,000 bytes, so that an
-    /// answer is not many times as large as what it answers.
+    /// Creates an error whose message quotes a document: it is shortened to 1,000 bytes. Otherwise one
+    /// literal would make it many times as large as the document.
     pub(crate) fn of_document(message: impl Into<String>) -> Self {
         Self::new(shortened(message.into()))
     }
@@ -362,7 +362,7 @@ fn list_problems(problems: &[SchemaProblem]) -> String {
 
 /// Returns one request error with a code.
 pub(crate) fn request_error(message: impl Into<String>, code: &str) -> Vec<GraphQLError> {
-    vec![GraphQLError::new(message).with_code(code)]
+    vec![GraphQLError::of_document(message).with_code(code)]
 }
 
 #[cfg(test)]
@@ -376,11 +376,18 @@ mod tests {
         for length in MAX_MESSAGE_BYTES..MAX_MESSAGE_BYTES + 8 {
             let literal = format!("[\n{}\u{e4}\n]", " 1,\n".repeat(length));
             let message = GraphQLError::of_document(format!("no: {literal}")).message;
-            assert!(message.starts_with("no: [1,1,1,"), "{message}");
+            assert!(message.starts_with("no: [ 1, 1, 1, "), "{message}");
             assert!(message.ends_with('\u{2026}') && message.len() <= MAX_MESSAGE_BYTES);
             let message = GraphQLError::of_document("\u{e4}".repeat(length)).message;
             assert!(message.ends_with("\u{e4}\u{2026}") && message.len() <= MAX_MESSAGE_BYTES);
         }
+        for prefix in 0..8 {
+            let lines = format!("{}\n{}", "x".repeat(prefix), "123456\u{e4}\n".repeat(200));
+            let message = GraphQLError::of_document(lines).message;
+            assert!(message.len() <= MAX_MESSAGE_BYTES && !message.contains('\n'));
+        }
+        let exact = "x".repeat(MAX_MESSAGE_BYTES);
+        assert_eq!(GraphQLError::of_document(exact.clone()).message, exact);
         let lines = "1234567\n".repeat(MAX_MESSAGE_BYTES);
         assert!(GraphQLError::of_document(lines).message.len() <= MAX_MESSAGE_BYTES);
     }

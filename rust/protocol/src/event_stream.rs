@@ -24,13 +24,11 @@ pub(crate) const HEARTBEAT: &str = ":\n\n";
 /// `complete` of the distinct connections mode. Browsers ignore an event without a data line.
 pub(crate) const COMPLETE: &str = "event: complete\ndata:\n\n";
 
-/// Returns the `next` with the errors that ended an operation of the distinct connections mode, and
-/// its `complete`.
+/// Returns the `next` with the errors that ended an operation of the distinct connections mode.
 pub(crate) fn failure(errors: &[u8]) -> Bytes {
     let response = errors_only(errors).into();
     let message = Framing::distinct_events().frame(&response, None);
-    // Together, so that the end needs no place of its own in the queue of the connection.
-    [&message.into_bytes(), COMPLETE.as_bytes()].concat().into()
+    message.into_bytes()
 }
 
 /// The server side of one reserved stream.

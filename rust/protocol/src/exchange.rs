@@ -188,6 +188,7 @@ impl Exchange {
             }
             Form::Streaming(Streaming::Events) => {
                 actions.push(Action::Send(event_stream::failure(errors)));
+                actions.push(Action::Send(event_stream::COMPLETE.into()));
             }
             Form::Streaming(Streaming::Multipart) => {
                 actions.push(Action::Send(multipart::failure(errors)));

@@ -19,9 +19,6 @@ pub(crate) trait Waiting {
     /// Identifies the operation of a result.
     type Operation: Eq + Hash;
 
-    /// Weight up to which a queue counts as empty for an item larger than its capacity.
-    const NEGLIGIBLE: usize = 0;
-
     /// Returns the part of the queue's capacity that it uses: bytes, or a count.
     fn weight(&self) -> usize;
 
@@ -146,7 +143,7 @@ impl<T: Waiting> BoundedQueue<T> {
     /// Whether an item fits. An item larger than the capacity fits an empty queue; otherwise it
     /// could never be sent.
     fn fits(&self, item: &T) -> bool {
-        self.weight <= T::NEGLIGIBLE || self.weight + item.weight() <= self.capacity
+        self.weight == 0 || self.weight + item.weight() <= self.capacity
     }
 
     /// Drops the oldest results until `weight` fits.

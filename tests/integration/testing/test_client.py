@@ -237,6 +237,17 @@ async def test_a_subscription_that_is_not_entered(is_connection):
 
 
 @IN_PROCESS_AND_CONNECTED
+async def test_what_waits_ends_when_the_subscription_is_left(is_connection):
+    async with TestClient(SubscriptionManager([order])) as client:
+        async with subscriber(client, is_connection) as subscribing:
+            async with subscribing.subscribe(DOCUMENT) as orders:
+                waiting = [asyncio.ensure_future(orders.next(timeout=600)) for _ in range(2)]
+                await asyncio.sleep(0)
+            _, late = await asyncio.wait(waiting, timeout=60)
+            assert not late and all(one.cancelled() or one.exception() for one in waiting)
+
+
+@IN_PROCESS_AND_CONNECTED
 async def test_a_subscription_is_entered_once(is_connection):
     async with TestClient(SubscriptionManager([order])) as client:
         async with subscriber(client, is_connection) as subscribing:
@@ -288,7 +299,9 @@ async def test_arguments_of_a_connection_are_checked():
 
 async def test_a_subscription_is_not_executed():
     async with TestClient(SubscriptionManager([order]), timeout=0.05) as client:
-        with pytest.raises(AssertionError, match=r"in 0\.05 s: run a subscription by `subscribe`$"):
+        with pytest.raises(
+            AssertionError, match=r"in 0\.05 s; a subscription is run by `subscribe`$"
+        ):
             await client.execute(DOCUMENT)
 
 

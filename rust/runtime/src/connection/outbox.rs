@@ -166,9 +166,6 @@ pub(super) struct Entry {
 impl Waiting for Entry {
     type Operation = *const OperationMark;
 
-    /// The first bytes of a stream, which wait when it is refused at once.
-    const NEGLIGIBLE: usize = 16;
-
     fn weight(&self) -> usize {
         self.outgoing.len()
     }

@@ -220,6 +220,7 @@ mod tests {
             ("nats://s3cret@host", "user:password@host"),
             ("nats://host:99999", "a host of the bus is wrong"),
             ("nats://host:0", "a host of the bus is wrong"),
+            ("nats://host:+1", "a host of the bus is wrong"),
             ("nats://a,,b", "a host of the bus is wrong"),
             ("nats://host/x", "has a path"),
             ("nats://host?history=s3cret", "on or off"),
