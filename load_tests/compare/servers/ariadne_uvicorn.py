@@ -9,7 +9,7 @@ from ariadne import SubscriptionType, make_executable_schema
 from ariadne.asgi import GraphQL
 from ariadne.asgi.handlers import GraphQLTransportWSHandler
 from broadcast import Broadcast, first_and_rest, serve
-from control import SDL, SNAPSHOT, parser
+from control import SDL, SNAPSHOT
 
 broadcast: Broadcast[dict[str, Any]] = Broadcast()
 root = SubscriptionType()
@@ -41,4 +41,4 @@ def snapshot(value: dict[str, Any], info: Any) -> dict[str, Any]:
 
 schema = make_executable_schema(SDL, root)
 app = GraphQL(schema, websocket_handler=GraphQLTransportWSHandler())
-serve(app, parser().parse_args(), broadcast.send)
+serve(app, broadcast.send)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import uvicorn
 import uvloop
-from control import BACKLOG, obey
+from control import BACKLOG, obey, parser
 
 T = TypeVar("T")
 
@@ -44,8 +43,11 @@ async def first_and_rest(first: T) -> AsyncGenerator[T, None]:
     await asyncio.Event().wait()
 
 
-def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]], None]) -> None:
+def serve(app: Any, send: Callable[[dict[str, Any]], None]) -> None:
     """Run an ASGI application until killed, and send it the events of the control port."""
+    arguments = parser()
+    arguments.add_argument("--compression", action="store_true")
+    options = arguments.parse_args()
 
     async def publish(channel: str, data: dict[str, Any]) -> None:
         send(data)

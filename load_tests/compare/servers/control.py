@@ -37,7 +37,6 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--control", type=int)
     options.add_argument("--bus")
-    options.add_argument("--compression", action="store_true")
     return options
 
 

@@ -52,6 +52,7 @@ async def main() -> None:
     arguments.add_argument("--resolver", action="store_true")
     arguments.add_argument("--batch", action="store_true")
     arguments.add_argument("--no-history", action="store_true")
+    arguments.add_argument("--compression", action="store_true")
     arguments.add_argument("--table")
     arguments.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
     options = arguments.parse_args()

@@ -8,7 +8,7 @@ from typing import Any
 
 import strawberry
 from broadcast import Broadcast, first_and_rest, serve
-from control import SNAPSHOT, parser
+from control import SNAPSHOT
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
@@ -69,4 +69,4 @@ def send(data: dict[str, Any]) -> None:
 
 schema = strawberry.Schema(Query, subscription=Subscription)
 app = GraphQL(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
-serve(app, parser().parse_args(), send)
+serve(app, send)
