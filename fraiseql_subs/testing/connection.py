@@ -133,12 +133,12 @@ class TestConnection:
         """Subscribe, or run a query or mutation: `async with connection.subscribe(...) as orders`.
 
         Entering it raises `ValidationError` if it is refused. Reading its results raises
-        `ConnectionEnded` if the connection was closed. Variables may be all
-        that has a JSON form, as in process.
+        `ConnectionEnded` if the connection was closed. Variables and
+        extensions may be all that has a JSON form, as in process.
         """
         payload: dict[str, Any] = {"query": document}
         if variables is not None:
-            payload["variables"] = Event(dict(variables)).data
+            payload["variables"] = dict(variables)
         if operation_name is not None:
             payload["operationName"] = operation_name
         if extensions is not None:
@@ -188,7 +188,9 @@ class TestConnection:
         self._check_entered()
         if self._socket.ended is not None:
             raise self._socket.ended
-        self._socket.sent.put_nowait(json.dumps(message))
+        # What `json` does not know is converted as in process, such as a UUID.
+        text = json.dumps(message, default=lambda value: Event(value).data, allow_nan=False)
+        self._socket.sent.put_nowait(text)
 
     async def _answer(self, kind: str) -> None:
         """Wait for a message that is of no operation."""
@@ -242,7 +244,6 @@ class _Operation:
 
     async def _begin(self) -> None:
         connection = self._connection
-        connection._check_entered()  # noqa: SLF001
         connection._operations[self._id] = self._messages  # noqa: SLF001
         message = {"id": self._id, "type": "subscribe", "payload": self._payload}
         connection._send(message)  # noqa: SLF001

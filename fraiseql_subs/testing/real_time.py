@@ -14,8 +14,11 @@ async def wait(future: asyncio.Future[Any], seconds: float | None) -> None:
 
     The future goes on when the time is over, or when this is cancelled.
     """
+    if seconds is None:
+        await asyncio.wait([future])
+        return
     event_loop = asyncio.get_running_loop()
-    if seconds is None or not is_advanced(event_loop):
+    if not is_advanced(event_loop):
         before = advanced_by(event_loop)
         await asyncio.wait([future], timeout=seconds)
         # A clock that has begun since may have ended it early: then the whole time begins anew.
@@ -28,7 +31,7 @@ async def wait(future: asyncio.Future[Any], seconds: float | None) -> None:
             late.set_result(None)
 
     # A timer of the event loop would be advanced with those of the test.
-    timer = threading.Timer(seconds or 0.0, event_loop.call_soon_threadsafe, [end])
+    timer = threading.Timer(seconds, event_loop.call_soon_threadsafe, [end])
     timer.daemon = True
     timer.start()
     try:

@@ -20,6 +20,7 @@ from fraiseql_subs import (
     GraphQLError,
     Identity,
     Limits,
+    PublishError,
     Security,
     SubscriptionManager,
     ValidationError,
@@ -285,6 +286,20 @@ async def test_variables_are_converted_to_json(is_connection):
                 await client.publish("echo", None)
                 data = await echoes.next()
     assert data == {"echo": "00000000-0000-0000-0000-000000000001 2026-01-02"}
+
+
+async def test_what_a_connection_sends_is_converted_to_json():
+    manager = SubscriptionManager([user], security=Security(authenticate=authenticate))
+    something = {"user": uuid.UUID(int=1), "at": datetime.date(2026, 1, 2)}
+    async with TestClient(manager, context="c") as client:
+        async with client.connect(payload=something) as connection:
+            subscribing = connection.subscribe("subscription { user }", extensions=something)
+            async with subscribing as users:
+                await client.publish("orders", PAID)
+                assert await users.next() == {"user": f"{uuid.UUID(int=1)} c False"}
+            with pytest.raises(PublishError, match="data"):
+                async with connection.subscribe("subscription { user }", {"no": object()}):
+                    raise AssertionError("a subscription without a JSON form is entered")
 
 
 async def test_arguments_of_a_connection_are_checked():
