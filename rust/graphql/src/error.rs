@@ -52,30 +52,25 @@ impl fmt::Display for PathSegment {
 /// Limit of a message that quotes a document (bytes).
 const MAX_MESSAGE_BYTES: usize = 1_000;
 
+const ELLIPSIS: &str = "\u{2026}";
+
 /// Shortens a long message. Literals in it are printed over several lines, which become one.
 fn shortened(message: String) -> String {
     if message.len() <= MAX_MESSAGE_BYTES {
         return message;
     }
-    let mut short = String::with_capacity(MAX_MESSAGE_BYTES);
-    for line in message.lines() {
-        let is_first = short.is_empty();
-        let line = if is_first { line } else { line.trim_start() };
-        if !is_first && short.len() < MAX_MESSAGE_BYTES - ELLIPSIS.len() {
-            short.push(' ');
-        }
-        let room = MAX_MESSAGE_BYTES - ELLIPSIS.len() - short.len();
-        if line.len() > room {
-            short.push_str(&line[..line.floor_char_boundary(room)]);
-            short.push_str(ELLIPSIS);
-            break;
-        }
-        short.push_str(line);
+    // Each line but the first takes a byte at least, so further ones have no place.
+    let lines = message
+        .lines()
+        .map(str::trim_start)
+        .take(MAX_MESSAGE_BYTES + 2);
+    let mut short = lines.collect::<Vec<_>>().join(" ");
+    if short.len() > MAX_MESSAGE_BYTES {
+        short.truncate(short.floor_char_boundary(MAX_MESSAGE_BYTES - ELLIPSIS.len()));
+        short.push_str(ELLIPSIS);
     }
     short
 }
-
-const ELLIPSIS: &str = "\u{2026}";
 
 /// One entry of `errors` in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,20 +44,22 @@ async def refused(server: Server, document: str, accept: str) -> Answer:
     return await ask(server.http_url, head + body, to_end=True)
 
 
+@pytest.fixture
+async def server(serve) -> Server:
+    item = passthrough("item", int, channel="items", arguments={"id": int, "box": dict})
+    return await serve(SubscriptionManager([item], schema=SDL))
+
+
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream", "multipart/mixed"])
 @pytest.mark.parametrize("name", DOCUMENTS)
-async def test_over_http(name, accept, serve):
-    item = passthrough("item", int, channel="items", arguments={"id": int, "box": dict})
-    server = await serve(SubscriptionManager([item], schema=SDL))
+async def test_over_http(name, accept, server):
     answer = await refused(server, DOCUMENTS[name], accept)
     assert answer.status in (200, 400) and b'"errors"' in answer.body, answer
     assert "\u2026".encode() in answer.body and len(answer.body) < 5_000, answer.body[-500:]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-async def test_over_a_websocket(name, serve, connect):
-    item = passthrough("item", int, channel="items", arguments={"id": int, "box": dict})
-    server = await serve(SubscriptionManager([item], schema=SDL))
+async def test_over_a_websocket(name, server, connect):
     client = await connect(server.url)
     await client.subscribe(DOCUMENTS[name])
     message = await client.receive()
